@@ -1,0 +1,26 @@
+"""EQVI, enhanced quadratic video interpolation: the package behind the reproducibility study.
+
+    model = eqvi.load("checkpoint.safetensors")          # or eqvi.EQVI(config), with weights drawn at random
+    motion = model.estimate_motion(frames)               # frames (B, 4, 3, H, W), RGB in [0, 1]: once per window
+    new = model.interpolate(frames, motion, t=0.5).frame # (B, 3, H, W): any t between the middle two
+"""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["EQVI", "EQVIConfig", "InputError", "PRESETS", "load"]
+
+_HOME = {
+    "EQVI": "eqvi.model",
+    "EQVIConfig": "eqvi.config",
+    "InputError": "eqvi.errors",
+    "PRESETS": "eqvi.config",
+    "load": "eqvi.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: `python -m eqvi --help` and the report notebooks do without torch.
+    if name not in _HOME:
+        raise AttributeError(f"module 'eqvi' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,274 @@
+"""Checkpoints: the published formats and our own. The only file that knows published tensor names.
+
+Published EQVI (one or two scales), ScopeFlow and IRR-PWC checkpoints are pickles in PyTorch's pre-1.6 format; ours are
+safetensors with the configuration inside. Loading is strict: every tensor of the file and of the model is accounted
+for, or the file is refused. Nothing but tensors, plain values and dates is ever unpickled.
+"""
+
+import dataclasses
+import datetime
+import functools
+import json
+import os
+import pickle
+import re
+from _codecs import encode as _codecs_encode
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from eqvi.config import EQVIConfig, MotionKind
+from eqvi.errors import InputError
+from eqvi.flow import ScopeFlow
+from eqvi.model import EQVI
+
+#: What the published pickles hold besides tensors and plain values: a date, and how Python 2's protocol spells its bytes.
+_ALLOWED = [datetime.datetime, _codecs_encode]
+
+_Tensors = dict[str, Tensor]
+
+
+def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
+    """An EQVI in evaluation mode from a published or own checkpoint, on the CPU in float32.
+
+    Args:
+        path: an own ``.safetensors``, or a published EQVI checkpoint; its widths are read off the tensors.
+        motion: the motion model to use. No tensor tells; by default what our own file records, or RQFP.
+
+    Raises:
+        InputError: the file is missing, damaged, of another model, or holds a tensor too many or too few.
+    """
+    path = Path(path)
+    tensors, metadata = _read(path)
+    if "config" in metadata:
+        config = EQVIConfig.from_dict(json.loads(metadata["config"]))
+        own = tensors
+    elif metadata.get("kind") == "flow" or _is_flow(tensors):
+        raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.checkpoint.load_flow")
+    else:
+        config, own = _from_published(path, tensors)
+    if motion is not None:
+        config = dataclasses.replace(config, motion=motion)
+    model = EQVI(config)
+    _fill(model, own, path)
+    return model.eval()
+
+
+def load_flow(path: str | os.PathLike) -> ScopeFlow:
+    """A ScopeFlow in evaluation mode from a ScopeFlow, IRR-PWC or own flow checkpoint, on the CPU in float32.
+
+    Raises:
+        InputError: as `load`.
+    """
+    path = Path(path)
+    tensors, metadata = _read(path)
+    if metadata.get("kind") == "flow":
+        own, width = tensors, float(metadata["width"])
+    elif _is_flow(tensors):
+        tensors = {re.sub(r"^(_model\.)?(module\.)*", "", name): value for name, value in tensors.items()}
+        own = _rename(path, {f"flownet.{name}": value for name, value in tensors.items()})
+        own = {name.removeprefix("flow."): value for name, value in own.items()}
+        width = _width(path, own, "pyramid.levels.0.0.weight", 16)
+    else:
+        raise InputError(f"{path}: not a flow network's checkpoint: for a whole EQVI use eqvi.load")
+    flow = ScopeFlow(width)
+    _fill(flow, own, path)
+    return flow.eval()
+
+
+def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> None:
+    """Write a model as safetensors with its configuration inside; `dtype` float16 halves the file."""
+    if isinstance(model, EQVI):
+        metadata = {"format": "eqvi 1", "config": json.dumps(dataclasses.asdict(model.config))}
+    else:
+        width = model.pyramid.levels[0][0].out_channels / 16
+        metadata = {"format": "eqvi 1", "kind": "flow", "width": repr(width)}
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
+    _write(Path(path), lambda beside: save_file(tensors, beside, metadata))
+
+
+def export_published(model: EQVI, path: str | os.PathLike, detail: str = "exported by eqvi") -> None:
+    """Write `model` under the published tensor names, in the published file format."""
+    state = to_published(model)
+    content = {
+        "Detail": detail,
+        "epoch": 0,
+        "timestamp": datetime.datetime.now(),
+        "model_state_dict": {f"module.{name}": value for name, value in state.items()},
+    }
+    _write(Path(path), lambda beside: torch.save(content, beside, _use_new_zipfile_serialization=False))
+
+
+def to_published(model: EQVI) -> _Tensors:
+    """The model's tensors under their published names, without the leading ``module.``.
+
+    Raises:
+        InputError: a model without ScopeFlow or without refinement has no published form.
+    """
+    if model.config.flow != "scopeflow" or not model.config.refine:
+        raise InputError(f"a model with flow={model.config.flow!r}, refine={model.config.refine} has no published form")
+    names = {own: published for published, own in _modules().items()}
+    state: _Tensors = {}
+    for own, value in model.state_dict().items():
+        module, _, kind = own.rpartition(".")
+        published = f"{names[module]}.{kind}"
+        prefix = "QVI_model." if model.config.multi_scale and not published.startswith("FusionNet.") else ""
+        state[prefix + published] = value.detach().cpu()
+        if published.startswith("flownet."):
+            state[f"{prefix}acc.{published}"] = state[prefix + published]
+    if model.config.residual:
+        prefix = "QVI_model." if model.config.multi_scale else ""
+        state |= {f"{prefix}get_grad.{name}": kernel for name, kernel in _gradient_kernels().items()}
+    return state
+
+
+@functools.cache
+def _modules() -> dict[str, str]:
+    """Published module name -> own module name, for every module that holds tensors."""
+    names = {"feat_ext": "residual.context"}
+    for published, own, stem, levels in (("refinenet", "refinement", 2, 5), ("synthesisnet", "residual", 3, 3)):
+        for k in range(stem):
+            names[f"{published}.conv{k + 1}"] = f"{own}.unet.stem.{k}"
+        names[f"{published}.conv{stem + 1}"] = f"{own}.unet.head"
+        for way in ("down", "up"):
+            for k in range(levels):
+                for j in range(2):
+                    names[f"{published}.{way}{k + 1}.conv{j + 1}"] = f"{own}.unet.{way}.{k}.{j}"
+    for published, own in (("masknet", "mask"), ("FusionNet", "fusion")):
+        names |= {f"{published}.conv{k + 1}": f"{own}.layers.{k}" for k in range(2)}
+        names[f"{published}.conv3"] = f"{own}.head"
+    flow = {
+        f"feature_pyramid_extractor.convs.{k}.{j}.0": f"pyramid.levels.{k}.{j}" for k in range(6) for j in range(2)
+    }
+    flow |= {f"conv_1x1.{k}.0": f"pyramid.projections.{k}" for k in range(4)}
+    for published, own in (("flow", ""), ("occ", "occlusion.")):
+        flow |= {f"{published}_estimators.conv{k + 1}.0": f"{own}estimator.layers.{k}" for k in range(5)}
+        flow[f"{published}_estimators.conv_last.0"] = f"{own}estimator.head"
+        context = "context_networks" if published == "flow" else "occ_context_networks"
+        flow |= {f"{context}.convs.{k}.0": f"{own}context.layers.{k}" for k in range(6)}
+        flow[f"{context}.convs.6.0"] = f"{own}context.head"
+        flow |= {f"refine_{published}.convs.{k}.0": f"{own}refinement.layers.{k}" for k in range(7)}
+    flow |= {
+        "conv_1x1_1.0": "occlusion.projection",
+        "occ_shuffle_upsample.init_conv.0": "occlusion.stem",
+        "occ_shuffle_upsample.res_convs.0.0": "occlusion.residual.0",
+        "occ_shuffle_upsample.res_convs.1.0": "occlusion.residual.1",
+        "occ_shuffle_upsample.res_end_conv.0": "occlusion.tail",
+        "occ_shuffle_upsample.out_convs.0": "occlusion.head",
+    }
+    return names | {f"flownet.{published}": f"flow.{own}" for published, own in flow.items()}
+
+
+def _gradient_kernels() -> _Tensors:
+    """The constant [-1 0 1] kernels that a published checkpoint stores beside its weights."""
+    horizontal = torch.tensor([[0.0, 0, 0], [-1, 0, 1], [0, 0, 0]]).view(1, 1, 3, 3)
+    return {"weight_h": horizontal, "weight_v": horizontal.transpose(2, 3).contiguous()}
+
+
+def _from_published(path: Path, tensors: _Tensors) -> tuple[EQVIConfig, _Tensors]:
+    """Configuration and own tensors of a published EQVI checkpoint."""
+    tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    multi_scale = any(name.startswith("QVI_model.") for name in tensors)
+    tensors = {name.removeprefix("QVI_model."): value for name, value in tensors.items()}
+    for name in [name for name in tensors if name.startswith("acc.flownet.")]:
+        twin = name.removeprefix("acc.")
+        if twin not in tensors or not torch.equal(tensors.pop(name), tensors[twin]):
+            raise InputError(f"{path}: {name} differs from {twin}: the two stand for one network")
+    kernels = _gradient_kernels()
+    for name in [name for name in tensors if name.startswith("get_grad.")]:
+        kernel = kernels.get(name.removeprefix("get_grad."))
+        if kernel is None or not torch.equal(tensors.pop(name), kernel):
+            raise InputError(f"{path}: {name} is not the constant gradient kernel that EQVI uses")
+    own = _rename(path, tensors)
+    config = EQVIConfig(
+        residual="residual.context.weight" in own,
+        multi_scale=multi_scale,
+        flow_width=_width(path, own, "flow.pyramid.levels.0.0.weight", 16),
+        refine_width=_width(path, own, "refinement.unet.stem.0.weight", 32),
+        synthesis_width=_width(path, own, "residual.unet.stem.0.weight", 64) if "residual.context.weight" in own else 1.0,
+        context_channels=own["residual.context.weight"].shape[0] if "residual.context.weight" in own else 64,
+    )
+    return config, own
+
+
+def _is_flow(tensors: _Tensors) -> bool:
+    """Whether a file holds ScopeFlow or IRR-PWC on its own."""
+    return any(re.match(r"(_model\.)?(module\.)*feature_pyramid_extractor\.", name) for name in tensors)
+
+
+def _width(path: Path, own: _Tensors, name: str, published: int) -> float:
+    """The fraction of the published width that the tensor `name` shows."""
+    if name not in own:
+        raise InputError(f"{path}: not an EQVI checkpoint: it holds nothing for {name}")
+    return own[name].shape[0] / published
+
+
+def _rename(path: Path, tensors: _Tensors) -> _Tensors:
+    """Own names for published ones."""
+    own = {}
+    for name, value in tensors.items():
+        module, _, kind = name.rpartition(".")
+        if module not in _modules():
+            raise InputError(f"{path}: tensor {name!r} belongs to no part of EQVI: a checkpoint of another model?")
+        own[f"{_modules()[module]}.{kind}"] = value
+    return own
+
+
+def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
+    """Copy `tensors` into `module`, strictly."""
+    expected = module.state_dict()
+    for problem, names in (("lacks", expected.keys() - tensors.keys()), ("has unknown", tensors.keys() - expected.keys())):
+        if names:
+            raise InputError(f"{path}: {problem} {len(names)} of the model's tensors, first {min(names)}")
+    for name, value in expected.items():
+        if tensors[name].shape != value.shape:
+            raise InputError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, the model's is {tuple(value.shape)}"
+            )
+    module.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
+
+
+def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
+    """All tensors of a file by their stored names, and our own format's metadata."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except SafetensorError as error:
+            raise InputError(f"{path}: not a readable safetensors file, perhaps cut short ({error})") from None
+        if metadata.get("format") != "eqvi 1":
+            raise InputError(f"{path}: a safetensors file, but not written by eqvi.checkpoint.save")
+        return tensors, metadata
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        why = f"it holds {refused[1]}, which is not allowed in a checkpoint" if refused else "perhaps cut short"
+        raise InputError(f"{path}: not a readable checkpoint: {why}") from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: not a readable checkpoint, perhaps cut short ({type(error).__name__})") from None
+    for key in ("model_state_dict", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise InputError(f"{path}: holds no dictionary of tensors: not a checkpoint of EQVI, ScopeFlow or IRR-PWC")
+    return content, {}
+
+
+def _write(path: Path, writer) -> None:
+    """Write beside, then rename: a full disk or a kill leaves the last good file."""
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        writer(beside)
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        beside.unlink(missing_ok=True)

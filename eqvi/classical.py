@@ -1,0 +1,70 @@
+"""Optical flow without learned weights, behind the same calls as `eqvi.flow.ScopeFlow`.
+
+`DIS` is OpenCV's Dense Inverse Search (Kroeger et al., ECCV 2016), fast and good at large motion; `TVL1` is
+scikit-image's TV-L1 (Zach, Pock and Bischof 2007), about a hundred times slower. Both run on the CPU, whatever the
+frames' device, and give their flow on the frames' device.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from skimage.registration import optical_flow_tvl1
+from torch import Tensor, nn
+
+#: Weights of R, G, B in luma (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
+
+
+class GreyFrames(NamedTuple):
+    """What flows from and to a batch of images share.
+
+    Attributes:
+        luma: (B, H, W), float32 in [0, 1], on the CPU.
+        like: an empty tensor on the device and of the dtype that the flow is to have.
+    """
+
+    luma: np.ndarray
+    like: Tensor
+
+
+class ClassicalFlow(nn.Module):
+    """An estimator without weights: subclasses give `pair`, the flow between two grey pictures."""
+
+    def features(self, image: Float[Tensor, "b 3 h w"]) -> GreyFrames:
+        """What flows from and to `image` (RGB in [0, 1]) share."""
+        luma = (image.detach() * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
+        return GreyFrames(luma.clamp(0, 1).float().cpu().numpy(), image.new_empty(0))
+
+    def between(self, first: GreyFrames, second: GreyFrames) -> Float[Tensor, "b 2 h w"]:
+        """F_ab in pixels from the two images' `features`."""
+        flows = np.stack([self.pair(a, b) for a, b in zip(first.luma, second.luma, strict=True)])
+        return torch.from_numpy(flows).to(first.like)
+
+    def forward(self, image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
+        """F_ab in pixels between two images, RGB in [0, 1]."""
+        return self.between(self.features(image_a), self.features(image_b))
+
+    def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) pictures in [0, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} gives no flow")
+
+
+class DIS(ClassicalFlow):
+    """Dense Inverse Search at OpenCV's medium preset, on 8-bit luma."""
+
+    def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        # A new object each time: it holds buffers of the last picture's size, and cannot be copied or pickled.
+        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        grey_a, grey_b = (np.rint(255 * x).astype(np.uint8) for x in (a, b))
+        return np.ascontiguousarray(search.calc(grey_a, grey_b, None).transpose(2, 0, 1))
+
+
+class TVL1(ClassicalFlow):
+    """TV-L1 at scikit-image's defaults."""
+
+    def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        rows, columns = optical_flow_tvl1(a, b)
+        return np.stack((columns, rows))

@@ -1,0 +1,181 @@
+"""ScopeFlow: optical flow by the network that the published EQVI uses (Bar-Haim and Wolf, CVPR 2020).
+
+ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.pwc`). A call gives the forward flow only, which is
+all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as the
+published code does at every call; it gives the same forward flow at 4.8 times the arithmetic.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqvi.geometry import backward_warp, resize, sampled_inside
+from eqvi.pwc import COST_CHANNELS, FEATURE_CHANNELS, PYRAMID_CHANNELS
+from eqvi.pwc import ContextNetwork, DenseEstimator, FeaturePyramid, KernelRefinement, Level, Pyramid, cost_volume
+from eqvi.unet import activate, chain, conv, scaled
+
+#: The network works in units of 1 / 0.05 = 20 pixels (IRR's ``div_flow``).
+FLOW_UNIT = 20.0
+
+
+class Bidirectional(NamedTuple):
+    """Flow both ways between images a and b, with occlusion logits.
+
+    Attributes:
+        flow_ab, flow_ba: (B, 2, H, W), pixels.
+        occlusion_a, occlusion_b: (B, 1, H, W), logits; large where a pixel of a (b) is hidden in b (a).
+    """
+
+    flow_ab: Float[Tensor, "b 2 h w"]
+    flow_ba: Float[Tensor, "b 2 h w"]
+    occlusion_a: Float[Tensor, "b 1 h w"]
+    occlusion_b: Float[Tensor, "b 1 h w"]
+
+
+class _Decoded(NamedTuple):
+    """What one level's decoding gives: the cost volume (activated) and the flow in units of 20 pixels."""
+
+    cost: Tensor
+    flow: Tensor
+
+
+class OcclusionDecoder(nn.Module):
+    """Occlusion from cost volumes and features, refined to full size. Feeds nothing that EQVI reads.
+
+    Kept so that a published checkpoint loads and exports with every tensor, and so that the published schedule can
+    be timed against ours.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        features = scaled(FEATURE_CHANNELS, width)
+        self.estimator = DenseEstimator(COST_CHANNELS + features + 1, 1, width)
+        self.context = ContextNetwork(self.estimator.channels + 1, 1, width)
+        self.refinement = KernelRefinement(2 * features + 1, width)
+        self.projection = conv(scaled(PYRAMID_CHANNELS[0], width), 3, kernel=1)
+        self.stem = conv(11, features)
+        self.residual = nn.ModuleList((conv(features, features), conv(features, features)))
+        self.tail = conv(features, features)
+        self.head = conv(features, 1)
+
+    def decode(
+        self, cost: Tensor, first: Level, second: Level, occlusion: Tensor, flow: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        """One coarse level: occlusion of the first image, given the flow just decoded."""
+        features, residual = self.estimator(torch.cat((cost, first.projected, occlusion), dim=1))
+        occlusion = occlusion + residual
+        occlusion = occlusion + self.context(torch.cat((features, occlusion), dim=1))
+        difference = first.projected - warp_inside(second.projected, flow, size)
+        return self.refinement(torch.cat((occlusion, first.projected, difference), dim=1), occlusion)
+
+    def enlarge(self, occlusion: Tensor, guide: Tensor) -> Tensor:
+        """Double the occlusion's size, guided by (image, other image warped, flow, other flow warped)."""
+        occlusion = F.interpolate(occlusion, scale_factor=2, mode="nearest")
+        if _size(occlusion) != _size(guide):
+            occlusion = resize(occlusion, _size(guide), align_corners=False)
+        start = activate(self.stem(torch.cat((occlusion, guide), dim=1)))
+        x = start
+        for _ in range(3):
+            first, second = self.residual
+            x = x + 0.1 * second(activate(first(x)))
+        return activate(self.head(start + activate(self.tail(x)))) + occlusion
+
+    def view(self, features: Tensor) -> Tensor:
+        """Features of the half-size level as three channels, in place of an image."""
+        return activate(self.projection(features))
+
+
+class ScopeFlow(nn.Module):
+    """Forward optical flow, coarse to fine over five levels with one shared decoder.
+
+    Args:
+        width: channel counts as a fraction of the published ones.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        features = scaled(FEATURE_CHANNELS, width)
+        self.pyramid = FeaturePyramid(width)
+        self.estimator = DenseEstimator(COST_CHANNELS + features + 2, 2, width)
+        self.context = ContextNetwork(self.estimator.channels + 2, 2, width)
+        self.refinement = KernelRefinement(features + 3, width)
+        self.occlusion = OcclusionDecoder(width)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def features(self, image: Float[Tensor, "b 3 h w"]) -> Pyramid:
+        """What flows from and to `image` (RGB in [0, 1]) share."""
+        return self.pyramid(image)
+
+    def between(self, first: Pyramid, second: Pyramid) -> Float[Tensor, "b 2 h w"]:
+        """F_ab in pixels from the two images' `features`."""
+        flow, size = None, _size(first.image)
+        for a, b in zip(first.levels, second.levels, strict=True):
+            flow = self._decode(a, b, flow, size).flow
+        # The published network enlarges twice, not once: the same picture only where sizes divide.
+        flow = resize(flow, _size(first.half), align_corners=True)
+        return FLOW_UNIT * resize(flow, size, align_corners=True)
+
+    def forward(self, image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
+        """F_ab in pixels between two images, RGB in [0, 1]."""
+        return self.between(self.features(image_a), self.features(image_b))
+
+    def _decode(self, a: Level, b: Level, flow: Tensor | None, size: tuple[int, int]) -> _Decoded:
+        """Sharpen the coarser level's flow (none at the coarsest) for an image of `size`, in units of 20 pixels."""
+        if flow is None:
+            flow, second = torch.zeros_like(a.image[:, :2]), b.features
+        else:
+            flow = resize(flow, _size(a.image), align_corners=True)
+            second = warp_inside(b.features, flow, size)
+        cost = activate(cost_volume(a.features, second))
+        to_level = FLOW_UNIT * flow.new_tensor((a.image.shape[-1] / size[1], a.image.shape[-2] / size[0])).view(2, 1, 1)
+        local = flow * to_level
+        features, residual = self.estimator(torch.cat((cost, a.projected, local), dim=1))
+        local = local + residual
+        local = local + self.context(torch.cat((features, local), dim=1))
+        # Scaled to global before the refinement and once more after it. A clean rewrite would scale once; the original
+        # scales in place, its training saw that, and the published weights depend on it (spec, section 2).
+        rough = local / to_level
+        error = a.image - warp_inside(b.image, rough, size)
+        centred = rough - rough.mean((2, 3), keepdim=True)
+        guide = torch.cat((centred, torch.linalg.vector_norm(error, dim=1, keepdim=True), a.projected), dim=1)
+        return _Decoded(cost, self.refinement(guide, rough) / to_level)
+
+    def bidirectional(self, first: Pyramid, second: Pyramid) -> Bidirectional:
+        """Flow both ways and occlusion: the work of one published ScopeFlow call."""
+        size = _size(first.image)
+        flow_ab = flow_ba = None
+        occlusion_a = occlusion_b = torch.zeros_like(first.levels[0].image[:, :1])
+        for a, b in zip(first.levels, second.levels, strict=True):
+            occlusion_a, occlusion_b = (resize(o, _size(a.image), align_corners=True) for o in (occlusion_a, occlusion_b))
+            cost_a, flow_ab = self._decode(a, b, flow_ab, size)
+            cost_b, flow_ba = self._decode(b, a, flow_ba, size)
+            occlusion_a = self.occlusion.decode(cost_a, a, b, occlusion_a, flow_ab, size)
+            occlusion_b = self.occlusion.decode(cost_b, b, a, occlusion_b, flow_ba, size)
+        for a, b, view in ((first.half, second.half, self.occlusion.view), (first.image, second.image, nn.Identity())):
+            flow_ab, flow_ba = (resize(f, _size(a), align_corners=True) for f in (flow_ab, flow_ba))
+            guide_a, guide_b = (
+                torch.cat((view(own), view(warp_inside(other, there, size)), there, warp_inside(back, there, size)), dim=1)
+                for own, other, there, back in ((a, b, flow_ab, flow_ba), (b, a, flow_ba, flow_ab))
+            )
+            occlusion_a = self.occlusion.enlarge(occlusion_a, guide_a)
+            occlusion_b = self.occlusion.enlarge(occlusion_b, guide_b)
+        return Bidirectional(FLOW_UNIT * flow_ab, FLOW_UNIT * flow_ba, occlusion_a, occlusion_b)
+
+
+def warp_inside(field: Tensor, flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Warp a level's `field` by a flow in units of 20 pixels of an image of `size`; zero where not wholly inside."""
+    # Normalised by the image's extent, not the level's: the displacement is the same fraction of either.
+    height, width = _size(field)
+    scale = flow.new_tensor(((width - 1) / max(size[1] - 1, 1), (height - 1) / max(size[0] - 1, 1))).view(2, 1, 1)
+    pixels = flow * (FLOW_UNIT * scale)
+    return backward_warp(field, pixels) * (sampled_inside(pixels) >= 0.99999)
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[-2], x.shape[-1]

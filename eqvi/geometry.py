@@ -1,0 +1,105 @@
+"""Pixel geometry: sampling grid, backward warp, flow reversal, gradients, resizing.
+
+Pure functions of tensors; device and dtype follow the input. Flows are (B, 2, H, W) in pixels, channel 0 = x (right),
+channel 1 = y (down). This file is the one place that chooses the sampling convention: the centre of the first pixel
+is at coordinate 0 and the centre of the last at W - 1 (``align_corners=True``), as PyTorch 1.2 sampled by default when
+EQVI was published. With today's default a zero flow would blur the picture.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Reversed(NamedTuple):
+    """A flow seen from the other end.
+
+    Attributes:
+        flow: (B, 2, H, W), pixels; 0 where nothing landed.
+        weight: (B, 1, H, W), sum of the splatting weights; 0 marks a hole.
+    """
+
+    flow: Float[Tensor, "b 2 h w"]
+    weight: Float[Tensor, "b 1 h w"]
+
+
+def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
+    """Coordinates (x, y) of every pixel centre, in pixels, on the device and in the dtype of `like`."""
+    y = torch.arange(height, device=like.device, dtype=like.dtype)
+    x = torch.arange(width, device=like.device, dtype=like.dtype)
+    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
+
+
+def backward_warp(image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
+    """Sample `image` at x + flow(x): bilinear, zero outside the frame (spec, section 1: ``warp``).
+
+    With `image` at time b and `flow` = F_ab the result is registered to time a.
+    """
+    height, width = image.shape[-2:]
+    x, y = (pixel_grid(height, width, like=flow) + flow).unbind(1)
+    # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
+    grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """How much of each backward-warped sample comes from inside the frame: 1 inside, 0 outside, between at the rim."""
+    return backward_warp(torch.ones_like(flow[:, :1]), flow)
+
+
+def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
+    """F_t1 from F_1t by splatting (spec, section 4; QVI's flow reversal).
+
+    Every pixel p gives its flow to the four integer neighbours q of p + F_1t(p) with weight exp(-|p + F_1t(p) - q|^2);
+    F_t1(q) is minus the weighted mean of what landed on q. Neighbours outside the frame are dropped. The sum runs in
+    a fixed order on the CPU; on CUDA `torch.use_deterministic_algorithms` decides.
+    """
+    batch, _, height, width = flow_1t.shape
+    target = pixel_grid(height, width, like=flow_1t) + flow_1t
+    corner = target.floor()
+    payload = torch.cat((flow_1t, torch.ones_like(flow_1t[:, :1])), dim=1).flatten(2)
+    landed = torch.zeros_like(payload)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            qx, qy = corner[:, 0] + dx, corner[:, 1] + dy
+            weight = torch.exp(-((target[:, 0] - qx) ** 2 + (target[:, 1] - qy) ** 2))
+            inside = (qx >= 0) & (qx < width) & (qy >= 0) & (qy < height)
+            index = torch.where(inside, qy * width + qx, 0).long().view(batch, 1, -1)
+            weight = (weight * inside).view(batch, 1, -1)
+            landed = landed.scatter_add(2, index.expand_as(payload), payload * weight)
+    total = landed[:, 2:].view(batch, 1, height, width)
+    flow_t1 = -landed[:, :2].view_as(flow_1t) / torch.where(total > 0, total, 1)
+    return Reversed(flow_t1, total)
+
+
+def gradient_magnitude(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Per channel sqrt(gx^2 + gy^2 + 1e-6) by the kernel [-1 0 1] with zero padding (spec, section 1, step 7)."""
+    padded = F.pad(image, (1, 1, 1, 1))
+    gx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    gy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    return torch.sqrt(gx**2 + gy**2 + 1e-6)
+
+
+def resize(image: Float[Tensor, "b c h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "b c p q"]:
+    """Bilinear resizing to `size` = (height, width). The published networks use both conventions, so it is spelled."""
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 p q"]:
+    """Resize a flow field to `size` = (height, width) and scale its displacements with it."""
+    height, width = flow.shape[-2:]
+    scale = flow.new_tensor((size[1] / width, size[0] / height)).view(1, 2, 1, 1)
+    return resize(flow, size, align_corners=False) * scale
+
+
+def pad_to(image: Float[Tensor, "*b h w"], height: int, width: int) -> Float[Tensor, "*b p q"]:
+    """Replicate the right and lower rim until the picture is at least `height` x `width`."""
+    missing = (max(0, width - image.shape[-1]), max(0, height - image.shape[-2]))
+    if missing == (0, 0):
+        return image
+    flat = image.reshape(-1, 1, *image.shape[-2:])
+    padded = F.pad(flat, (0, missing[0], 0, missing[1]), mode="replicate")
+    return padded.view(*image.shape[:-2], *padded.shape[-2:])

@@ -1,0 +1,240 @@
+"""EQVI: four frames in, new frames between the middle two out.
+
+Two stages, so that work is done once: `EQVI.estimate_motion` finds the flows of a window, `EQVI.interpolate` makes the
+frame at any t from them. Source: spec.md, section 1.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqvi import motion as motions
+from eqvi.classical import DIS, TVL1, ClassicalFlow
+from eqvi.config import EQVIConfig, FlowKind, MotionKind
+from eqvi.errors import InputError
+from eqvi.flow import ScopeFlow
+from eqvi.geometry import backward_warp, pad_to, resize, reverse_flow
+from eqvi.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
+from eqvi.visibility import fill_holes, visibility_mask
+
+#: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
+SMALLEST = 64
+
+#: (a, b) of the flows F_ab that each motion model asks for, in the order of `Motion`'s fields.
+NEEDED: dict[MotionKind, tuple[tuple[int, int], ...]] = {
+    "linear": ((1, 2), (2, 1)),
+    "quadratic": ((1, 0), (1, 2), (2, 3), (2, 1)),
+    "least_squares": ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0)),
+    "rectified": ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0)),
+}
+
+Flow = Float[Tensor, "b 2 h w"]
+Frames = Float[Tensor, "b n 3 h w"]
+
+
+class Motion(NamedTuple):
+    """All that a window's frames say about motion: nothing here depends on t.
+
+    A flow is None where the window lacks a frame (at a clip's ends it has frames 1 and 2 only) or where the motion
+    model does not ask for it.
+
+    Attributes:
+        flow_10, flow_12, flow_13: (B, 2, H, W) in pixels, seen from frame 1.
+        flow_23, flow_21, flow_20: the same from frame 2.
+        features: what the flow estimator shares between flows, by the frame's number in the window (0 to 3).
+        half: the motion at half resolution where the model fuses two scales, else None.
+    """
+
+    flow_10: Flow | None
+    flow_12: Flow
+    flow_13: Flow | None
+    flow_23: Flow | None
+    flow_21: Flow
+    flow_20: Flow | None
+    features: dict[int, Any]
+    half: "Motion | None"
+
+
+class Interpolation(NamedTuple):
+    """A new frame and what it was made of.
+
+    Attributes:
+        frame: (B, 3, H, W), RGB in [0, 1].
+        flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (refined where the model refines).
+        warped_1, warped_2: (B, 3, H, W), frames 1 and 2 brought to t.
+        mask: (B, 1, H, W), M: trust in warped_1 over warped_2, before time weighs in.
+        residual: (B, 3, H, W) added by RCSN, None without it. With two scales, all but `frame` are the full-scale ones.
+    """
+
+    frame: Float[Tensor, "b 3 h w"]
+    flow_t1: Flow
+    flow_t2: Flow
+    warped_1: Float[Tensor, "b 3 h w"]
+    warped_2: Float[Tensor, "b 3 h w"]
+    mask: Float[Tensor, "b 1 h w"]
+    residual: Float[Tensor, "b 3 h w"] | None
+
+
+class EQVI(nn.Module):
+    """The whole method, with weights drawn at random; `eqvi.load` brings trained ones.
+
+    Args:
+        config: what the model is made of; the published one by default.
+    """
+
+    def __init__(self, config: EQVIConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EQVIConfig()
+        self.flow = make_flow(config.flow, config.flow_width)
+        self.refinement = Refinement(config.refine_width) if config.refine else None
+        self.mask = MaskNet(config.refine_width) if config.refine else None
+        self.residual = (
+            ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
+        )
+        self.fusion = Fusion() if config.multi_scale else None
+        self.flow.requires_grad_(False)
+
+    def forward(self, frames: Frames, t: float | Tensor) -> Interpolation:
+        """The frame at `t` of a window of (B, 4, 3, H, W) or, at a clip's ends, (B, 2, 3, H, W) frames."""
+        return self.interpolate(frames, self.estimate_motion(frames), t)
+
+    def estimate_motion(self, frames: Frames, previous: Motion | None = None) -> Motion:
+        """Every flow of the window, each computed once.
+
+        Args:
+            frames: RGB in [0, 1], (B, 4, 3, H, W) or (B, 2, 3, H, W).
+            previous: the motion of the window one frame earlier in the same clip, whose flows and features are then
+                reused: a running clip needs four new flows and one new pyramid a window.
+
+        Raises:
+            InputError: frames of another shape, or `previous` of another size.
+        """
+        check_frames(frames)
+        padded = pad_to(frames, *self._smallest())
+        motion = self._flows(padded, previous)
+        if self.fusion is None:
+            return motion
+        before = None if previous is None else previous.half
+        return motion._replace(half=self._flows(_half(padded), before))
+
+    def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
+        """The frame at `t`, from a window and its motion.
+
+        Args:
+            frames: as given to `estimate_motion`.
+            motion: what `estimate_motion` returned for them.
+            t: in (0, 1), between frames 1 and 2; a number, or (B,) for one per sample.
+
+        Raises:
+            InputError: frames of another shape, t of another shape or not inside (0, 1).
+        """
+        check_frames(frames)
+        time = _time(t, frames)
+        height, width = frames.shape[-2:]
+        padded = pad_to(frames, *self._smallest())
+        middle = padded.shape[1] // 2
+        result = self._synthesise(padded[:, middle - 1], padded[:, middle], motion, time)
+        if self.fusion is not None:
+            assert motion.half is not None
+            small = _half(padded)
+            half = self._synthesise(small[:, middle - 1], small[:, middle], motion.half, time).frame
+            half = resize(half, (padded.shape[-2], padded.shape[-1]), align_corners=False)
+            result = result._replace(frame=torch.lerp(half, result.frame, self.fusion(result.frame, half)))
+        return Interpolation(*(None if x is None else x[..., :height, :width] for x in result))
+
+    def _smallest(self) -> tuple[int, int]:
+        side = SMALLEST if self.fusion is None else 2 * SMALLEST
+        return side, side
+
+    def _flows(self, frames: Tensor, previous: Motion | None) -> Motion:
+        """The flows that the motion model asks for, less those that `previous` already holds."""
+        roles = _roles(frames.shape[1])
+        needed = [pair for pair in NEEDED[self.config.motion] if set(pair) <= set(roles)]
+        features: dict[int, Any] = {}
+        flows: dict[tuple[int, int], Tensor | None] = {}
+        if previous is not None:
+            if previous.flow_12.shape[-2:] != frames.shape[-2:]:
+                raise InputError(f"previous motion is of {_size(previous.flow_12)} frames, these are {_size(frames)}")
+            # One frame later: what was frame 2 is frame 1, what was F_23 is F_12.
+            features = {role - 1: known for role, known in previous.features.items() if role > 0}
+            flows = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
+        for role in sorted({role for pair in needed for role in pair} - set(features)):
+            features[role] = self.flow.features(frames[:, roles.index(role)])
+        for a, b in needed:
+            if flows.get((a, b)) is None:
+                flows[a, b] = self.flow.between(features[a], features[b])
+        return Motion(*(flows[pair] if pair in needed else None for pair in NEEDED["rectified"]), features, None)
+
+    def _synthesise(self, frame_1: Tensor, frame_2: Tensor, motion: Motion, t: float | Tensor) -> Interpolation:
+        """Steps 2 to 7 of spec.md, section 1, at one scale."""
+        flow_12, flow_21 = motion.flow_12, motion.flow_21
+        to_t1 = reverse_flow(displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t))
+        to_t2 = reverse_flow(displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t))
+        if self.refinement is None or self.mask is None:
+            flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
+            mask = visibility_mask(flow_12, flow_21, flow_t1, flow_t2, to_t1.weight == 0, to_t2.weight == 0)
+            warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+        else:
+            refined = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1.flow, to_t2.flow)
+            flow_t1, flow_t2 = refined.flow_t1, refined.flow_t2
+            warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+            mask = self.mask(warped_1, warped_2, refined.features)
+        frame = blend(warped_1, warped_2, mask, t)
+        residual = None
+        if self.residual is not None:
+            residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
+            frame = frame + residual
+        return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+
+
+def make_flow(kind: FlowKind, width: float = 1.0) -> ScopeFlow | ClassicalFlow:
+    """The flow estimator of that name; `width` scales ScopeFlow's channels."""
+    return ScopeFlow(width) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
+
+
+def displacement(kind: MotionKind, back: Flow | None, there: Flow, beyond: Flow | None, t: float | Tensor) -> Flow:
+    """F_1t of the motion model from F_10 (`back`), F_12 (`there`) and F_13 (`beyond`); linear at a clip's ends."""
+    if kind == "linear" or back is None:
+        return motions.linear(there, t)
+    if kind == "quadratic" or beyond is None:
+        return motions.quadratic(back, there, t)
+    fit = motions.least_squares if kind == "least_squares" else motions.rectified
+    return fit(back, there, beyond, t)
+
+
+def check_frames(frames: Tensor) -> None:
+    """Raise InputError unless `frames` is a floating-point (B, 4, 3, H, W) or (B, 2, 3, H, W)."""
+    if frames.ndim != 5 or frames.shape[1] not in (2, 4) or frames.shape[2] != 3:
+        raise InputError(f"frames are {_size(frames, 5)}: give (B, 4, 3, H, W), or (B, 2, 3, H, W) at a clip's ends")
+    if not frames.is_floating_point():
+        raise InputError(f"frames are {frames.dtype}: give floating-point RGB in [0, 1]")
+
+
+def _roles(count: int) -> tuple[int, ...]:
+    """Which of I0 .. I3 a window of that many frames holds."""
+    return (0, 1, 2, 3) if count == 4 else (1, 2)
+
+
+def _time(t: float | Tensor, frames: Tensor) -> float | Tensor:
+    """`t` checked, as a number or (B, 1, 1, 1)."""
+    if isinstance(t, Tensor) and t.ndim:
+        if t.shape != frames.shape[:1]:
+            raise InputError(f"t has shape {tuple(t.shape)}: give a number, or one per sample ({frames.shape[0]},)")
+        if not bool(((t > 0) & (t < 1)).all()):
+            raise InputError(f"t={t.tolist()} must lie between 0 and 1, the times of frames 1 and 2")
+        return t.to(frames).view(-1, 1, 1, 1)
+    if not 0 < float(t) < 1:
+        raise InputError(f"t={float(t)} must lie between 0 and 1, the times of frames 1 and 2")
+    return float(t)
+
+
+def _half(frames: Tensor) -> Tensor:
+    """Frames at half resolution."""
+    small = resize(frames.flatten(0, 1), (frames.shape[-2] // 2, frames.shape[-1] // 2), align_corners=False)
+    return small.unflatten(0, frames.shape[:2])
+
+
+def _size(x: Tensor, last: int = 2) -> str:
+    return "x".join(map(str, x.shape[-last:]))

@@ -1,0 +1,114 @@
+"""Synthesis: from two frames and reversed flows to the frame between them.
+
+Refinement U-Net with its adaptive flow filter, mask, blending, residual contextual synthesis (RCSN) and multi-scale
+fusion. Source: spec.md, section 1, steps 4 to 8.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqvi.geometry import backward_warp, gradient_magnitude
+from eqvi.unet import UNet, activate, chain, conv, scaled
+
+#: The flow filter looks at most this many pixels away.
+FILTER_REACH = 10.0
+
+Image = Float[Tensor, "b 3 h w"]
+Flow = Float[Tensor, "b 2 h w"]
+Weight = Float[Tensor, "b 1 h w"]
+
+
+class Refined(NamedTuple):
+    """What the refinement returns.
+
+    Attributes:
+        flow_t1, flow_t2: (B, 2, H, W), pixels.
+        features: (B, 32, H, W) at published width, which the mask network reads.
+    """
+
+    flow_t1: Flow
+    flow_t2: Flow
+    features: Tensor
+
+
+class Refinement(nn.Module):
+    """U-Net that corrects both reversed flows: each is re-sampled nearby and shifted (adaptive flow filter)."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c = [scaled(n, width) for n in (32, 64, 128, 256, 512, 512)]
+        levels = [(5, c[1]), *((3, n) for n in c[2:])]
+        self.unet = UNet(20, 8, stem=[(7, c[0]), (7, c[0])], levels=levels)
+
+    def forward(
+        self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow
+    ) -> Refined:
+        warped = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+        seen = torch.cat((frame_1, frame_2, *warped, flow_12, flow_21, flow_t1, flow_t2), dim=1)
+        features = self.unet.features(seen)
+        shift_1, shift_2, aside_1, aside_2 = activate(self.unet.head(features)).split(2, dim=1)
+        return Refined(
+            backward_warp(flow_t1, FILTER_REACH * torch.tanh(aside_1)) + shift_1,
+            backward_warp(flow_t2, FILTER_REACH * torch.tanh(aside_2)) + shift_2,
+            features,
+        )
+
+
+class MaskNet(nn.Module):
+    """M in (0, 1): how much to trust warped frame 1 over warped frame 2."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        features, first, second = (scaled(n, width) for n in (32, 32, 16))
+        self.layers = nn.ModuleList((conv(6 + features, first, 5), conv(first, second)))
+        self.head = conv(second, 1)
+
+    def forward(self, warped_1: Image, warped_2: Image, features: Tensor) -> Weight:
+        return torch.sigmoid(self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1))))
+
+
+class ContextualResidual(nn.Module):
+    """RCSN: context features and gradients of both frames, warped to t, give what blending could not.
+
+    The context convolution is the first of an ImageNet ResNet-18 in the published model (7x7, no bias, run at stride 1)
+    and is never trained.
+    """
+
+    def __init__(self, width: float = 1.0, context_channels: int = 64) -> None:
+        super().__init__()
+        self.context = nn.Conv2d(3, context_channels, 7, padding=3, bias=False)
+        self.context.weight.requires_grad_(False)
+        c = [scaled(n, width) for n in (64, 32, 64, 128, 128)]
+        stem = [(7, c[0]), (7, c[1]), (3, c[1])]
+        self.unet = UNet(2 * context_channels + 12, 3, stem, levels=[(5, c[2]), (3, c[3]), (3, c[4])])
+
+    def forward(
+        self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image
+    ) -> Image:
+        context = backward_warp(self.context(frame_1), flow_t1), backward_warp(self.context(frame_2), flow_t2)
+        edges = (
+            backward_warp(gradient_magnitude(frame_1), flow_t1),
+            backward_warp(gradient_magnitude(frame_2), flow_t2),
+        )
+        return self.unet(torch.cat((*context, *edges, warped_1, warped_2), dim=1))
+
+
+class Fusion(nn.Module):
+    """MS-Fusion: w in (0, 1), how much of the full-resolution result to take over the half-resolution one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList((conv(6, 32), conv(32, 32)))
+        self.head = conv(32, 1)
+
+    def forward(self, full: Image, half: Image) -> Weight:
+        return torch.sigmoid(self.head(chain(self.layers, torch.cat((full, half), dim=1))))
+
+
+def blend(warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor) -> Image:
+    """((1-t) M I1t + t (1-M) I2t) / ((1-t) M + t (1-M)), with t a number or (B, 1, 1, 1)."""
+    share_1, share_2 = (1 - t) * mask, t * (1 - mask)
+    return (share_1 * warped_1 + share_2 * warped_2) / (share_1 + share_2)

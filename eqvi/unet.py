@@ -1,0 +1,81 @@
+"""Convolutional building blocks: padded convolution, activation, and the U-Net of refinement and synthesis."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eqvi.geometry import resize
+
+#: Slope of every LeakyReLU in EQVI and ScopeFlow.
+SLOPE = 0.1
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the frame's size at stride 1."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=dilation * (kernel // 2), dilation=dilation)
+
+
+def activate(x: Tensor) -> Tensor:
+    """LeakyReLU with EQVI's slope."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def chain(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Each layer followed by its activation."""
+    for layer in layers:
+        x = activate(layer(x))
+    return x
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` at a fraction of the published width, at least one."""
+    return max(1, round(channels * width))
+
+
+class UNet(nn.Module):
+    """Stem, levels down by average pooling, levels up with skips, and an output convolution without activation.
+
+    Args:
+        inputs, outputs: channels in and out.
+        stem: (kernel, channels) of the convolutions at full resolution.
+        levels: (kernel, channels) of each level down; the levels up mirror them with 3x3 kernels.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stem: Sequence[tuple[int, int]], levels: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        self.stem = nn.ModuleList()
+        for kernel, channels in stem:
+            self.stem.append(conv(inputs, channels, kernel))
+            inputs = channels
+        skips = []
+        self.down = nn.ModuleList()
+        for kernel, channels in levels:
+            skips.append(inputs)
+            self.down.append(nn.ModuleList((conv(inputs, channels, kernel), conv(channels, channels, kernel))))
+            inputs = channels
+        self.up = nn.ModuleList()
+        for channels in reversed(skips):
+            self.up.append(nn.ModuleList((conv(inputs, channels), conv(2 * channels, channels))))
+            inputs = channels
+        self.head = conv(inputs, outputs)
+
+    def features(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b f h w"]:
+        """The last feature map, the one that the output convolution reads."""
+        x = chain(self.stem, x)
+        skips = []
+        for level in self.down:
+            skips.append(x)
+            x = chain(level, F.avg_pool2d(x, 2))
+        for first, second in self.up:
+            skip = skips.pop()
+            x = activate(first(resize(x, tuple(skip.shape[-2:]), align_corners=False)))
+            x = activate(second(torch.cat((x, skip), dim=1)))
+        return x
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
+        return self.head(self.features(x))
