@@ -1,14 +1,14 @@
 """EQVI, enhanced quadratic video interpolation: the package behind the reproducibility study.
 
-    model = eqvi.load("checkpoint.safetensors")          # or eqvi.EQVI(config), with weights drawn at random
-    motion = model.estimate_motion(frames)               # frames (B, 4, 3, H, W), RGB in [0, 1]: once per window
-    new = model.interpolate(frames, motion, t=0.5).frame # (B, 3, H, W): any t between the middle two
+model = eqvi.load("checkpoint.safetensors")          # or eqvi.EQVI(config), with weights drawn at random
+motion = model.estimate_motion(frames)               # frames (B, 4, 3, H, W), RGB in [0, 1]: once per window
+new = model.interpolate(frames, motion, t=0.5).frame # (B, 3, H, W): any t between the middle two
 """
 
 from importlib import import_module
 from typing import Any
 
-__all__ = ["EQVI", "EQVIConfig", "InputError", "PRESETS", "load"]
+__all__ = ["EQVI", "PRESETS", "EQVIConfig", "InputError", "load"]
 
 _HOME = {
     "EQVI": "eqvi.model",

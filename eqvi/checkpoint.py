@@ -12,8 +12,11 @@ import json
 import os
 import pickle
 import re
+import warnings
 from _codecs import encode as _codecs_encode
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,8 +28,8 @@ from eqvi.errors import InputError
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
 
-#: What the published pickles hold besides tensors and plain values: a date, and how Python 2's protocol spells its bytes.
-_ALLOWED = [datetime.datetime, _codecs_encode]
+#: What the published pickles hold besides tensors and plain values: a date, and how protocol 2 spells its bytes.
+_ALLOWED: list[Any] = [datetime.datetime, _codecs_encode]
 
 _Tensors = dict[str, Tensor]
 
@@ -84,7 +87,7 @@ def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = 
     if isinstance(model, EQVI):
         metadata = {"format": "eqvi 1", "config": json.dumps(dataclasses.asdict(model.config))}
     else:
-        width = model.pyramid.levels[0][0].out_channels / 16
+        width = model.state_dict()["pyramid.levels.0.0.weight"].shape[0] / 16
         metadata = {"format": "eqvi 1", "kind": "flow", "width": repr(width)}
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     _write(Path(path), lambda beside: save_file(tensors, beside, metadata))
@@ -140,9 +143,7 @@ def _modules() -> dict[str, str]:
     for published, own in (("masknet", "mask"), ("FusionNet", "fusion")):
         names |= {f"{published}.conv{k + 1}": f"{own}.layers.{k}" for k in range(2)}
         names[f"{published}.conv3"] = f"{own}.head"
-    flow = {
-        f"feature_pyramid_extractor.convs.{k}.{j}.0": f"pyramid.levels.{k}.{j}" for k in range(6) for j in range(2)
-    }
+    flow = {f"feature_pyramid_extractor.convs.{k}.{j}.0": f"pyramid.levels.{k}.{j}" for k in range(6) for j in range(2)}
     flow |= {f"conv_1x1.{k}.0": f"pyramid.projections.{k}" for k in range(4)}
     for published, own in (("flow", ""), ("occ", "occlusion.")):
         flow |= {f"{published}_estimators.conv{k + 1}.0": f"{own}estimator.layers.{k}" for k in range(5)}
@@ -188,9 +189,11 @@ def _from_published(path: Path, tensors: _Tensors) -> tuple[EQVIConfig, _Tensors
         multi_scale=multi_scale,
         flow_width=_width(path, own, "flow.pyramid.levels.0.0.weight", 16),
         refine_width=_width(path, own, "refinement.unet.stem.0.weight", 32),
-        synthesis_width=_width(path, own, "residual.unet.stem.0.weight", 64) if "residual.context.weight" in own else 1.0,
-        context_channels=own["residual.context.weight"].shape[0] if "residual.context.weight" in own else 64,
     )
+    if config.residual:
+        width = _width(path, own, "residual.unet.stem.0.weight", 64)
+        channels = own["residual.context.weight"].shape[0]
+        config = dataclasses.replace(config, synthesis_width=width, context_channels=channels)
     return config, own
 
 
@@ -220,7 +223,8 @@ def _rename(path: Path, tensors: _Tensors) -> _Tensors:
 def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
     """Copy `tensors` into `module`, strictly."""
     expected = module.state_dict()
-    for problem, names in (("lacks", expected.keys() - tensors.keys()), ("has unknown", tensors.keys() - expected.keys())):
+    missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    for problem, names in (("lacks", missing), ("has besides", unknown)):
         if names:
             raise InputError(f"{path}: {problem} {len(names)} of the model's tensors, first {min(names)}")
     for name, value in expected.items():
@@ -246,13 +250,15 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
             raise InputError(f"{path}: a safetensors file, but not written by eqvi.checkpoint.save")
         return tensors, metadata
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
+        with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
+            # What the file holds decides, not how it is spelled.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         why = f"it holds {refused[1]}, which is not allowed in a checkpoint" if refused else "perhaps cut short"
         raise InputError(f"{path}: not a readable checkpoint: {why}") from None
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except Exception as error:  # a damaged pickle can fail in any way; a refused one came above
         raise InputError(f"{path}: not a readable checkpoint, perhaps cut short ({type(error).__name__})") from None
     for key in ("model_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -262,7 +268,7 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
     return content, {}
 
 
-def _write(path: Path, writer) -> None:
+def _write(path: Path, writer: Callable[[Path], object]) -> None:
     """Write beside, then rename: a full disk or a kill leaves the last good file."""
     beside = path.with_name(f".{path.name}.partial")
     try:

@@ -57,9 +57,10 @@ class DIS(ClassicalFlow):
 
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         # A new object each time: it holds buffers of the last picture's size, and cannot be copied or pickled.
-        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         grey_a, grey_b = (np.rint(255 * x).astype(np.uint8) for x in (a, b))
-        return np.ascontiguousarray(search.calc(grey_a, grey_b, None).transpose(2, 0, 1))
+        flow = search.calc(grey_a, grey_b, None)  # type: ignore[call-overload] # None: no flow to start from
+        return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
 class TVL1(ClassicalFlow):

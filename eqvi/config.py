@@ -46,8 +46,9 @@ class EQVIConfig:
             if value not in get_args(kinds):
                 raise InputError(f"{name}={value!r} is not known: choose one of {', '.join(get_args(kinds))}")
         for name in ("flow_width", "refine_width", "synthesis_width"):
-            if not 0 < getattr(self, name) <= 4:
-                raise InputError(f"{name}={getattr(self, name)!r} must lie in (0, 4]: a fraction of the published width")
+            width = getattr(self, name)
+            if not 0 < width <= 4:
+                raise InputError(f"{name}={width!r} must lie in (0, 4]: it is a fraction of the published width")
         if self.context_channels < 1:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")
         if self.residual and not self.refine:

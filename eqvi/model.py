@@ -22,7 +22,7 @@ from eqvi.visibility import fill_holes, visibility_mask
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
 SMALLEST = 64
 
-#: (a, b) of the flows F_ab that each motion model asks for, in the order of `Motion`'s fields.
+#: (a, b) of the flows F_ab that each motion model asks for.
 NEEDED: dict[MotionKind, tuple[tuple[int, int], ...]] = {
     "linear": ((1, 2), (2, 1)),
     "quadratic": ((1, 0), (1, 2), (2, 3), (2, 1)),
@@ -90,9 +90,7 @@ class EQVI(nn.Module):
         self.flow = make_flow(config.flow, config.flow_width)
         self.refinement = Refinement(config.refine_width) if config.refine else None
         self.mask = MaskNet(config.refine_width) if config.refine else None
-        self.residual = (
-            ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
-        )
+        self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
         self.flow.requires_grad_(False)
 
@@ -142,7 +140,10 @@ class EQVI(nn.Module):
             half = self._synthesise(small[:, middle - 1], small[:, middle], motion.half, time).frame
             half = resize(half, (padded.shape[-2], padded.shape[-1]), align_corners=False)
             result = result._replace(frame=torch.lerp(half, result.frame, self.fusion(result.frame, half)))
-        return Interpolation(*(None if x is None else x[..., :height, :width] for x in result))
+        fields: dict[str, Any] = result._asdict()
+        for name, field in fields.items():
+            fields[name] = None if field is None else field[..., :height, :width]
+        return Interpolation(**fields)
 
     def _smallest(self) -> tuple[int, int]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST
@@ -165,7 +166,9 @@ class EQVI(nn.Module):
         for a, b in needed:
             if flows.get((a, b)) is None:
                 flows[a, b] = self.flow.between(features[a], features[b])
-        return Motion(*(flows[pair] if pair in needed else None for pair in NEEDED["rectified"]), features, None)
+        pairs = NEEDED["rectified"]
+        fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in pairs}
+        return Motion(**fields, features=features, half=None)
 
     def _synthesise(self, frame_1: Tensor, frame_2: Tensor, motion: Motion, t: float | Tensor) -> Interpolation:
         """Steps 2 to 7 of spec.md, section 1, at one scale."""

@@ -56,9 +56,7 @@ def cost_volume(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"
     span = range(2 * SEARCH_RANGE + 1)
     padded = F.pad(second, (SEARCH_RANGE,) * 4)
     shifts = ((dy, dx) for dy in span for dx in span)
-    return torch.stack(
-        [(first * padded[..., dy : dy + height, dx : dx + width]).mean(1) for dy, dx in shifts], dim=1
-    )
+    return torch.stack([(first * padded[..., dy : dy + height, dx : dx + width]).mean(1) for dy, dx in shifts], dim=1)
 
 
 class FeaturePyramid(nn.Module):
@@ -80,12 +78,12 @@ class FeaturePyramid(nn.Module):
         maps = []
         x = image
         for level in self.levels:
-            x = chain(level, x)
+            x = chain(level.children(), x)
             maps.append(x)
         half, *decoded = maps
         decoded.reverse()
         projected = [activate(p(x)) for p, x in zip(self.projections, decoded, strict=False)] + [decoded[-1]]
-        images = [resize(image, tuple(x.shape[-2:]), align_corners=True) for x in decoded]
+        images = [resize(image, (x.shape[-2], x.shape[-1]), align_corners=True) for x in decoded]
         return Pyramid(tuple(map(Level, decoded, projected, images)), half, image)
 
 

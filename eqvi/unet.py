@@ -1,6 +1,6 @@
 """Convolutional building blocks: padded convolution, activation, and the U-Net of refinement and synthesis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def chain(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+def chain(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Each layer followed by its activation."""
     for layer in layers:
         x = activate(layer(x))
@@ -70,10 +70,11 @@ class UNet(nn.Module):
         skips = []
         for level in self.down:
             skips.append(x)
-            x = chain(level, F.avg_pool2d(x, 2))
-        for first, second in self.up:
+            x = chain(level.children(), F.avg_pool2d(x, 2))
+        for level in self.up:
+            first, second = level.children()
             skip = skips.pop()
-            x = activate(first(resize(x, tuple(skip.shape[-2:]), align_corners=False)))
+            x = activate(first(resize(x, (skip.shape[-2], skip.shape[-1]), align_corners=False)))
             x = activate(second(torch.cat((x, skip), dim=1)))
         return x
 

@@ -41,9 +41,7 @@ def round_trip_error(flow_ab: Flow, flow_ba: Flow) -> Weight:
     return torch.linalg.vector_norm(flow_ab + backward_warp(flow_ba, flow_ab), dim=1, keepdim=True)
 
 
-def visibility_mask(
-    flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow, hole_1: Hole, hole_2: Hole
-) -> Weight:
+def visibility_mask(flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow, hole_1: Hole, hole_2: Hole) -> Weight:
     """M in (0, 1): how much to trust warped frame 1 over warped frame 2.
 
     Frame 1 counts at a pixel of frame t where F_t1 is known (`hole_1` false), points inside the frame, and where what
