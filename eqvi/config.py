@@ -81,7 +81,7 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-half": EQVIConfig(flow_width=0.5, refine_width=0.5, synthesis_width=0.5, context_channels=32),
     "eqvi-quarter": _QUARTER,
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
-    "baseline": _WEIGHT_FREE,
+    "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
     "baseline-linear": dataclasses.replace(_WEIGHT_FREE, motion="linear"),
-    "baseline-quadratic": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
+    "baseline-rectified": _WEIGHT_FREE,
 }

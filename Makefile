@@ -1,0 +1,85 @@
+# Every command of the study. `make` alone explains them.
+# Written for GNU make 3.81 on: that is what macOS still has.
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Settings, as in `make reproduce PYTHON=/opt/python3.11/bin/python3 PARAMS=`
+# The Python that makes the environment: the first of these that is 3.11 or newer and can.
+PYTHON ?= python3.11 python3 python3.12 python3.13 python
+# The notebooks' parameters; empty for the defaults written in the notebooks.
+PARAMS ?= notebooks/params/quick.yaml
+# More processes than this only wait for each other's memory.
+TEST_PROCESSES ?= 4
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/installed
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+EXECUTED := $(NOTEBOOKS:%=build/%)
+STUDY := build/study-$(basename $(notdir $(PARAMS))).stamp
+# Besides outputs, what JupyterLab writes into a notebook of the Python that ran it.
+STRIP := $(RUN) -m nbstripout --keep-id --extra-keys "$(addprefix metadata.language_info.,codemirror_mode \
+  file_extension mimetype nbconvert_exporter pygments_lexer version)"
+CLOCK := $(shell date +%s)
+
+help: ## explain these commands
+	@echo "EQVI reproducibility study: make COMMAND, one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "The environment is made in $(VENV)/ on first use; remove that folder to start afresh."
+
+reproduce: $(STUDY) ## run the whole study: environment, notebooks, figures, tables
+	@$(if $(RAN),echo "make reproduce: done in $$(($$(date +%s) - $(CLOCK))) s",echo "make reproduce: everything is up to date (executed notebooks: build/notebooks/)")
+
+test: $(INSTALLED) ## run every test
+	@$(RUN) -m pytest -n auto --maxprocesses $(TEST_PROCESSES)
+
+check: $(INSTALLED) ## check style, types, stripped notebooks and generated text
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(STRIP) --verify $(NOTEBOOKS) || { echo '$(STRIP) notebooks/*.ipynb  # would mend it' >&2; exit 1; }
+	$(RUN) -m eqvi readme --check
+
+lab: $(INSTALLED) ## open JupyterLab on the notebooks, on this machine only
+	@$(RUN) -m jupyterlab notebooks --ip=127.0.0.1 --LabApp.extension_manager=readonly \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS)
+
+lock: ## compile requirements.lock anew from pyproject.toml
+	@rm -rf build/lock; $(make_environment) build/lock
+	build/lock/bin/python -m pip install -qq torch==2.13.0 -e '.[dev]'
+	@{ sed -n '/^#/p' requirements.lock; \
+	  build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+	  | sed -E 's/\+[a-z0-9.]+$$//' | grep -vE '^(nvidia-|cuda-|triton)'; } > build/requirements.lock
+	@mv build/requirements.lock requirements.lock; rm -rf build/lock
+	@echo "requirements.lock: $$(grep -c == requirements.lock) packages"
+
+clean: ## remove what was built; figures, results and the environment stay
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help reproduce test check lab lock clean again
+
+# The environment. pip's own output is condensed to a line for every twentieth package.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(make_environment) $(VENV)
+	@echo "[2/3] installing $$(grep -c == $<) pinned packages (2 GB on disk, a few minutes)"
+	@set -o pipefail; $(RUN) -m pip install --disable-pip-version-check --progress-bar off -r $< 2>$(VENV)/pip.log | awk \
+	  '/^Collecting /{if (++n % 20 == 0) print "      " n " fetched"; fflush()} /^Installing collected/{print "      unpacking"; fflush()}' \
+	  || { grep -E "^ERROR" $(VENV)/pip.log >&2; echo "make: pip could not install requirements.lock; all it said is in $(VENV)/pip.log" >&2; exit 1; }
+	@echo "[3/3] installing this package, editable"
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+	@echo "environment ready after $$(($$(date +%s) - $(CLOCK))) s"
+
+make_environment = python=; for candidate in $(PYTHON); do \
+	  if $$candidate -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; done; \
+	if test -z "$$python"; then echo "make: no Python 3.11 or newer that has its venv module (tried: $(PYTHON)): install one (Debian: python3-venv) or name it, as in: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	echo "[1/3] making an environment with $$($$python --version)"; $$python -m venv
+
+# The study. Only the notebooks that changed are run again, unless the package or a parameter did.
+# An executed notebook that somebody deleted counts as changed.
+LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
+$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py) $(if $(LOST),again)
+	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) \
+	  $(if $(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
+	@touch $@

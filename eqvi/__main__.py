@@ -1,0 +1,44 @@
+"""The command line: ``python -m eqvi COMMAND``. Each command is a module with `add_arguments` and `run`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from eqvi.errors import InputError
+
+#: Command, which is also the name of its module, and what it is for.
+COMMANDS = {
+    "interpolate": "a clip or video in, a clip or video with more frames out",
+    "evaluate": "leave frames out of clips, put them back, measure how close they come",
+    "study": "run the study's notebooks",
+    "readme": "write the generated parts of README.md anew",
+    "doctor": "say what is installed, which devices and weights are here, and what is missing",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status: 0, 2 for a user's mistake, 130 if interrupted."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, purpose in COMMANDS.items():
+        # Only the command that was asked for is imported: the others' imports take time.
+        command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+        if name in given[:1]:
+            module = import_module(f"eqvi.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(given)
+    try:
+        return args.run(args)
+    except InputError as error:
+        print(f"eqvi: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("eqvi: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""A model and a device by the names that users give them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from eqvi.config import PRESETS
+from eqvi.errors import InputError
+from eqvi.paths import WEIGHTS
+
+
+def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
+    """A model by preset or checkpoint, ready to use, and what identifies it.
+
+    A preset without weights is made on the spot; one with is looked for as ``results/weights/NAME.safetensors``.
+
+    Raises:
+        InputError: there is no such preset or file, or it holds no model.
+    """
+    import eqvi  # here, because torch takes a second that --help can do without
+
+    path = Path(name) if Path(name).is_file() else WEIGHTS / f"{name}.safetensors"
+    if name in PRESETS and not PRESETS[name].has_weights:
+        return eqvi.EQVI(PRESETS[name]).eval().to(device), name
+    if path.is_file():
+        return eqvi.load(path).eval().to(device), hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    free = ", ".join(preset for preset, config in PRESETS.items() if not config.has_weights)
+    if name in PRESETS:
+        raise InputError(f"--model {name} needs weights and {path} is not there: give a checkpoint, or one of {free}")
+    raise InputError(f"--model {name}: there is no such file or preset: give a checkpoint, or one of {free}")
+
+
+def choose_device(name: str) -> str:
+    """``auto`` made definite, anything else checked.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, found in there.items() if found)
+    if not there[name]:
+        raise InputError(f"--device {name}: none found here: use --device auto or cpu")
+    return name

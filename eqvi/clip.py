@@ -1,0 +1,192 @@
+"""A clip to work on, whether folder of frames or video file: looked at first, then read frame by frame."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from eqvi.data import FORMATS, Header, check_frames, list_frames, read_picture
+from eqvi.errors import InputError
+from eqvi.picture import Frame, cropped, resized
+from eqvi.video import Probe, decode, probe
+
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An input that has been looked at but not yet read.
+
+    Attributes:
+        path: folder or video file.
+        size: (width, height) of the frames after resizing and cropping.
+        rate: frames a second; for a folder what the user said.
+        count: frames, as far as known.
+        time_base: seconds a tick of the times.
+        depth: bits a channel, 8 or 16.
+        channels: 1 to 4, as in `eqvi.picture.Picture`.
+        suffix: file ending that stores the frames as they came.
+        stems: names of all frames, for a folder.
+        source: what the video file says of itself; None for a folder.
+        identity: changes when the input does.
+        notes: what the user should know, one line each.
+        read: starts reading the frames.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    rate: Fraction
+    count: int | None
+    time_base: Fraction
+    depth: int
+    channels: int
+    suffix: str
+    stems: list[str]
+    source: Probe | None
+    identity: str
+    notes: list[str]
+    read: Callable[[], Iterator[Frame]]
+
+
+class Box(NamedTuple):
+    """A part of the picture; without x and y the middle."""
+
+    width: int
+    height: int
+    x: int | None = None
+    y: int | None = None
+
+
+def open_clip(
+    path: Path,
+    rate: Fraction | None = None,
+    size: tuple[int, int] | None = None,
+    crop: Box | None = None,
+    limit: int | None = None,
+) -> Clip:
+    """Look at a folder of frames or a video file; all headers of a folder are checked here.
+
+    Args:
+        path: folder or video file.
+        rate: frames a second of a folder (default 30); a video says so itself.
+        size: (width, height) to resize the frames to.
+        crop: the part of the (resized) frames to use.
+        limit: use only the first so many frames.
+
+    Raises:
+        InputError: nothing usable is there, or frames do not belong together.
+    """
+    if path.is_file() and path.suffix.lower() in FORMATS:
+        raise InputError(f"{path}: is a single picture: give the folder that holds the frames")
+    clip = _open_video(path) if path.is_file() else _open_folder(path, rate or Fraction(30), limit)
+    shown = size or clip.size
+    box = _placed(crop, shown) if crop is not None else (*shown, 0, 0)
+    changed = size is not None or crop is not None
+
+    def read() -> Iterator[Frame]:
+        for frame in islice(clip.read(), limit):
+            if changed:
+                picture = cropped(resized(frame.picture, shown), box)
+                frame = frame._replace(picture=picture, path=frame.path if picture is frame.picture else None)
+            yield frame
+
+    count = clip.count if limit is None or clip.count is None else min(limit, clip.count)
+    return dataclasses.replace(clip, size=box[:2], count=count, read=read)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from ``1280x720``."""
+    try:
+        width, height = (int(number) for number in text.lower().split("x"))
+    except ValueError:
+        width = height = 0
+    if width < 1 or height < 1:
+        raise InputError(f"size {text!r} must be WIDTHxHEIGHT in pixels, such as 1280x720")
+    return width, height
+
+
+def parse_box(text: str) -> Box:
+    """A `Box` from ``512x512`` (the middle) or ``512x512+10+20`` (x and y of its upper left corner)."""
+    size, *corner = text.split("+")
+    if len(corner) not in (0, 2) or not all(number.isdigit() for number in corner):
+        raise InputError(f"crop {text!r} must be WIDTHxHEIGHT or WIDTHxHEIGHT+X+Y in pixels, such as 512x512+10+20")
+    return Box(*parse_size(size), *(int(number) for number in corner))
+
+
+def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
+    paths, ignored = list_frames(path)
+    headers = check_frames(paths[:limit])
+    first = headers[0]
+    stems = [header.path.stem for header in headers]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
+    if twice is not None:
+        raise InputError(f"{path}: two frames are named {twice}: keep one of them")
+    notes = [f"{ignored} {'entry' if ignored == 1 else 'entries'} of {path} ignored: no pictures"] if ignored else []
+    return Clip(
+        path=path,
+        size=first.size,
+        rate=rate,
+        count=len(headers),
+        time_base=1 / rate,
+        depth=first.depth,
+        channels=first.channels,
+        suffix=first.path.suffix.lower() if _named_rightly(first) else _SUFFIXES[first.format],
+        stems=stems,
+        source=None,
+        identity=_identity(path, paths[:limit]),
+        notes=notes,
+        read=lambda: _read_folder(headers, rate),
+    )
+
+
+def _read_folder(headers: list[Header], rate: Fraction) -> Iterator[Frame]:
+    for index, header in enumerate(headers):
+        path = header.path if header.orientation == 1 and _named_rightly(header) else None
+        yield Frame(read_picture(header.path), header.path.stem, index / rate, 1 / rate, path)
+
+
+def _named_rightly(header: Header) -> bool:
+    return FORMATS[header.path.suffix.lower()] == header.format
+
+
+def _open_video(path: Path) -> Clip:
+    source = probe(path)
+
+    def read() -> Iterator[Frame]:
+        for index, (picture, time, duration) in enumerate(decode(source)):
+            yield Frame(picture, f"{index:06d}", time, duration, None)
+
+    return Clip(
+        path=path,
+        size=source.size,
+        rate=source.rate,
+        count=source.frames,
+        time_base=source.time_base,
+        depth=16 if source.depth > 8 else 8,
+        channels=3,
+        suffix=".png",
+        stems=[],
+        source=source,
+        identity=_identity(path, [path]),
+        notes=list(source.notes),
+        read=read,
+    )
+
+
+def _identity(clip: Path, paths: list[Path]) -> str:
+    """The clip's name and a hash of its files' names, sizes and times of change: reading them all would take longer."""
+    facts = [(path.name, stat.st_size, stat.st_mtime_ns) for path in paths for stat in (path.stat(),)]
+    return f"{clip.resolve().name} ({hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]})"
+
+
+def _placed(crop: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    x = (size[0] - crop.width) // 2 if crop.x is None else crop.x
+    y = (size[1] - crop.height) // 2 if crop.y is None else crop.y
+    if x < 0 or y < 0 or x + crop.width > size[0] or y + crop.height > size[1]:
+        raise InputError(f"crop {crop.width}x{crop.height} at +{x}+{y} does not fit in frames of {size[0]}x{size[1]}")
+    return crop.width, crop.height, x, y

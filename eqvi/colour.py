@@ -1,0 +1,77 @@
+"""Colour in video: what the tags say, and the way between a decoded frame and RGB pixels."""
+
+from typing import NamedTuple
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from eqvi.picture import Picture, Pixels
+
+# PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
+# (mean squared error 1.03), with these 0.01 (0.014). Bicubic is not a taste: bilinear gives wrong 16-bit RGB. BITEXACT
+# makes every processor compute the same.
+_SCALING = int(
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+)
+# Matrix numbers of ITU-T H.273, as FFmpeg uses them for tags, and swscale's name for each.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+# Pixel formats that hold RGB, which knows no matrix and no limited range.
+_RGB = ("rgb24", "bgr0", "gbrp", "gbrp16le")
+
+
+class Colour(NamedTuple):
+    """Colour tags, numbered as in ITU-T H.273: 1 = BT.709, 2 = not said; range 0 = not said, 1 = limited, 2 = full."""
+
+    matrix: int = 1
+    range: int = 1
+    primaries: int = 1
+    transfer: int = 1
+
+    def stored_as(self, pixel_format: str) -> "Colour":
+        """The tags of a frame written in `pixel_format`: RGB is full range, everything else is written as limited."""
+        return self._replace(matrix=0, range=2) if pixel_format in _RGB else self._replace(range=1)
+
+
+def to_pixels(frame: VideoFrame, colour: Colour, deep: bool) -> Pixels:
+    """RGB (H, W, 3) of a decoded frame, uint16 where `deep`, else uint8."""
+    return frame.to_ndarray(
+        format="rgb48le" if deep else "rgb24",
+        src_colorspace=_matrix(colour, frame.width, frame.height),
+        src_color_range=ColorRange.JPEG if colour.range == 2 else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_SCALING,
+        threads=1,
+    )
+
+
+def to_frame(picture: Picture, colour: Colour, pixel_format: str) -> VideoFrame:
+    """A frame to encode, in `pixel_format`; grey is repeated in three channels, alpha left out."""
+    pixels = picture.pixels[..., :-1] if picture.has_alpha else picture.pixels
+    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    frame = VideoFrame.from_ndarray(pixels, format="rgb24" if pixels.dtype == np.uint8 else "rgb48le")
+    return frame.reformat(
+        format=pixel_format,
+        dst_colorspace=_matrix(colour, *picture.size),
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG if pixel_format in _RGB else ColorRange.MPEG,
+        interpolation=_SCALING,
+        threads=1,
+    )
+
+
+def _matrix(colour: Colour, width: int, height: int) -> Colorspace:
+    """The matrix between YUV and RGB; where none is tagged players take BT.709 for HD and BT.601 below, so do we."""
+    guess = Colorspace.ITU709 if width >= 1280 or height > 576 else Colorspace.ITU601
+    return _MATRICES.get(colour.matrix, guess)

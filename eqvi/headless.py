@@ -1,0 +1,177 @@
+"""One notebook, executed without anybody looking, into a file that depends on nothing but its source.
+
+papermill does the work. What is added here: the kernel is the running Python and no other, whatever
+makes two runs of one notebook differ is dropped from the result, and a failure, of whatever kind, never
+looks like a result.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
+from traitlets import CaselessStrEnum, Unicode, default
+from traitlets.config import Config
+
+from eqvi.errors import InputError
+
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+# papermill and nbclient report every failure to their log as well as by an exception: once is enough.
+logging.getLogger("papermill").addHandler(logging.NullHandler())
+
+
+class NotebookFailure(Exception):
+    """A notebook did not run to its end. Its text is one line: the cell, the error, where the copy is."""
+
+
+class ThisPython(AsyncKernelManager):
+    """A kernel that is the running interpreter, spoken to through Unix sockets.
+
+    Jupyter would look a kernel named ``python3`` up in several folders, where another environment may
+    have left its own. The kernel also starts with an empty IPython folder, so nobody's start-up files or
+    history take part, and with a fixed hash seed.
+    """
+
+    folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
+    transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
+
+    @default("connection_file")
+    def _connection_file_default(self) -> str:
+        return os.path.join(self.folder, "kernel.json")
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """How to start the kernel."""
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name=_METADATA["kernelspec"]["display_name"],
+            language=_METADATA["kernelspec"]["language"],
+            env={
+                "IPYTHONDIR": self.folder,
+                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                "PYTHONHASHSEED": "0",
+            },
+        )
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook in a file, told to be in Python whatever its metadata say.
+
+    Raises:
+        InputError: the file is missing or holds no notebook.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: name a notebook that can be read") from error
+    except Exception as error:  # nbformat raises half a dozen kinds, some of them plain Exception
+        raise InputError(f"{path} is not a Jupyter notebook: name an .ipynb file") from error
+    if not isinstance(notebook, NotebookNode):  # what it makes of other JSON with cells in it
+        raise InputError(f"{path} is not a Jupyter notebook: name an .ipynb file")
+    notebook.metadata.update(_METADATA)
+    return notebook
+
+
+def parameters_of(path: Path) -> dict[str, str]:
+    """The parameters that a notebook declares in its tagged cell, each with its default as source text.
+
+    Raises:
+        InputError: as `read`.
+    """
+    return {name: found["default"] for name, found in papermill.inspect_notebook(read(path)).items()}
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout: int | None = None) -> None:
+    """Run a notebook in its own folder, as JupyterLab does, and write the executed copy.
+
+    Args:
+        notebook: the source; never written to.
+        output: where the executed copy goes, replacing an older one, once every cell has run.
+        parameters: values for the cell tagged ``parameters``; check the names first with `parameters_of`.
+        timeout: seconds that one cell may take; no limit if None.
+
+    Raises:
+        NotebookFailure: a cell raised, ran out of time, or the kernel died. What there is of the copy is kept as
+            ``NAME.failed.ipynb`` beside `output`, and `output` is left as it was.
+        InputError: the copy cannot be written.
+    """
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    copies: list[NotebookNode] = []  # the copy being executed: papermill does not return it when it fails
+    begun: list[NotebookNode] = []  # the code cells that were started
+    try:
+        # A socket's path may have about 100 characters, which the project's own folder could exceed.
+        with tempfile.TemporaryDirectory(prefix="eqvi-") as folder:
+            executed = papermill.execute_notebook(
+                read(notebook),
+                None,
+                dict(parameters),
+                cwd=notebook.resolve().parent,
+                # tqdm takes None as "only where there is a terminal"
+                progress_bar={"desc": notebook.stem, "leave": False, "disable": None},
+                execution_timeout=timeout,
+                kernel_manager_class=ThisPython,
+                config=Config(ThisPython={"folder": folder}),
+                coalesce_streams=True,
+                record_timing=False,
+                on_notebook_start=lambda notebook: copies.append(notebook),
+                on_cell_start=lambda cell, cell_index: begun.append(cell) if cell.cell_type == "code" else None,
+            )
+        if len(begun) < sum(cell.cell_type == "code" for cell in executed.cells):
+            raise SystemExit("the notebook left before its end")  # papermill lets sys.exit(0) pass
+    except (Exception, SystemExit) as error:  # a cell's exception, a timeout, a dead kernel: all are failures
+        where = f"cell [{len(begun)}] failed" if begun else "no cell was run"
+        kept = f" (executed so far: {failed})" if copies else ""
+        for copy in copies:
+            _write(_stable(copy), failed)
+        raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{kept}") from error
+    _write(_stable(executed), output)
+    failed.unlink(missing_ok=True)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, papermill.PapermillExecutionError):
+        kind, text = error.ename, error.evalue
+    else:
+        kind, text = type(error).__name__, str(error)
+    lines = text.strip().splitlines()
+    return f"{kind}: {lines[0]}" if lines else kind
+
+
+def _stable(notebook: NotebookNode) -> NotebookNode:
+    """The notebook less what differs from run to run or machine to machine."""
+    # Widgets have random names and nobody to move them: each has a static twin in its notebook.
+    notebook.metadata = nbformat.from_dict(_METADATA)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.id = "injected-parameters"
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            cell.outputs = [shown for shown in cell.outputs if _WIDGET_VIEW not in shown.get("data", {})]
+    return notebook
+
+
+def _write(notebook: NotebookNode, path: Path) -> None:
+    side = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(notebook, side)
+            side.replace(path)
+        finally:
+            side.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}: choose another folder") from error

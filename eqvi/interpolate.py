@@ -1,0 +1,59 @@
+"""The command ``python -m eqvi interpolate``: a clip or video in, a clip or video with more frames out."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from eqvi.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``python -m eqvi interpolate``."""
+    add = parser.add_argument
+    add("source", metavar="IN", type=Path, help="folder of PNG, JPEG or WebP frames, or a video file")
+    add("target", metavar="OUT", type=Path, help="folder, or a video file (.mp4 .m4v .mov .mkv .webm)")
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument("--factor", type=int, default=2, help="frames out for every frame in; 1 only copies (default 2)")
+    many.add_argument("--fps", metavar="RATE", help="frames a second to put out instead, such as 60 or 59.94")
+    add("--drop-inputs", action="store_true", help="put out new frames only")
+    add("--size", metavar="WxH", help="resize inputs first")
+    add("--crop", metavar="WxH[+X+Y]", help="use this part of the (resized) inputs; the middle without +X+Y")
+    add("--limit", type=int, metavar="N", help="use the first N input frames only")
+    add("--naming", choices=("generic", "reds"), default="generic", help="001_0.png, or positions at 120 fps")
+    add("--format", choices=("png", "jpg", "webp"), help="of a folder's frames (default: as the input; PNG for video)")
+    add("--input-fps", metavar="RATE", help="frames a second of a folder, for video out or --fps (default 30)")
+    add("--no-scene-cuts", dest="scene_cuts", action="store_false", help="interpolate everywhere")
+    add("--model", default="baseline", metavar="NAME|FILE", help="preset or checkpoint (default baseline: no weights)")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
+    add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
+    add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
+    add("--crf", type=int, help="video quality, smaller is better (default 18 for H.264, 24 for VP9)")
+    add("--encoder-threads", type=int, default=1, metavar="N", help="more is faster, 1 gives equal bytes anywhere")
+    add("--no-audio", dest="audio", action="store_false", help="leave the sound out")
+    add("--overwrite", action="store_true", help="replace what is there instead of refusing or going on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Interpolate as the options say; 130 if the user interrupts it.
+
+    Raises:
+        InputError: something given cannot be used; nothing half-written is left.
+    """
+    # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
+    from eqvi.choose import choose_device, load_model
+    from eqvi.conversion import convert, say, told
+    from eqvi.sink import is_video
+
+    settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
+    to_video = is_video(args.target)
+    try:
+        device = choose_device(args.device)
+        model, identity = load_model(args.model, device)
+        summary = convert(args.source, args.target, model, settings, device, identity)
+    except KeyboardInterrupt:
+        frames = f"the frames in {args.target} are kept, the same command goes on from there"
+        say("interrupted: " + ("nothing is kept, a video is written in one go" if to_video else frames))
+        return 130
+    for line in told(summary, args.target):
+        say(line)
+    return 0

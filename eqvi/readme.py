@@ -1,0 +1,115 @@
+"""Keeps the generated parts of README.md in step with the project.
+
+The parts (see `eqvi.report` for the markers):
+
+- ``make targets``: the Makefile's targets with their explanations;
+- ``options MODULE``: the command-line options that ``eqvi.MODULE`` declares;
+- ``table FILE``: a CSV file, named from the project's root;
+- ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from eqvi.errors import InputError
+from eqvi.paths import ROOT
+from eqvi.report import csv_table, fill, make_targets, markdown_table, means_table, read_rows
+
+_README = ROOT / "README.md"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi readme``."""
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if something would change")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write README.md anew, or say whether that would change it (1 if so).
+
+    Raises:
+        InputError: as `filled`.
+    """
+    after = filled()
+    if after == _README.read_text(encoding="utf-8"):
+        print("README.md is in step with the project")
+    elif args.check:
+        print("README.md is out of step with the project: run `python -m eqvi readme`")
+        return 1
+    else:
+        side = _README.with_name(".README.md.part")
+        side.write_text(after, encoding="utf-8")
+        side.replace(_README)
+        print("README.md: generated parts written anew")
+    return 0
+
+
+def filled() -> str:
+    """README.md with its generated parts as they should be.
+
+    Raises:
+        InputError: README.md is missing, or its markers cannot be followed.
+    """
+    try:
+        return fill(_README.read_text(encoding="utf-8"), part)
+    except OSError as error:
+        raise InputError(f"{_README}: {error.strerror}") from error
+    except InputError as error:
+        raise InputError(f"README.md: {error}") from error
+
+
+def part(name: str) -> str:
+    """What belongs between the markers of that name.
+
+    Raises:
+        InputError: no such part.
+    """
+    kind, _, subject = name.partition(" ")
+    if name == "make targets":
+        targets = make_targets((ROOT / "Makefile").read_text(encoding="utf-8"))
+        return markdown_table(["command", "what it does"], [(f"`make {target}`", text) for target, text in targets])
+    if kind == "table" and subject:
+        return csv_table(ROOT / Path(subject))
+    if kind == "psnr" and subject:
+        return means_table(read_rows(ROOT / subject), "clip", "model", "psnr")
+    if kind == "options" and subject:
+        return options_table(subject)
+    known = "'make targets', 'table FILE', 'psnr FILE' or 'options MODULE'"
+    raise InputError(f"there is no generated part {name!r}: write {known}")
+
+
+def options_table(module: str) -> str:
+    """The options that a module of this package declares in its ``add_arguments``.
+
+    Raises:
+        InputError: there is no such module, or it declares none.
+    """
+    try:
+        declare = importlib.import_module(f"eqvi.{module}").add_arguments
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise InputError(f"eqvi.{module} declares no command-line options") from error
+    parser = argparse.ArgumentParser(add_help=False)
+    declare(parser)
+    rows = []
+    for action in parser._actions:
+        names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+        if action.option_strings and action.nargs != 0:
+            names += f" {_placeholder(action)}"
+        text = (action.help or "") % {**vars(action), "prog": "eqvi", "default": _shown(action.default)}
+        rows.append((f"`{names}`", text))
+    return markdown_table(["option", "meaning"], rows)
+
+
+def _placeholder(action: argparse.Action) -> str:
+    if isinstance(action.metavar, tuple):
+        return " ".join(action.metavar)
+    if action.choices:
+        return "|".join(str(choice) for choice in action.choices)
+    return action.metavar or action.dest.upper()
+
+
+def _shown(default: object) -> object:
+    """A default as a reader knows it: a path in the project from its root."""
+    if isinstance(default, Path) and default.is_relative_to(ROOT):
+        return default.relative_to(ROOT)
+    return default

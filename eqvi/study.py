@@ -1,0 +1,226 @@
+"""The runner of the study: the notebooks, in reading order, headless, with their parameters.
+
+Parameters come from a YAML file that is shared by all notebooks, so it says for which each is meant::
+
+    all:                    # for every notebook that declares the parameter; one at least must
+      height: 128
+    03_quadratic_motion:    # for this notebook, which must declare it
+      seed: 1
+
+and from ``-p NAME VALUE``, which goes to every chosen notebook that declares NAME. A name that nobody
+declares is refused before anything runs: papermill itself would only warn.
+"""
+
+import argparse
+import ast
+import difflib
+import hashlib
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eqvi.errors import InputError
+from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, WEIGHTS
+
+Parameters = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi study``."""
+    parser.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="a path, or a name in notebooks/ (default: all of them)"
+    )
+    parser.add_argument("--params", type=Path, metavar="YAML", help="parameters, by notebook (see notebooks/params/)")
+    parser.add_argument(
+        "-p",
+        dest="overrides",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="one parameter, for every chosen notebook that declares it; stronger than --params",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=BUILD / "notebooks", help="folder for the executed notebooks (default: %(default)s)"
+    )
+    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="time one cell may take (default: no limit)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Execute the chosen notebooks and say what was written; 1 if one of them fails, which ends the run.
+
+    Raises:
+        InputError: an unknown notebook or parameter, an unreadable file. Nothing has been run then.
+    """
+    from eqvi import headless  # imports Jupyter, which takes a second that --help need not wait for
+
+    notebooks = [find(name) for name in args.notebooks] or all_notebooks()
+    declared = {path: headless.parameters_of(path) for path in notebooks}
+    others = {path.stem: path for path in all_notebooks() if path not in declared}
+    shared = read_yaml(args.params, {path.stem for path in declared} | set(others)) if args.params else {}
+    elsewhere = [headless.parameters_of(path) for path in others.values()] if shared.get("all") else []
+    given = assign(shared, [(name, text) for name, text in args.overrides], declared, elsewhere)
+
+    begun = time.monotonic()
+    written: dict[Path, bool] = {}
+    print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/")
+    for number, path in enumerate(notebooks, 1):
+        started, before = time.monotonic(), _snapshot()
+        try:
+            headless.execute(path, args.out / path.name, given[path], args.timeout)
+        except headless.NotebookFailure as failure:
+            print(f"  [{number}/{len(notebooks)}] {failure}")
+            print(f"stopped there: {_count(len(notebooks) - number, 'notebook')} not run")
+            return 1
+        news = _news(before, _snapshot())
+        written |= news
+        shown = ", ".join(f"{_relative(file)}{' (changed)' if changed else ''}" for file, changed in news.items())
+        print(f"  [{number}/{len(notebooks)}] {path.stem}  {time.monotonic() - started:.1f} s  {shown}", flush=True)
+    print(
+        f"{_count(len(notebooks), 'notebook')} executed in {time.monotonic() - begun:.0f} s; "
+        f"{_count(len(written), 'figure or result file', 'figure and result files')} written, "
+        f"{sum(written.values())} of them new or changed"
+    )
+    return 0
+
+
+def all_notebooks() -> list[Path]:
+    """The notebooks of the study in reading order, which their names give."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def find(name: str) -> Path:
+    """The notebook meant by a path, or by a name in ``notebooks/`` with or without its ending.
+
+    Raises:
+        InputError: there is none.
+    """
+    for path in (Path(name), NOTEBOOKS / name, NOTEBOOKS / f"{name}.ipynb"):
+        if path.is_file():
+            return path.resolve()
+    raise InputError(f"notebook {name!r} does not exist{nearest(name, [path.stem for path in all_notebooks()])}")
+
+
+def read_yaml(path: Path, stems: Collection[str]) -> dict[str, Parameters]:
+    """The parameters in a file, by notebook stem or ``all``.
+
+    Raises:
+        InputError: not readable, not of that form, or naming a notebook that is not in `stems`.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: name a YAML file of parameters") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(values, dict | None) for values in content.values()):
+        raise InputError(f"{path}: write 'NOTEBOOK: {{PARAMETER: VALUE}}', or 'all: {{PARAMETER: VALUE}}'")
+    for stem in content:
+        if stem not in stems and stem != "all":
+            raise InputError(f"{path}: there is no notebook {stem!r}{nearest(str(stem), [*stems, 'all'])}")
+    return {stem: values or {} for stem, values in content.items()}
+
+
+def assign(
+    shared: Mapping[str, Parameters],
+    overrides: Iterable[tuple[str, str]],
+    declared: Mapping[Path, Mapping[str, str]],
+    elsewhere: Iterable[Mapping[str, str]] = (),
+) -> dict[Path, Parameters]:
+    """Which notebook is given what.
+
+    Args:
+        shared: parameters by notebook stem or ``all``, as `read_yaml` returns them.
+        overrides: pairs of a name and a value's text.
+        declared: the chosen notebooks, each with its parameters and their defaults as source text.
+        elsewhere: the same for the notebooks that were not chosen; what only they declare is no mistake.
+
+    Raises:
+        InputError: a name that nobody declares, or a value of another type than the default's.
+    """
+    known = {name for parameters in declared.values() for name in parameters}
+    known_anywhere = known.union(*elsewhere)
+    for name in shared.get("all", {}):
+        if name not in known_anywhere:
+            raise InputError(f"no notebook has a parameter {name!r}{nearest(name, known_anywhere)}")
+    for name, _ in overrides:
+        if name not in known:
+            raise InputError(f"none of the chosen notebooks has a parameter {name!r}{nearest(name, known)}")
+    given: dict[Path, Parameters] = {}
+    for path, defaults in declared.items():
+        own = shared.get(path.stem, {})
+        for name in own:
+            if name not in defaults:
+                raise InputError(f"{path.stem} has no parameter {name!r}{nearest(name, defaults)}")
+        values = {name: value for name, value in shared.get("all", {}).items() if name in defaults} | own
+        values |= {name: _parsed(text, defaults[name]) for name, text in overrides if name in defaults}
+        for name, value in values.items():
+            _check_type(name, value, defaults[name])
+        given[path] = values
+    return given
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what was probably meant, or what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f": choose from {', '.join(names)}" if names else ": there are none"
+
+
+def _parsed(text: str, default: str) -> Any:
+    """A value from the command line: a Python literal, or the text itself."""
+    if isinstance(_literal(default), str):
+        return text
+    return _literal(text)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _check_type(name: str, value: Any, default: str) -> None:
+    wanted = type(_literal(default))
+    fits = value is None if wanted is type(None) else type(value) is wanted
+    if not (fits or wanted is type(None) or (wanted is float and type(value) is int)):
+        hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if wanted is float and isinstance(value, str) else ""
+        raise InputError(
+            f"parameter {name}={value!r} must be of type {wanted.__name__}, as its default {default}{hint}"
+        )
+
+
+def _snapshot() -> dict[Path, tuple[int, str]]:
+    """When each figure and result file was written, and a hash of what it holds; weights are too large for it."""
+    files = [file for folder in (FIGURES, RESULTS) for file in sorted(folder.rglob("*")) if file.is_file()]
+    return {
+        file: (file.stat().st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in files
+        if WEIGHTS not in file.parents
+    }
+
+
+def _news(before: Mapping[Path, tuple[int, str]], after: Mapping[Path, tuple[int, str]]) -> dict[Path, bool]:
+    """The files written in between, each with whether its content is another than before."""
+    return {
+        file: file not in before or before[file][1] != content
+        for file, (moment, content) in after.items()
+        if file not in before or before[file] != (moment, content)
+    }
+
+
+def _count(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _relative(path: Path) -> str:
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near

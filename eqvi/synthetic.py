@@ -1,0 +1,304 @@
+"""Photographs, and short clips rendered from them whose motion is known exactly.
+
+A scene is a stack of photographic layers, each a rigid picture whose anchor follows a `Trajectory`. It can be rendered
+at any time, so a clip has a true frame between any two of its frames and a true flow between any two times: what real
+footage never has.
+"""
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import skimage.data
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from eqvi.errors import InputError
+from eqvi.geometry import pixel_grid
+
+#: Photographs (and grey textures) that lie inside scikit-image's wheel: nothing is downloaded.
+PHOTOGRAPHS = (
+    "astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina", "immunohistochemistry",
+    "brick", "grass", "gravel", "camera", "clock", "coins", "moon", "motorcycle",
+)  # fmt: skip
+
+PathKind = Literal["linear", "quadratic", "cubic", "shake"]
+
+# Textures are held at twice the frame's resolution and are smooth there, so that sampling them between
+# their pixels neither aliases nor shows the bicubic kernel.
+_OVERSAMPLING = 2
+_TEXTURE_SIGMA = 1.0
+
+# A soft edge shows two motions in one pixel; it is called mixed where the front layer covers this much of it.
+_MIXED = (0.01, 0.99)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Displacement as a function of time s: v s + a s^2 / 2 + j s^3 / 6, and a seeded shake; zero at s = 0.
+
+    Attributes:
+        velocity, acceleration, jerk: (x, y) in pixels per unit of time, its square, its cube. The unit
+            of time is the distance of two input frames, as everywhere in the study.
+        shake: size in pixels of a smooth irregular motion added on top, as of a hand-held camera.
+        seed: which shake.
+    """
+
+    velocity: tuple[float, float] = (0.0, 0.0)
+    acceleration: tuple[float, float] = (0.0, 0.0)
+    jerk: tuple[float, float] = (0.0, 0.0)
+    shake: float = 0.0
+    seed: int = 0
+
+    def displacement(self, times: Float[Tensor, " t"]) -> Float[Tensor, "t 2"]:
+        """(x, y) in pixels, relative to time 0; device and dtype follow `times`."""
+        s = times[:, None]
+        v, a, j = times.new_tensor([self.velocity, self.acceleration, self.jerk])
+        moved = v * s + a * s**2 / 2 + j * s**3 / 6
+        if self.shake:
+            generator = torch.Generator().manual_seed(self.seed)
+            waves, axes = 4, 2
+            frequency = (0.15 + 0.5 * torch.rand(waves, axes, generator=generator)).to(times)
+            phase = (2 * math.pi * torch.rand(waves, axes, generator=generator)).to(times)
+            wave = torch.sin(2 * math.pi * frequency * s[:, :, None] + phase) - torch.sin(phase)
+            moved = moved + self.shake / math.sqrt(waves) * wave.sum(dim=1)
+        return moved
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A photograph, or an ellipse cut out of one, and how it moves.
+
+    Attributes:
+        photograph: one of `PHOTOGRAPHS`.
+        anchor: the photograph's point (x, y), in its own pixels, that the motion carries.
+        centre: where in the frame, (x, y) in pixels, that point lies at time 0.
+        scale: frame pixels per photograph pixel at time 0.
+        radii: half axes (x, y) of the ellipse in frame pixels; None shows the whole photograph,
+            mirrored without end (a background).
+        softness: width of the ellipse's soft edge in frame pixels.
+        trajectory: path of the anchor.
+        spin: turning about the anchor, radians per unit of time.
+        growth: natural logarithm of the enlargement per unit of time.
+    """
+
+    photograph: str
+    anchor: tuple[float, float]
+    centre: tuple[float, float]
+    scale: float = 1.0
+    radii: tuple[float, float] | None = None
+    softness: float = 2.0
+    trajectory: Trajectory = Trajectory()
+    spin: float = 0.0
+    growth: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A frame size (height, width) and its layers, the farthest first."""
+
+    size: tuple[int, int]
+    layers: tuple[Layer, ...]
+
+
+class ExactFlow(NamedTuple):
+    """The true motion from time a to time b, seen from a.
+
+    Attributes:
+        flow: flow_ab (T, 2, H, W) in pixels, of the front-most layer at each pixel.
+        occluded: bool (T, 1, H, W): what the pixel shows at a is hidden or out of the frame at b.
+        mixed: bool (T, 1, H, W): at a, or where it lands at b, the pixel lies on a soft edge: two motions in one.
+    """
+
+    flow: Tensor
+    occluded: Tensor
+    mixed: Tensor
+
+
+class StereoPair(NamedTuple):
+    """Two views of a motionless scene and the true flow between them.
+
+    Attributes:
+        left, right: (1, 3, H, W), RGB in [0, 1].
+        flow: flow from left to right (1, 2, H, W) in pixels: minus the disparity in x, nothing in y.
+        known: bool (1, 1, H, W): the disparity was measured here; the flow is 0 elsewhere.
+    """
+
+    left: Tensor
+    right: Tensor
+    flow: Tensor
+    known: Tensor
+
+
+def _to_tensor(picture: np.ndarray) -> Float[Tensor, "1 3 h w"]:
+    colours = np.broadcast_to(picture[..., None], (*picture.shape, 3)) if picture.ndim == 2 else picture
+    return torch.from_numpy(np.array(colours, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
+
+
+def photograph(name: str) -> Float[Tensor, "1 3 h w"]:
+    """One of scikit-image's own photographs, RGB in [0, 1]; grey ones get three equal channels."""
+    if name not in PHOTOGRAPHS:
+        raise InputError(f"photograph {name!r} is not known: choose one of {', '.join(PHOTOGRAPHS)}")
+    if name == "motorcycle":
+        return stereo_pair().left
+    return _to_tensor(getattr(skimage.data, name)())
+
+
+def stereo_pair() -> StereoPair:
+    """Middlebury 2014's `motorcycle` as scikit-image carries it (Scharstein et al., GCPR 2014)."""
+    left, right, disparity = skimage.data.stereo_motorcycle()
+    known = torch.from_numpy(np.isfinite(disparity))[None, None]
+    across = torch.from_numpy(np.where(np.isfinite(disparity), -disparity, 0).astype(np.float32))[None, None]
+    return StereoPair(_to_tensor(left), _to_tensor(right), torch.cat([across, torch.zeros_like(across)], 1), known)
+
+
+def resampled(picture: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c p q"]:
+    """Bicubic and antialiased, to (height, width), clamped to [0, 1]."""
+    return F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _smooth(picture: Tensor, sigma: float) -> Tensor:
+    radius = math.ceil(3 * sigma)
+    taps = torch.exp(-(torch.arange(-radius, radius + 1).to(picture) ** 2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).view(1, 1, 1, -1).expand(picture.shape[1], 1, 1, -1)
+    padded = F.pad(picture, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps, groups=len(taps)), taps.mT, groups=len(taps))
+
+
+@functools.lru_cache(maxsize=16)
+def _texture(name: str, scale: float) -> Float[Tensor, "1 3 h w"]:
+    picture = photograph(name)
+    height, width = (max(2, round(_OVERSAMPLING * scale * n)) for n in picture.shape[-2:])
+    return _smooth(resampled(picture, (height, width)), _TEXTURE_SIGMA)
+
+
+def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrix (T, 2, 2) and offset (T, 2, 1) that carry the layer's own pixels to the frame's at each time."""
+    angle, size = layer.spin * times, torch.exp(layer.growth * times)
+    cos, sin = size * torch.cos(angle), size * torch.sin(angle)
+    matrix = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
+    offset = times.new_tensor(layer.centre) + layer.trajectory.displacement(times)
+    return matrix, offset[..., None]
+
+
+def _inside(layer: Layer, points: Float[Tensor, "t 2 n"], times: Float[Tensor, " t"]) -> Float[Tensor, "t 2 n"]:
+    """Frame positions at `times` in the layer's own pixels: (0, 0) is the anchor."""
+    matrix, offset = _pose(layer, times)
+    return torch.linalg.solve(matrix, points - offset)
+
+
+def _coverage(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 1 n"]:
+    """How much of each point the layer covers, 0 to 1, smooth across its edge."""
+    if layer.radii is None:
+        return torch.ones_like(local[:, :1])
+    radii = local.new_tensor(layer.radii).view(1, 2, 1)
+    unit = (local / radii).norm(dim=1, keepdim=True)
+    # Distance to the ellipse, to first order, from the gradient of its implicit function.
+    distance = (unit - 1) * unit / (local / radii**2).norm(dim=1, keepdim=True).clamp_min(1e-6)
+    x = (0.5 - distance / layer.softness).clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _colours(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 3 n"]:
+    texture = _texture(layer.photograph, layer.scale).to(local)
+    anchor = local.new_tensor(layer.anchor).view(1, 2, 1)
+    at = _OVERSAMPLING * (local + (anchor + 0.5) * layer.scale) - 0.5
+    extent = local.new_tensor([texture.shape[-1] - 1, texture.shape[-2] - 1]).view(1, 2, 1)
+    grid = (2 * at / extent - 1).mT[:, None]
+    texture = texture.expand(len(local), -1, -1, -1)
+    sampled = F.grid_sample(texture, grid, mode="bicubic", padding_mode="reflection", align_corners=True)
+    return sampled[:, :, 0]
+
+
+def _as_times(times: float | Tensor) -> Float[Tensor, " t"]:
+    return torch.as_tensor(times, dtype=None if isinstance(times, Tensor) else torch.float32).reshape(-1)
+
+
+def _points(scene: Scene, times: Tensor) -> Float[Tensor, "t 2 n"]:
+    return pixel_grid(*scene.size, times).reshape(1, 2, -1).expand(len(times), -1, -1)
+
+
+def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t 3 h w"]:
+    """The scene as a camera with an instant shutter sees it at each time, RGB in [0, 1].
+
+    Every time is rendered from the photographs anew, by sub-pixel sampling of smoothed textures: no frame is
+    a warp of another. Device and dtype follow `times`.
+    """
+    times = _as_times(times)
+    points = _points(scene, times)
+    frame = times.new_zeros(len(times), 3, points.shape[-1])
+    for layer in scene.layers:
+        local = _inside(layer, points, times)
+        frame = torch.lerp(frame, _colours(layer, local), _coverage(layer, local))
+    return frame.clamp(0, 1).view(len(times), 3, *scene.size)
+
+
+def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Float[Tensor, " t"]) -> ExactFlow:
+    """True flow from time `start` to time `end`, and where it has no counterpart there.
+
+    Args:
+        scene: what moves.
+        start, end: two times, or as many of each.
+    """
+    start, end = _as_times(start), _as_times(end)
+    points = _points(scene, start)
+    extent = points.new_tensor([scene.size[1] - 1, scene.size[0] - 1]).view(1, 2, 1)
+    flow = torch.zeros_like(points)
+    occluded = torch.zeros_like(points[:, :1], dtype=torch.bool)
+    mixed = occluded.clone()
+    for depth, layer in enumerate(scene.layers):
+        local = _inside(layer, points, start)
+        coverage = _coverage(layer, local)
+        matrix, offset = _pose(layer, end)
+        landing = matrix @ local + offset
+        in_front = [_coverage(other, _inside(other, landing, end)) for other in scene.layers[depth + 1 :]]
+        hidden = torch.stack([torch.zeros_like(coverage), *in_front]).amax(dim=0)
+        outside = ((landing < 0) | (landing > extent)).any(dim=1, keepdim=True)
+        seen = coverage >= 0.5
+        flow = torch.where(seen, landing - points, flow)
+        occluded = torch.where(seen, outside | (hidden >= 0.5), occluded)
+        mixed = torch.where(seen, _between(hidden), mixed) | _between(coverage)
+    return ExactFlow(*(field.view(len(start), -1, *scene.size) for field in (flow, occluded, mixed)))
+
+
+def _between(coverage: Tensor) -> Tensor:
+    return (coverage > _MIXED[0]) & (coverage < _MIXED[1])
+
+
+def demo_scene(path: PathKind = "quadratic", size: tuple[int, int] = (270, 480), speed: float = 1.0) -> Scene:
+    """The study's example: the astronaut's portrait flies in front of a cup of coffee seen by a panning camera.
+
+    Args:
+        path: how the portrait moves: at constant velocity, at constant acceleration, with a changing
+            acceleration, or accelerated and shaken.
+        size: (height, width) in pixels; every distance scales with the height.
+        speed: factor on every displacement. At 1 the portrait moves about 16 pixels between frames of 270 lines.
+    """
+    if path not in get_args(PathKind):
+        raise InputError(f"path {path!r} is not known: choose one of {', '.join(get_args(PathKind))}")
+    height, width = size
+    unit = height / 270
+
+    def scaled(x: float, y: float, by: float = unit * speed) -> tuple[float, float]:
+        return x * by, y * by
+
+    moves = Trajectory(velocity=scaled(11, -9))
+    if path != "linear":
+        moves = replace(moves, acceleration=scaled(9, 10))
+    if path == "cubic":
+        moves = replace(moves, jerk=scaled(-8, 7))
+    if path == "shake":
+        moves = replace(moves, shake=4 * unit * speed, seed=7)
+    backdrop = Layer(
+        "coffee", anchor=(300, 200), centre=(width / 2, height / 2), scale=1.12 * max(height / 400, width / 600),
+        trajectory=Trajectory(velocity=scaled(-5, 2)), spin=0.012 * speed,
+    )  # fmt: skip
+    portrait = Layer(
+        "astronaut", anchor=(220, 112), centre=(0.42 * width, 0.5 * height), scale=0.75 * unit,
+        radii=scaled(64, 78, unit), trajectory=moves,
+    )  # fmt: skip
+    return Scene(size, (backdrop, portrait))

@@ -1,0 +1,446 @@
+"""A clip or video in, a clip or video out, with a stand-in for the model."""
+
+import errno
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sound, write_folder, write_video
+from PIL import Image
+
+from eqvi import conversion
+from eqvi.conversion import Summary, convert, told
+from eqvi.data import read_picture, write_picture
+from eqvi.errors import InputError
+from eqvi.picture import Picture
+from eqvi.settings import Settings
+from eqvi.sink import RECORD
+from eqvi.video import decode, probe
+
+
+def go(source: Path, target: Path, model: Blend | None = None, **options: Any) -> Summary:
+    return convert(source, target, model or Blend(), Settings(**options))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "in", scene(5))
+
+
+def test_folder_to_folder(tmp_path: Path, clip: Path) -> None:
+    model = Blend()
+    summary = go(clip, tmp_path / "out", model, factor=4)
+    assert (summary.inputs, summary.new, summary.repeated, summary.cuts) == (5, 12, 0, ())
+    expected = {f"{i:03d}.png" for i in range(1, 6)} | {f"{i:03d}_{k}.png" for i in range(1, 5) for k in range(3)}
+    assert set(files(tmp_path / "out")) == expected
+    for i in range(1, 6):
+        assert (tmp_path / "out" / f"{i:03d}.png").read_bytes() == (clip / f"{i:03d}.png").read_bytes()
+    assert model.windows == [(2, False), (4, True), (4, True), (2, True)]
+    assert model.times == [0.25, 0.5, 0.75] * 4
+    a, b, new = (
+        read_picture(tmp_path / "out" / f"{name}.png").pixels.astype(float) for name in ("001", "002", "001_0")
+    )
+    assert np.abs(new - (0.75 * a + 0.25 * b)).max() <= 0.5
+    assert hidden(tmp_path / "out") == []
+
+
+def test_truncation_is_an_option(tmp_path: Path, clip: Path) -> None:
+    go(clip, tmp_path / "a")
+    go(clip, tmp_path / "b", rounding="truncate")
+    rounded, truncated = (read_picture(tmp_path / name / "001_0.png").pixels.astype(int) for name in "ab")
+    assert set(np.unique(rounded - truncated)) == {0, 1}
+
+
+def test_drop_inputs(tmp_path: Path, clip: Path) -> None:
+    go(clip, tmp_path / "out", factor=3, drop_inputs=True)
+    assert files(tmp_path / "out") == [f"{i:03d}_{k}.png" for i in range(1, 5) for k in range(2)]
+
+
+def test_factor_one_copies(tmp_path: Path, clip: Path) -> None:
+    model = Blend()
+    go(clip, tmp_path / "out", model, factor=1)
+    assert contents(tmp_path / "out") == contents(clip)
+    assert model.windows == []
+
+
+def test_rate_of_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(clip, tmp_path / "out", fps="48", input_fps="24")
+    assert len(files(tmp_path / "out")) == 9
+    assert capsys.readouterr().err == ""
+    go(clip, tmp_path / "slow", fps="15")
+    assert files(tmp_path / "slow") == ["001.png", "003.png", "005.png"]
+    assert "no --input-fps given" in capsys.readouterr().err
+
+
+def test_reds_names(tmp_path: Path) -> None:
+    clip = tmp_path / "in"
+    for i, frame in enumerate(scene(4)):
+        write_picture(clip / f"{8 * i:08d}.png", Picture(frame)) if clip.exists() else clip.mkdir()
+        write_picture(clip / f"{8 * i:08d}.png", Picture(frame))
+    go(clip, tmp_path / "out", factor=4, naming="reds")
+    assert files(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 25, 2)]
+    with pytest.raises(InputError, match="positions at 120"):
+        go(clip, tmp_path / "three", factor=3, naming="reds")
+    assert not (tmp_path / "three").exists()
+    with pytest.raises(InputError, match="mean 15 frames a second"):
+        go(clip, tmp_path / "three", naming="reds", input_fps="30")
+
+
+def test_sizes_and_formats(tmp_path: Path, clip: Path) -> None:
+    go(clip, tmp_path / "out", size="32x24", crop="20x10+4+6", format="webp")
+    assert {Path(name).suffix for name in files(tmp_path / "out")} == {".webp"}
+    assert read_picture(tmp_path / "out" / "001_0.webp").size == (20, 10)
+    go(clip, tmp_path / "middle", crop="20x10")
+    whole = read_picture(clip / "001.png").pixels
+    np.testing.assert_array_equal(read_picture(tmp_path / "middle" / "001.png").pixels, whole[19:29, 22:42])
+    with pytest.raises(InputError, match="does not fit in frames of 64x48"):
+        go(clip, tmp_path / "large", crop="65x10")
+    for option, value in (("size", "12"), ("size", "0x5"), ("crop", "5x5+1"), ("crop", "5x5+a+b"), ("limit", 0)):
+        with pytest.raises(InputError, match=option):
+            go(clip, tmp_path / "bad", **{option: value})
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "said"),
+    [(1, np.uint8, "grey"), (4, np.uint8, "alpha"), (3, np.uint16, ""), (1, np.uint16, "grey")],
+)
+def test_grey_alpha_and_depth_are_kept(
+    tmp_path: Path, channels: int, dtype: type, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scale = np.iinfo(dtype).max // 255
+    (tmp_path / "in").mkdir()
+    for i, frame in enumerate(scene(3)):
+        pixels = np.dstack([frame, frame[..., 0]])[..., :channels].astype(dtype) * scale
+        write_picture(tmp_path / "in" / f"{i}.png", Picture(pixels))
+    go(tmp_path / "in", tmp_path / "out")
+    new = read_picture(tmp_path / "out" / "0_0.png")
+    assert new.pixels.shape[2] == channels
+    assert new.pixels.dtype == dtype
+    notes = capsys.readouterr().err
+    assert said in notes
+    assert notes.count("\n") == bool(said)
+
+
+def test_ignored_files_are_counted(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clip / "notes.txt").write_text("x")
+    (clip / "flow.flo").write_text("x")
+    (clip / ".hidden.png").write_text("x")
+    go(clip, tmp_path / "out")
+    assert f"2 entries of {clip} ignored" in capsys.readouterr().err
+
+
+def test_scene_cut(tmp_path: Path) -> None:
+    size = (160, 96)
+    clip = write_folder(tmp_path / "in", [*scene(4, size, seed=1), *scene(4, size, seed=2)])
+    model = Blend()
+    summary = go(clip, tmp_path / "out", model, factor=4)
+    assert summary.cuts == ("004",)
+    assert (summary.new, summary.repeated) == (18, 3)
+    assert model.windows == [(2, False), (4, True), (2, True), (2, False), (4, True), (2, True)]
+    out = contents(tmp_path / "out")
+    assert out["004_0.png"] == out["004_1.png"] == out["004.png"]
+    assert out["004_2.png"] == out["005.png"]
+    assert any("1 scene cut(s)" in line and "004" in line for line in told(summary, tmp_path))
+    assert go(clip, tmp_path / "all", factor=4, scene_cuts=False).new == 21
+
+
+def test_video_from_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(clip, tmp_path / "out.mp4", factor=3, input_fps="25")
+    origin = probe(tmp_path / "out.mp4")
+    assert (origin.rate, origin.frames, video_seconds(tmp_path / "out.mp4")) == (75, 15, Fraction(5, 25))
+    assert capsys.readouterr().err == ""
+    go(clip, tmp_path / "thirty.mkv", factor=1, lossless=True)
+    assert "30 a second" in capsys.readouterr().err
+    assembled = [frame.picture.pixels for frame in decode(probe(tmp_path / "thirty.mkv"))]
+    for pixels, path in zip(assembled, sorted(clip.iterdir()), strict=True):
+        np.testing.assert_array_equal(pixels, read_picture(path).pixels)
+
+
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("options", [{"factor": 2}, {"factor": 3}, {"fps": "50"}, {"fps": "10"}, {"factor": 1}])
+def test_video_keeps_sound_and_duration(tmp_path: Path, target: str, options: dict[str, Any]) -> None:
+    silent = write_video(tmp_path / "s.mp4", scene(31), rate=Fraction(30000, 1001))
+    loud = with_sound(silent, tmp_path / "in.mp4", 1.0)
+    go(loud, tmp_path / target, **options)
+    assert [data for _, data in sound_packets(tmp_path / target)] == [data for _, data in sound_packets(loud)]
+    assert abs(video_seconds(tmp_path / target) - video_seconds(loud)) <= Fraction(1, 1000)
+    rate = Fraction(options["fps"]) if "fps" in options else Fraction(30000, 1001) * options["factor"]
+    origin = probe(tmp_path / target)
+    assert abs(origin.rate - rate) < Fraction(1, 50)
+    assert abs(len(list(decode(origin))) - video_seconds(loud) * rate) < 1
+
+
+def test_variable_rate(tmp_path: Path) -> None:
+    times = [Fraction(ms, 1000) for ms in (0, 30, 60, 90, 190, 220, 250)]
+    source = write_video(tmp_path / "in.mp4", scene(7), times=times, end=Fraction(3, 10))
+    model = Blend()
+    summary = go(source, tmp_path / "out.mp4", model)
+    out = list(decode(probe(tmp_path / "out.mp4")))
+    between = [Fraction(ms, 1000) for ms in (0, 15, 30, 45, 60, 75, 90, 140, 190, 205, 220, 235, 250, 275)]
+    assert [frame.time for frame in out] == between
+    assert out[-1].time + out[-1].duration == Fraction(3, 10)
+    # The long gap and both its neighbours have no even window.
+    assert summary.uneven == 3
+    assert [count for count, _ in model.windows] == [2, 4, 2, 2, 2, 2]
+    go(source, tmp_path / "even.mp4", fps="100")
+    assert [frame.time for frame in decode(probe(tmp_path / "even.mp4"))] == [Fraction(i, 100) for i in range(30)]
+
+
+def test_video_to_folder_and_limit(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mkv", scene(9), lossless=True)
+    summary = go(source, tmp_path / "out", limit=3)
+    assert (summary.inputs, summary.new) == (3, 2)
+    assert files(tmp_path / "out") == ["000000.png", "000000_0.png", "000001.png", "000001_0.png", "000002.png"]
+    np.testing.assert_array_equal(read_picture(tmp_path / "out" / "000002.png").pixels, scene(9)[2])
+    go(source, tmp_path / "out.mp4", limit=3)
+    assert video_seconds(tmp_path / "out.mp4") == Fraction(3, 30)
+
+
+def test_reds_names_of_a_video(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mkv", scene(3), rate=Fraction(15))
+    go(source, tmp_path / "out", naming="reds", factor=2)
+    assert files(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 17, 4)]
+    with pytest.raises(InputError, match="positions at 120"):
+        go(source, tmp_path / "bad", naming="reds", factor=16)
+
+
+def test_odd_sizes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_folder(tmp_path / "in", scene(3, (63, 47)))
+    go(clip, tmp_path / "out.mp4", input_fps="30")
+    assert "63x47 is odd" in capsys.readouterr().err
+    assert probe(tmp_path / "out.mp4").size == (63, 47)
+    go(clip, tmp_path / "even.mp4", input_fps="30", crop="62x46")
+    assert capsys.readouterr().err == ""
+
+
+def test_equal_runs_give_equal_bytes(tmp_path: Path, clip: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        go(clip, tmp_path / name, input_fps="30")
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+class Stopped(Blend):
+    """Is interrupted at its n-th new frame."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def interpolate(self, frames: Any, motion: object, t: float) -> Any:
+        if len(self.times) == self.after:
+            raise KeyboardInterrupt
+        return super().interpolate(frames, motion, t)
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, clip: Path) -> None:
+    whole = go(clip, tmp_path / "whole", factor=4)
+    with pytest.raises(KeyboardInterrupt):
+        go(clip, tmp_path / "out", Stopped(5), factor=4)
+    assert len(files(tmp_path / "out")) == 2 + 5
+    assert hidden(tmp_path / "out") == []
+    model = Blend()
+    summary = go(clip, tmp_path / "out", model, factor=4)
+    assert summary.new == whole.new - 5 == len(model.times)
+    assert summary.skipped == 7
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    again = Blend()
+    assert go(clip, tmp_path / "out", again, factor=4).new == 0
+    assert again.windows == []
+
+
+def test_other_settings_do_not_go_on(tmp_path: Path, clip: Path) -> None:
+    go(clip, tmp_path / "out", factor=4)
+    before = contents(tmp_path / "out")
+    with pytest.raises(InputError, match="holds a run with factor 4, not 2.*--overwrite"):
+        go(clip, tmp_path / "out")
+    with pytest.raises(InputError, match="rounding round, not truncate"):
+        go(clip, tmp_path / "out", factor=4, rounding="truncate")
+    write_picture(clip / "003.png", Picture(scene(1, seed=9)[0]))
+    with pytest.raises(InputError, match=r"holds a run with input in \("):
+        go(clip, tmp_path / "out", factor=4)
+    with pytest.raises(InputError, match="holds a run with model"):
+        convert(clip, tmp_path / "out", Blend(), Settings(factor=4), model_identity="another")
+    assert contents(tmp_path / "out") == before
+
+
+def test_overwrite_removes_what_was_written(tmp_path: Path, clip: Path) -> None:
+    go(clip, tmp_path / "out", factor=4)
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    go(clip, tmp_path / "out", overwrite=True)
+    assert files(tmp_path / "out") == sorted(
+        [f"{i:03d}.png" for i in range(1, 6)] + [f"{i:03d}_0.png" for i in range(1, 5)] + ["mine.txt"]
+    )
+    settings = json.loads((tmp_path / "out" / RECORD).read_text().splitlines()[0])
+    assert settings["factor"] == 2
+
+
+def test_a_foreign_record_cannot_reach_outside(tmp_path: Path, clip: Path) -> None:
+    victim = tmp_path / "victim.png"
+    victim.write_text("x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / RECORD).write_text("{}\n../victim.png\n" + str(victim) + "\n")
+    go(clip, tmp_path / "out", overwrite=True)
+    assert victim.exists()
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "001_0.png").write_text("not ours")
+    with pytest.raises(InputError, match="holds other files"):
+        go(clip, tmp_path / "out")
+    assert (tmp_path / "out" / "001_0.png").read_text() == "not ours"
+    (tmp_path / "out" / RECORD).write_text("rubbish")
+    with pytest.raises(InputError, match="cannot be read"):
+        go(clip, tmp_path / "out")
+
+
+def test_an_existing_video_is_refused(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "out.mp4").write_text("precious")
+    with pytest.raises(InputError, match="exists already"):
+        go(clip, tmp_path / "out.mp4", input_fps="30")
+    assert (tmp_path / "out.mp4").read_text() == "precious"
+    go(clip, tmp_path / "out.mp4", input_fps="30", overwrite=True)
+    assert probe(tmp_path / "out.mp4").frames == 10
+
+
+def test_an_interrupted_video_leaves_nothing(tmp_path: Path, clip: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        go(clip, tmp_path / "out.mp4", Stopped(2), input_fps="30")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in"]
+
+
+def test_a_damaged_frame_keeps_what_is_done(tmp_path: Path, clip: Path) -> None:
+    data = (clip / "004.png").read_bytes()
+    (clip / "004.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"004\.png: is truncated"):
+        go(clip, tmp_path / "out")
+    assert files(tmp_path / "out") == ["001.png", "001_0.png"]
+    assert hidden(tmp_path / "out") == []
+    with pytest.raises(InputError, match=r"004\.png: is truncated"):
+        go(clip, tmp_path / "out.mp4", input_fps="30")
+    assert not list(tmp_path.glob("*.mp4"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_disk_that_fills(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Image.Image.save
+
+    def full(self: Image.Image, path: Path, *args: Any, **options: Any) -> None:
+        if "002_0" in Path(path).name:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(InputError, match=r"002_0\.png: cannot be written: the disk is full"):
+        go(clip, tmp_path / "out")
+    assert files(tmp_path / "out") == ["001.png", "001_0.png", "002.png"]
+    assert hidden(tmp_path / "out") == []
+    monkeypatch.undo()
+    go(clip, tmp_path / "out")
+    assert len(files(tmp_path / "out")) == 9
+
+
+def test_a_disk_too_full_to_copy_to(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(InputError, match="disk is full"):
+        go(clip, tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", ["/proc/out", "/proc/out.mp4", "/dev/null/out"])
+def test_places_that_cannot_be_written(clip: Path, target: str) -> None:
+    with pytest.raises(InputError, match=target):
+        go(clip, Path(target), input_fps="30" if target.endswith("mp4") else None)
+
+
+def test_a_file_where_a_folder_is_wanted(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(InputError, match="out: cannot be written"):
+        go(clip, tmp_path / "out")
+    with pytest.raises(InputError, match="cannot be written"):
+        go(clip, tmp_path / "out" / "a.mp4", input_fps="30")
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "text"),
+    [
+        ("in", {}, "is the input"),
+        ("out.gif", {}, "give a folder, or a video file"),
+        ("out.png", {}, "give a folder, or a video file"),
+        ("out.mp4", {"format": "png"}, "are for folders"),
+        ("out.mp4", {"naming": "reds"}, "are for folders"),
+        ("out", {"crf": 3}, "are for videos"),
+        ("out", {"lossless": True}, "are for videos"),
+        ("out", {"factor": 0}, "factor 0"),
+        ("out", {"factor": 1, "drop_inputs": True}, "leaves nothing"),
+        ("out", {"fps": "many"}, "frame rate 'many'"),
+        ("out", {"limit": 1}, "one frame only"),
+    ],
+)
+def test_options_that_make_no_sense(
+    tmp_path: Path, clip: Path, target: str, options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(InputError, match=text) as error:
+        go(clip, tmp_path / target, **options)
+    assert "\n" not in str(error.value)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in"]
+
+
+def test_input_rate_of_a_video_is_refused(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", scene(3))
+    with pytest.raises(InputError, match="says its own rate"):
+        go(source, tmp_path / "out", input_fps="30")
+
+
+def test_jpeg_with_alpha_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        write_picture(tmp_path / "in" / f"{i}.png", Picture(np.zeros((8, 8, 4), np.uint8)))
+    with pytest.raises(InputError, match="JPEG holds no alpha"):
+        go(tmp_path / "in", tmp_path / "out", format="jpg")
+    assert not (tmp_path / "out").exists()
+
+
+def test_misnamed_pictures_get_the_right_ending(tmp_path: Path, clip: Path) -> None:
+    for path in list(clip.iterdir()):
+        path.rename(path.with_suffix(".jpg"))  # PNG inside
+    go(clip, tmp_path / "out")
+    assert {Path(name).suffix for name in files(tmp_path / "out")} == {".png"}
+    assert read_picture(tmp_path / "out" / "001_0.png").size == (64, 48)
+
+
+def test_progress_is_shown_on_a_terminal(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: dict[str, Any] = {}
+    bar = conversion.tqdm
+
+    class Watched(bar):  # type: ignore[valid-type, misc]
+        def __init__(self, **options: Any) -> None:
+            shown.update(options)
+            super().__init__(**{**options, "disable": False})
+
+        def close(self) -> None:
+            shown["done"] = self.n
+            super().close()
+
+    monkeypatch.setattr(conversion, "tqdm", Watched)
+    go(clip, tmp_path / "out")
+    assert (shown["total"], shown["done"]) == (4, 4)
+    assert "new/s" in capsys.readouterr().err

@@ -1,0 +1,213 @@
+import json
+import os
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from eqvi import headless, study
+from eqvi.errors import InputError
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project that the runner takes for its own."""
+    for name in ("notebooks", "figures", "results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(study, name.upper(), tmp_path / name)
+    monkeypatch.setattr(study, "WEIGHTS", tmp_path / "results" / "weights")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_notebook(house: Path, name: str, *cells: str, parameters: str = "") -> Path:
+    code = [nbformat.v4.new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(cells)]
+    if parameters:
+        code.insert(0, nbformat.v4.new_code_cell(parameters, id="given", metadata={"tags": ["parameters"]}))
+    prose = nbformat.v4.new_markdown_cell("# A notebook", id="prose")
+    path = house / "notebooks" / f"{name}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[prose, *code]), path)
+    return path
+
+
+def run(*arguments: str | Path) -> int:
+    parser = ArgumentParser()
+    study.add_arguments(parser)
+    return study.run(parser.parse_args([*map(str, arguments), "--out", "out"]))
+
+
+def printed(path: Path) -> str:
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+class TestExecution:
+    def test_in_order_with_parameters_and_news(self, house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save = "import pathlib; pathlib.Path('../figures/02_a.png').write_text(str(size))"
+        write_notebook(house, "02_second", save, parameters="size: int = 3  # pixels")
+        write_notebook(house, "01_first", "print(scale)", parameters="scale: float = 1.5  # of the frame")
+        write_notebook(house, "03_without", "print('no parameters')")
+        (house / "quick.yaml").write_text("all: {size: 4}\n01_first: {scale: 2}\n")
+        assert run("--params", "quick.yaml", "-p", "size", "5") == 0
+        assert names(house / "out") == ["01_first.ipynb", "02_second.ipynb", "03_without.ipynb"]
+        assert printed(house / "out" / "01_first.ipynb") == "2\n"
+        assert (house / "figures" / "02_a.png").read_text() == "5"
+        first, second, third, fourth, summary = capsys.readouterr().out.splitlines()
+        assert first == "running 3 notebooks into out/"
+        assert second.startswith("  [1/3] 01_first  ")
+        assert third.endswith("s  figures/02_a.png (changed)")
+        assert fourth.startswith("  [3/3] 03_without  ")
+        assert summary.startswith("3 notebooks executed in ")
+        assert summary.endswith("1 figure or result file written, 1 of them new or changed")
+
+    def test_is_the_same_to_the_byte(self, house: Path) -> None:
+        path = write_notebook(
+            house,
+            "01_lively",
+            "import sys\nfor word in 'abcdef':\n    print(word, flush=True); print(word, file=sys.stderr, flush=True)",
+            "from ipywidgets import interact\ninteract(lambda t: print(t), t=(0, 1.0));",
+            "print({'a', 'b', 'c', 'd'})",
+            "import matplotlib.pyplot as plt\nplt.plot([1, size]);",
+            parameters="size: int = 3  # anything",
+        )
+        assert run(path, "-p", "size", "4") == 0
+        once = (house / "out" / path.name).read_bytes()
+        assert run(path, "-p", "size", "4") == 0
+        assert (house / "out" / path.name).read_bytes() == once
+        content = json.loads(once)
+        assert content["metadata"].keys() == {"kernelspec", "language_info"}
+        assert [cell["id"] for cell in content["cells"][:4]] == ["prose", "given", "injected-parameters", "cell-0"]
+        assert any("image/png" in output.get("data", {}) for output in content["cells"][-1]["outputs"])
+
+    def test_kernel_is_the_running_python(self, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another environment's kernel of the same name, and start-up files of the user, take no part."""
+        decoy = house / "jupyter" / "kernels" / "python3"
+        decoy.mkdir(parents=True)
+        kernel = {"argv": ["/bin/false"], "display_name": "another", "language": "python"}
+        (decoy / "kernel.json").write_text(json.dumps(kernel))
+        startup = house / "ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "greet.py").write_text("print('here I am')")
+        monkeypatch.setenv("JUPYTER_PATH", str(house / "jupyter"))
+        monkeypatch.setenv("IPYTHONDIR", str(house / "ipython"))
+        path = write_notebook(house, "01_where", "import os, sys\nprint(sys.executable)\nprint(os.getcwd())")
+        assert run(path) == 0
+        assert printed(house / "out" / path.name).splitlines() == [sys.executable, str(house / "notebooks")]
+
+    def test_path_with_braces(self, house: Path) -> None:
+        path = write_notebook(house, "01_{odd} name", "print(1)", parameters="size: int = 3  # anything")
+        assert run(path, "-p", "size", "4") == 0
+        assert names(house / "out") == [path.name]
+
+
+class TestFailure:
+    @pytest.fixture
+    def fresh(self, house: Path) -> bytes:
+        """An older result, which a failed run must leave alone."""
+        assert run(write_notebook(house, "01_changed", "print('fine')")) == 0
+        return (house / "out" / "01_changed.ipynb").read_bytes()
+
+    @pytest.mark.parametrize(
+        ("cell", "line"),
+        [
+            ("raise ValueError('too large\\nby far')", "cell [2] failed: ValueError: too large"),
+            ("import os\nos.kill(os.getpid(), 9)", "cell [2] failed: DeadKernelError: Kernel died"),
+            ("import sys\nsys.exit(0)", "cell [2] failed: SystemExit: the notebook left before its end"),
+            ("import time\ntime.sleep(60)", "cell [2] failed: CellTimeoutError: A cell timed out"),
+        ],
+        ids=["raises", "killed", "leaves", "hangs"],
+    )
+    def test_is_told_and_replaces_nothing(
+        self, house: Path, fresh: bytes, capsys: pytest.CaptureFixture[str], cell: str, line: str
+    ) -> None:
+        write_notebook(house, "01_changed", "print('so far')", cell, "print('never')")
+        write_notebook(house, "02_next", "print('not reached')")
+        assert run("--timeout", "4") == 1
+        assert (house / "out" / "01_changed.ipynb").read_bytes() == fresh
+        assert names(house / "out") == ["01_changed.failed.ipynb", "01_changed.ipynb"]
+        assert printed(house / "out" / "01_changed.failed.ipynb").startswith("so far\n")
+        told = capsys.readouterr().out.splitlines()[-2:]
+        assert told[0].startswith(f"  [1/2] 01_changed.ipynb: {line}")
+        assert told[1] == "stopped there: 1 notebook not run"
+
+    def test_copy_goes_with_the_next_success(self, house: Path) -> None:
+        write_notebook(house, "01_mended", "raise RuntimeError")
+        assert run() == 1
+        assert names(house / "out") == ["01_mended.failed.ipynb"]
+        write_notebook(house, "01_mended", "print('fine')")
+        assert run() == 0
+        assert names(house / "out") == ["01_mended.ipynb"]
+
+
+class TestBadInput:
+    def refused(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+        with pytest.raises(InputError) as caught:
+            run(*arguments)
+        assert capsys.readouterr().out == ""
+        assert not os.path.exists("out")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    @pytest.fixture(autouse=True)
+    def _notebooks(self, house: Path) -> None:
+        write_notebook(house, "01_first", "1", parameters="size: int = 3  # pixels\nname: str = 'x'  # of a clip")
+        write_notebook(house, "02_second", "1", parameters="rate: float = 1.5  # frames a second")
+
+    @pytest.mark.parametrize(
+        ("yaml", "message"),
+        [
+            ("01_first: {siez: 4}", "01_first has no parameter 'siez': did you mean 'size'?"),
+            ("02_second: {zzz: 4}", "02_second has no parameter 'zzz': choose from rate"),
+            ("all: {raet: 4}", "no notebook has a parameter 'raet': did you mean 'rate'?"),
+            ("01_fist: {size: 4}", "quick.yaml: there is no notebook '01_fist': did you mean '01_first'?"),
+            ("01_first: {size: 4.5}", "parameter size=4.5 must be of type int, as its default 3"),
+            ("02_second: {rate: 1e-4}", "(YAML reads 1e-4 as text: write 1.0e-4)"),
+            ("size: 4", "quick.yaml: write 'NOTEBOOK: {PARAMETER: VALUE}'"),
+            ("all: {size", "quick.yaml is not valid YAML"),
+        ],
+    )
+    def test_parameter_file(self, capsys: pytest.CaptureFixture[str], house: Path, yaml: str, message: str) -> None:
+        (house / "quick.yaml").write_text(yaml)
+        assert message in self.refused(capsys, "--params", "quick.yaml")
+
+    def test_missing_parameter_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "quick.yaml: No such file" in self.refused(capsys, "--params", "quick.yaml")
+
+    def test_parameter_on_the_command_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        message = "none of the chosen notebooks has a parameter 'rat': choose from name, size"
+        assert self.refused(capsys, "01_first", "-p", "rat", "2") == message
+        assert "size='x' must be of type int" in self.refused(capsys, "01_first", "-p", "size", "x")
+
+    def test_notebook(self, capsys: pytest.CaptureFixture[str], house: Path) -> None:
+        message = "notebook '01_frist' does not exist: did you mean '01_first'?"
+        assert self.refused(capsys, "01_frist") == message
+        for text in ("not JSON", "{}", '{"cells": []}'):
+            (house / "notebooks" / "03_text.ipynb").write_text(text)
+            assert "03_text.ipynb is not a Jupyter notebook" in self.refused(capsys, "03_text")
+
+    def test_out_is_a_file(self, house: Path) -> None:
+        (house / "out").write_text("in the way")
+        with pytest.raises(InputError, match=r"out/01_first.ipynb cannot be written: .*: choose another folder"):
+            run("01_first")
+
+
+def test_shared_parameters_may_belong_to_notebooks_that_were_not_chosen(house: Path) -> None:
+    write_notebook(house, "01_first", "1", parameters="size: int = 3  # pixels")
+    write_notebook(house, "02_second", "1", parameters="rate: float = 1.5  # frames a second")
+    first = house / "notebooks" / "01_first.ipynb"
+    shared = {"all": {"rate": 2.5, "size": 8}, "02_second": {"rate": 1.0}}
+    declared = {first: headless.parameters_of(first)}
+    elsewhere = [headless.parameters_of(house / "notebooks" / "02_second.ipynb")]
+    assert study.assign(shared, [], declared, elsewhere) == {first: {"size": 8}}
+
+
+def test_a_text_parameter_stays_text(house: Path) -> None:
+    path = write_notebook(house, "01_first", "1", parameters="clip: str = 'a'  # name\nclips: list[str] = []  # names")
+    given = study.assign({}, [("clip", "007"), ("clips", "['a', 'b']")], {path: headless.parameters_of(path)})
+    assert given == {path: {"clip": "007", "clips": ["a", "b"]}}

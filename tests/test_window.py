@@ -1,0 +1,203 @@
+"""The sliding window, scene cuts, and new pictures from windows."""
+
+import itertools
+import weakref
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from footage import Blend, Blended, scene
+
+from eqvi.clip import open_clip
+from eqvi.cuts import THRESHOLD, is_cut, thumbnail, unexplained
+from eqvi.errors import InputError
+from eqvi.picture import Frame, Picture
+from eqvi.window import Filler, Shots, Window, windows
+
+CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+
+def frames(count: int, times: list[int] | None = None) -> list[Frame]:
+    """Frames that are told apart by their names; the picture hardly matters."""
+    times = times or list(range(count))
+    pictures = [Picture(array) for array in scene(count)]
+    return [
+        Frame(p, str(i), Fraction(t, 30), Fraction(1, 30), None)
+        for i, (p, t) in enumerate(zip(pictures, times, strict=True))
+    ]
+
+
+def seen(window: Window) -> str:
+    return "".join(
+        "-" if frame is None else frame.stem for frame in (window.before, window.first, window.second, window.after)
+    )
+
+
+def never(a: Frame, b: Frame) -> bool:
+    return False
+
+
+def test_windows_of_a_clip() -> None:
+    assert [seen(w) for w in windows(frames(5), never)] == ["-012", "0123", "1234", "234-", "34--"]
+    assert [seen(w) for w in windows(frames(2), never)] == ["-01-", "01--"]
+    assert [seen(w) for w in windows(frames(1), never)] == ["-0--"]
+    assert list(windows([], never)) == []
+    assert [w.position for w in windows(frames(3), never)] == [0, 1, 2]
+
+
+def test_windows_do_not_reach_across_a_cut() -> None:
+    def cut(a: Frame, b: Frame) -> bool:
+        return a.stem in "3"
+
+    got = list(windows(frames(8), cut))
+    assert [seen(w) for w in got] == ["-012", "0123", "123-", "-34-", "-456", "4567", "567-", "67--"]
+    assert [w.cut for w in got] == [False, False, False, True, False, False, False, False]
+
+
+def test_every_pair_is_judged_once_in_order() -> None:
+    asked = []
+
+    def cut(a: Frame, b: Frame) -> bool:
+        asked.append(a.stem + b.stem)
+        return False
+
+    list(windows(frames(6), cut))
+    assert asked == ["01", "12", "23", "34", "45"]
+
+
+def test_uneven_gaps_lose_their_neighbours() -> None:
+    # A dropped frame after 2: the gap 2-3 is twice as long as the others.
+    got = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7]), never))
+    assert [seen(w) for w in got] == ["-012", "012-", "-23-", "-345", "3456", "456-", "56--"]
+    assert [w.uneven for w in got] == [False, True, True, True, False, False, False]
+
+
+def test_four_frames_are_held_at_most() -> None:
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def stream() -> Iterator[Frame]:
+        nonlocal most
+        for i in range(30):
+            pixels = np.zeros((8, 8, 3), np.uint8)
+            alive.append(weakref.ref(pixels))
+            yield Frame(Picture(pixels), str(i), Fraction(i), Fraction(1), None)
+            del pixels
+
+    for _ in windows(stream(), never):
+        most = max(most, sum(ref() is not None for ref in alive))
+    assert most == 4
+
+
+def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
+    model = Blend()
+    filler = Filler(model)
+    for window in windows(frames(6), lambda a, b: a.stem == "2"):
+        if window.second is not None and not window.cut:
+            for t in (Fraction(1, 4), Fraction(1, 2)):
+                filler.picture(window, t)
+    # 0-1 at the clip's start, 1-2 before the cut, (2-3 is the cut), 3-4 after it, 4-5 at the end
+    assert model.windows == [(2, False), (2, True), (2, False), (2, True)]
+    assert model.times == [0.25, 0.5] * 4
+
+
+def test_motion_is_not_handed_on_over_a_gap() -> None:
+    model = Blend()
+    filler = Filler(model)
+    for window in windows(frames(9), never):
+        if window.position in (1, 2, 5, 6):
+            filler.picture(window, Fraction(1, 2))
+    assert model.windows == [(4, False), (4, True), (4, False), (4, True)]
+
+
+def test_new_pictures_keep_colour_and_depth() -> None:
+    for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
+        pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
+        clip = [Frame(Picture(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
+        picture = Filler(Blend()).picture(next(windows(clip, never)), Fraction(3, 10))
+        assert picture.pixels.dtype == dtype
+        assert picture.pixels.shape == (6, 8, channels)
+        assert (picture.pixels == 13).all()
+
+
+class Shift(Blend):
+    """A stand-in for a scene that moves two pixels to the right from frame 1 to frame 2."""
+
+    def interpolate(self, frames: torch.Tensor, motion: object, t: float) -> Blended:
+        still = super().interpolate(frames, motion, t)
+        right = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+        flow = torch.zeros_like(still.flow_t1)
+        return still._replace(flow_t1=flow - 2 * t * right, flow_t2=flow + 2 * (1 - t) * right)
+
+
+def test_alpha_moves_with_the_picture() -> None:
+    def sprite(x: int) -> Picture:
+        pixels = np.full((12, 20, 4), 255, np.uint8)
+        pixels[..., 3] = 0
+        pixels[3:9, x : x + 6, 3] = 255
+        return Picture(pixels)
+
+    clip = [Frame(sprite(6 + 2 * i), str(i), Fraction(i), Fraction(1), None) for i in range(2)]
+    alpha = Filler(Shift()).picture(next(windows(clip, never)), Fraction(1, 2)).pixels[..., 3]
+    np.testing.assert_array_equal(alpha, sprite(7).pixels[..., 3])
+    opaque = [frame._replace(picture=Picture(np.full((12, 20, 2), 255, np.uint8))) for frame in clip]
+    assert (Filler(Shift()).picture(next(windows(opaque, never)), Fraction(1, 4)).pixels[..., 1] == 255).all()
+
+
+def test_too_little_memory_is_one_line() -> None:
+    class Greedy(Blend):
+        def interpolate(self, frames: torch.Tensor, motion: object, t: float) -> Blended:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    with pytest.raises(InputError, match="64x48 overfill the memory of cpu"):
+        Filler(Greedy()).picture(next(windows(frames(2), never)), Fraction(1, 2))
+
+
+def test_cuts_between_scenes_and_not_within() -> None:
+    shots = [[Picture(frame) for frame in scene(10, (320, 180), seed, speed=12)] for seed in range(3)]
+    thumbs = [thumbnail(picture) for shot in shots for picture in shot]
+    assert [i for i, (a, b) in enumerate(itertools.pairwise(thumbs)) if is_cut(a, b)] == [9, 19]
+
+
+def test_light_is_no_cut_and_black_is() -> None:
+    lit = scene(1, (320, 180))[0]
+    thumb = thumbnail(Picture(lit))
+    flash = thumbnail(Picture(np.clip(lit.astype(int) + 60, 0, 255).astype(np.uint8)))
+    black = thumbnail(Picture(np.zeros_like(lit)))
+    assert not is_cut(thumb, flash)
+    assert not is_cut(thumb, thumb)
+    assert not is_cut(black, black)
+    assert is_cut(thumb, black)
+    assert is_cut(black, thumb)
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (64, 48), (8, 8), (4000, 20)])
+def test_thumbnails(size: tuple[int, int]) -> None:
+    for channels, dtype in ((1, np.uint8), (2, np.uint8), (3, np.uint16), (4, np.uint8)):
+        pixels = np.full((size[1], size[0], channels), np.iinfo(dtype).max // 2, dtype)
+        thumb = thumbnail(Picture(pixels))
+        assert thumb.dtype == np.uint8
+        assert thumb.ndim == 2
+        assert set(np.unique(thumb)) == {127}
+        assert unexplained(thumb, thumb) == 0
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
+@pytest.mark.parametrize("name", ["car-turn", "karma_gopro/karma.mp4"])
+def test_no_false_cuts_in_real_footage(name: str) -> None:
+    thumbs = [thumbnail(frame.picture) for frame in open_clip(CLIPS / name, limit=80).read()]
+    worst = max(min(unexplained(a, b), unexplained(b, a)) for a, b in itertools.pairwise(thumbs))
+    assert worst < THRESHOLD / 2
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
+def test_a_cut_in_real_footage_is_found() -> None:
+    def start(name: str) -> list[Frame]:
+        return list(open_clip(CLIPS / name, limit=4, size=(426, 240)).read())
+
+    joined = [*start("car-turn"), *start("karma_gopro/karma.mp4"), *start("car-turn")]
+    joined = [frame._replace(time=Fraction(i, 30)) for i, frame in enumerate(joined)]
+    assert [w.position for w in windows(joined, Shots()) if w.cut] == [3, 7]
