@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from eqvi.clip import Clip, open_clip, parse_box, parse_size
-from eqvi.data import list_frames
+from eqvi.data import FORMATS, list_frames
 from eqvi.encoder import choose_encoding
 from eqvi.errors import InputError
 from eqvi.naming import REDS_RATE, Names, reds_spacing
@@ -75,7 +76,7 @@ def convert(
     settings = settings or Settings()
     to_video = is_video(target)
     _check(settings, source, target, to_video)
-    rate = _folder_rate(source, settings, to_video)
+    rate = _folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
     clip = open_clip(source, rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
     frames = windows(clip.read(), Shots() if settings.scene_cuts else _no_cut)
@@ -91,14 +92,20 @@ def convert(
         origin=first.first.time,
     )
     suffix = f".{settings.format}" if settings.format else clip.suffix
+    if not to_video and clip.channels in (2, 4) and FORMATS[suffix] == "JPEG":
+        raise InputError(f"{target}: JPEG holds no alpha channel: choose --format png or webp")
     names = Names(settings.naming == "reds", clip.stems, first.first.time)
     new = _expected(clip, names, schedule)
-    for note in _notes(clip, target, to_video, suffix):
+    notes = _notes(clip, target, to_video, suffix)
+    if rate is None and clip.source is None and (to_video or settings.fps):
+        notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
+    for note in notes:
         say(f"note: {note}")
-    if to_video:
-        opened = open_video(target, clip, schedule, settings)
-    else:
-        opened = open_folder(target, clip, settings, suffix, model_identity)
+    opened: AbstractContextManager[Sink] = (
+        open_video(target, clip, schedule, settings)
+        if to_video
+        else open_folder(target, clip, settings, suffix, model_identity)
+    )
     with opened as sink:
         filler = Filler(model, device, settings.rounding)
         counts = _put(chain([first], frames), schedule, names, sink, filler, new)
@@ -185,9 +192,8 @@ def _check(settings: Settings, source: Path, target: Path, to_video: bool) -> No
         raise InputError(f"--lossless and --crf are for videos: {target} is a folder")
 
 
-def _folder_rate(source: Path, settings: Settings, to_video: bool) -> Fraction | None:
-    """Frames a second of a folder, as far as it has to be known."""
-
+def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
+    """Frames a second of a folder, where the user or the names say so."""
     given = parse_rate(settings.input_fps) if settings.input_fps else None
     if source.is_file():
         return None
@@ -196,14 +202,11 @@ def _folder_rate(source: Path, settings: Settings, to_video: bool) -> Fraction |
         if given not in (None, rate):
             raise InputError(f"--input-fps {settings.input_fps}: the names in {source} mean {rate} frames a second")
         return rate
-    if given is None and (to_video or settings.fps):
-        say("note: no --input-fps given: the folder's frames are taken at 30 a second")
     return given
 
 
 def _notes(clip: Clip, target: Path, to_video: bool, suffix: str) -> list[str]:
     """What happens to the frames that a user might not expect."""
-
     notes = list(clip.notes)
     alpha, grey = clip.channels in (2, 4), clip.channels <= 2
     if grey:

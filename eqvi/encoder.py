@@ -44,7 +44,7 @@ def choose_encoding(
 
     H.264 in mp4, mov and mkv, VP9 in webm, 4:2:0, and 10 bits where `depth` is more than 8 and the codec can. H.264
     cannot store odd sizes in 4:2:0, so those become 4:4:4. `lossless` keeps RGB bit for bit: FFV1 in mkv (8 or 16
-    bits), H.264 in mp4 and mov, VP9 in webm. `crf` is the quality, by default 18 (H.264) or 24 (VP9).
+    bits), H.264 in mp4 and mov, VP9 in webm. `crf` is the quality, by default 18 (H.264) or 28 (VP9).
 
     Raises:
         InputError: no video container has that ending.
@@ -55,7 +55,7 @@ def choose_encoding(
     if ending == ".webm":
         if lossless:
             return Encoding("libvpx-vp9", "gbrp", {"lossless": "1"})
-        return Encoding("libvpx-vp9", "yuv420p", {"crf": str(24 if crf is None else crf), "b": "0"})
+        return Encoding("libvpx-vp9", "yuv420p", {"crf": str(28 if crf is None else crf), "b": "0", "cpu-used": "4"})
     if lossless and ending == ".mkv":
         return Encoding("ffv1", "bgr0" if depth == 8 else "gbrp16le", {"level": "3"})
     if lossless:

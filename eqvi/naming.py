@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from eqvi.errors import InputError
-from eqvi.schedule import Schedule, Step
+from eqvi.schedule import TOLERANCE, Schedule, Step
 
 #: REDS_VTSR names frames by their position at this many frames a second.
 REDS_RATE = 120
@@ -79,9 +79,10 @@ def reds_name(first: int, time: Fraction) -> str:
         InputError: the frame falls between two positions at 120 frames a second.
     """
     position = time * REDS_RATE
-    if position.denominator != 1:
+    nearest = round(position)
+    if abs(position - nearest) > TOLERANCE * REDS_RATE:
         raise InputError(
             f"--naming reds counts positions at {REDS_RATE} frames a second and {float(first + position):g} is none: "
             "choose a factor that divides the spacing of the inputs, or --naming generic"
         )
-    return f"{first + int(position):08d}"
+    return f"{first + nearest:08d}"

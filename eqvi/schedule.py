@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from eqvi.errors import InputError
 
-# Matroska keeps times in whole milliseconds. A wanted time this near to an input frame means that frame.
-_TOLERANCE = Fraction(1, 2000)
+#: Matroska keeps times in whole milliseconds: times this near to each other, in seconds, mean the same.
+TOLERANCE = Fraction(1, 2000)
 
 
 class Step(NamedTuple):
@@ -73,7 +73,7 @@ class Schedule:
         times = [step.time for step in self.between(start, stop)]
         if not self.hold:
             # The last input belongs to a folder if the schedule falls on it.
-            times = [time for time in times if time - start <= _TOLERANCE]
+            times = [time for time in times if time - start <= TOLERANCE]
         return [Step(Fraction(0), time) for time in times]
 
     def outline(self, times: list[Fraction], duration: Fraction) -> list[tuple[int, Step]]:
@@ -112,8 +112,8 @@ def common_tick(*steps: Fraction) -> Fraction:
 
 
 def _snapped(time: Fraction, start: Fraction, stop: Fraction) -> Step:
-    if time - start <= _TOLERANCE:
+    if time - start <= TOLERANCE:
         return Step(Fraction(0), time)
-    if stop - time <= _TOLERANCE:
+    if stop - time <= TOLERANCE:
         return Step(Fraction(1), time)
     return Step((time - start) / (stop - start), time)

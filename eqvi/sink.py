@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from eqvi.clip import Clip
 from eqvi.data import FORMATS, write_picture
-from eqvi.encoder import CONTAINERS, Companion, choose_encoding, encode
+from eqvi.encoder import CONTAINERS, Companion, Writer, choose_encoding, encode
 from eqvi.errors import InputError
 from eqvi.picture import Picture, replacing, write_failure
 from eqvi.schedule import Schedule, common_tick
@@ -39,21 +39,8 @@ def is_video(path: Path) -> bool:
     return False
 
 
-class Sink(Protocol):
-    """Where frames go."""
-
-    def has(self, name: str) -> bool:
-        """Whether the frame of that name is already there, whole."""
-
-    def add(self, name: str, time: Fraction, picture: Picture, path: Path | None) -> None:
-        """Put a frame; `path` is a file that holds exactly that picture, if there is one."""
-
-    def end(self, time: Fraction) -> None:
-        """The clip ends at `time`."""
-
-
 @contextlib.contextmanager
-def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -> Iterator[Sink]:
+def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -> Iterator[Writer]:
     """A video file to put frames into, of the colour, shape and sound of the video it is made from, if it is.
 
     Raises:
@@ -65,6 +52,8 @@ def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -
     rate = schedule.rate or clip.rate * settings.factor
     tick = common_tick(1 / rate, clip.time_base) if schedule.rate else clip.time_base / settings.factor
     encoding = choose_encoding(path, clip.size, clip.depth, settings.lossless, settings.crf)
+    # Resized pixels are taken for square: who asks for 512x512 wants to see a square.
+    aspect = source.pixel_aspect if source and not settings.size else None
     companion = Companion(source.path, source.start, settings.audio and bool(source.audio)) if source else None
     with encode(
         path,
@@ -74,7 +63,7 @@ def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -
         tick,
         settings.encoder_threads,
         source.colour if source else None,
-        source.pixel_aspect if source else None,
+        aspect,
         companion,
         cut_sound=settings.limit is not None,
     ) as writer:
@@ -82,7 +71,7 @@ def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -
 
 
 @contextlib.contextmanager
-def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: str) -> Iterator[Sink]:
+def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: str) -> Iterator["FolderSink"]:
     """A folder to put frames into: new, empty, or one that an interrupted run with the same settings left.
 
     Args:
@@ -102,7 +91,7 @@ def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: 
     try:
         path.mkdir(parents=True, exist_ok=True)
         record = path / RECORD
-        before, *names = record.read_text().splitlines() if record.is_file() else [""]
+        before, *names = record.read_text(errors="replace").splitlines() if record.is_file() else [""]
         if before and before != line and not overwrite:
             difference = _difference(before, facts)
             raise InputError(f"{path}: {difference}: give --overwrite to start anew, or another folder")
@@ -127,10 +116,12 @@ class FolderSink:
         self._path, self._suffix, self._journal = path, suffix, journal
 
     def has(self, name: str) -> bool:
+        """Whether the frame of that name is there already."""
         # Files appear under their names only when complete, so being there is enough.
         return (self._path / (name + self._suffix)).exists()
 
     def add(self, name: str, time: Fraction, picture: Picture, path: Path | None) -> None:
+        """Put a frame; `path` is a file that holds exactly that picture, if there is one."""
         target = self._path / (name + self._suffix)
         # The name goes first: --overwrite may look for a file that never came, but never misses one.
         self._journal.write(target.name + "\n")
@@ -141,7 +132,11 @@ class FolderSink:
             write_picture(target, picture)
 
     def end(self, time: Fraction) -> None:
-        pass
+        """A folder has no length."""
+
+
+#: Where frames go.
+Sink = FolderSink | Writer
 
 
 def _difference(before: str, facts: dict[str, Any]) -> str:
