@@ -64,7 +64,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(make_environment) $(VENV)
 	@echo "[2/3] installing $$(grep -c == $<) pinned packages (2 GB on disk, a few minutes)"
 	@set -o pipefail; $(RUN) -m pip install --disable-pip-version-check --progress-bar off -r $< 2>$(VENV)/pip.log | awk \
-	  '/^Collecting /{if (++n % 20 == 0) print "      " n " fetched"; fflush()} /^Installing collected/{print "      unpacking"; fflush()}' \
+	  '/^(Collecting|Processing) /{if (++n % 20 == 0) print "      " n " fetched"; fflush()} /^Installing collected/{print "      unpacking"; fflush()}' \
 	  || { grep -E "^ERROR" $(VENV)/pip.log >&2; echo "make: pip could not install requirements.lock; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 	@echo "[3/3] installing this package, editable"
 	@$(RUN) -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .

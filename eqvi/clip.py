@@ -185,8 +185,10 @@ def _identity(clip: Path, paths: list[Path]) -> str:
 
 
 def _placed(crop: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if crop.width > size[0] or crop.height > size[1]:
+        raise InputError(f"crop {crop.width}x{crop.height} is larger than the frames, which are {size[0]}x{size[1]}")
     x = (size[0] - crop.width) // 2 if crop.x is None else crop.x
     y = (size[1] - crop.height) // 2 if crop.y is None else crop.y
-    if x < 0 or y < 0 or x + crop.width > size[0] or y + crop.height > size[1]:
+    if x + crop.width > size[0] or y + crop.height > size[1]:
         raise InputError(f"crop {crop.width}x{crop.height} at +{x}+{y} does not fit in frames of {size[0]}x{size[1]}")
     return crop.width, crop.height, x, y

@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
@@ -37,6 +38,21 @@ class NotebookFailure(Exception):
     """A notebook did not run to its end. Its text is one line: the cell, the error, where the copy is."""
 
 
+class WatchfulClient(AsyncKernelClient):
+    """A client that looks for the kernel's reply itself, once a second.
+
+    nbclient answers a widget that captures output on the very socket on which it waits for the cell to
+    end. pyzmq wakes a waiter only when a socket changes, and such an answer can use that moment up: the
+    reply then lies there unread, and the notebook never goes on (pyzmq 27.3, nbclient 0.11).
+    """
+
+    async def is_alive(self) -> bool:
+        """Whether the kernel lives, which nbclient asks every second while a cell runs."""
+        assert self.shell_channel.socket is not None
+        await self.shell_channel.socket.poll(1)  # wakes any other task that waits for this socket, too
+        return await super().is_alive()
+
+
 class ThisPython(AsyncKernelManager):
     """A kernel that is the running interpreter, spoken to through Unix sockets.
 
@@ -47,6 +63,10 @@ class ThisPython(AsyncKernelManager):
 
     folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
+
+    @default("client_factory")
+    def _client_factory_default(self) -> type[AsyncKernelClient]:
+        return WatchfulClient
 
     @default("connection_file")
     def _connection_file_default(self) -> str:

@@ -7,7 +7,9 @@ footage never has.
 
 import functools
 import math
+import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -15,10 +17,12 @@ import skimage.data
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from eqvi.errors import InputError
 from eqvi.geometry import pixel_grid
+from eqvi.metrics import to_8bit
 
 #: Photographs (and grey textures) that lie inside scikit-image's wheel: nothing is downloaded.
 PHOTOGRAPHS = (
@@ -263,6 +267,17 @@ def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Fl
         occluded = torch.where(seen, outside | (hidden >= 0.5), occluded)
         mixed = torch.where(seen, _between(hidden), mixed) | _between(coverage)
     return ExactFlow(*(field.view(len(start), -1, *scene.size) for field in (flow, occluded, mixed)))
+
+
+def write_clip(folder: Path, frames: Float[Tensor, "t 3 h w"]) -> None:
+    """Write frames as 00000.png, 00001.png, ... in 8 bits, in place of whatever `folder` was."""
+    partial = folder.with_name(f".{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for number, frame in enumerate(frames.split(1)):
+        Image.fromarray(to_8bit(frame)).save(partial / f"{number:05d}.png")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def _between(coverage: Tensor) -> Tensor:

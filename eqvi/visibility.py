@@ -38,7 +38,8 @@ def fill_holes(reversed_flow: Reversed) -> Flow:
 
 def round_trip_error(flow_ab: Flow, flow_ba: Flow) -> Weight:
     """|F_ab(x) + F_ba(x + F_ab(x))| in pixels: large where a pixel of a is hidden in b."""
-    return torch.linalg.vector_norm(flow_ab + backward_warp(flow_ba, flow_ab), dim=1, keepdim=True)
+    x, y = (flow_ab + backward_warp(flow_ba, flow_ab)).split(1, dim=1)
+    return torch.hypot(x, y)  # vector_norm over the second axis takes thirty times as long on the CPU
 
 
 def visibility_mask(flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow, hole_1: Hole, hole_2: Hole) -> Weight:

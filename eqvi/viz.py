@@ -6,6 +6,7 @@ Pages are dark on white (readable printed, and as a card on a dark screen), thei
 readers with any colour vision can tell apart, and no line is known by its colour alone.
 """
 
+import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from IPython.display import Image as NotebookImage
 from IPython.display import display
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -34,8 +34,8 @@ DPI = 110
 WIDTH = 9.0
 MAX_BYTES = 400_000
 
-# Inches that a legend takes below the panels: height of the row, width of a wheel and of a bar with their words.
-_LEGEND, _WHEEL, _BAR = 0.72, 1.8, 2.9
+# Inches that legends take below the panels: height of the row without and with a wheel, width of a wheel and of a bar.
+_LEGEND, _WHEEL, _BAR = (0.56, 0.72), 1.8, 2.9
 
 #: Okabe and Ito's palette, and the marker and dash that go with each colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -134,7 +134,8 @@ def strip(
     starts = range(0, len(pictures), columns)
     heads = [max(text.count("\n") for text, _ in pictures[i : i + columns]) + 1 for i in starts]
     rows = [lines * caption + 0.07 + tall + (gap + crop if box else 0) for lines in heads]
-    foot = _LEGEND + 0.1 if legends else margin
+    wheel = any(isinstance(legend, Wheel) for legend in legends)
+    foot = _LEGEND[wheel] + 0.1 if legends else margin
     page = margin + sum(rows) + gap * (len(rows) - 1) + foot
     with matplotlib.rc_context(_STYLE):
         figure = _figure(page)
@@ -278,6 +279,7 @@ def save(picture: Picture, name: str, folder: Path = FIGURES) -> Path:
 
 
 def show(picture: Picture, name: str) -> None:
-    """`save` the picture and show that file below the cell, alt text and all."""
+    """`save` the picture and show that file below the cell, its alt text with it."""
     path = save(picture, name)
-    display(NotebookImage(data=path.read_bytes(), alt=picture.alt))
+    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": picture.alt}
+    display(data, raw=True, metadata={"image/png": {"alt": picture.alt}})

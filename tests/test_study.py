@@ -1,11 +1,14 @@
+import asyncio
 import json
 import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import zmq.asyncio
 
 from eqvi import headless, study
 from eqvi.errors import InputError
@@ -104,6 +107,32 @@ class TestExecution:
         path = write_notebook(house, "01_{odd} name", "print(1)", parameters="size: int = 3  # anything")
         assert run(path, "-p", "size", "4") == 0
         assert names(house / "out") == [path.name]
+
+
+def test_client_wakes_who_waits_for_an_unread_reply() -> None:
+    """The moment that keeps nbclient waiting for ever, made on purpose: see `headless.WatchfulClient`."""
+
+    async def wait() -> list[bool]:
+        with (
+            zmq.asyncio.Context() as context,
+            context.socket(zmq.PAIR) as ours,
+            zmq.Context.shadow(context).socket(zmq.PAIR) as kernels,
+        ):
+            ours.bind("inproc://shell")
+            kernels.connect("inproc://shell")
+            waiting = asyncio.ensure_future(ours.poll(None))
+            await asyncio.sleep(0.1)
+            kernels.send(b"reply")
+            zmq.Socket.shadow(ours).get(zmq.EVENTS)  # as any send on this socket does
+            await asyncio.sleep(0.2)
+            done = [waiting.done()]
+            client = headless.WatchfulClient()
+            client._shell_channel = SimpleNamespace(socket=ours)
+            assert await client.is_alive()
+            await asyncio.sleep(0)
+            return [*done, waiting.done()]
+
+    assert asyncio.run(wait()) == [False, True]
 
 
 class TestFailure:

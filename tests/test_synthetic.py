@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
-from eqvi import synthetic
+from eqvi import metrics, synthetic
 from eqvi.errors import InputError
 from eqvi.geometry import pixel_grid
 from eqvi.synthetic import Layer, Scene, Trajectory
@@ -121,6 +123,10 @@ def test_photographs_are_bundled_and_in_range():
         assert picture.dtype == torch.float32
         assert picture.min() >= 0
         assert 0.5 < picture.max() <= 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="photograph 'lena' is not known"):
         synthetic.photograph("lena")
     with pytest.raises(InputError, match="path 'spiral' is not known"):
@@ -133,3 +139,13 @@ def test_stereo_truth_registers_the_views():
     still_error = pair.right - pair.left
     known = pair.known.expand_as(flow_error)
     assert flow_error[known].abs().median() < 0.25 * still_error[known].abs().median()
+
+
+def test_a_written_clip_holds_the_frames_and_replaces_an_older_one(tmp_path):
+    frames = synthetic.render(synthetic.demo_scene(size=SMALL), torch.tensor([0.0, 1.0, 2.0]))
+    folder = tmp_path / "new" / "clip"
+    synthetic.write_clip(folder, frames)
+    synthetic.write_clip(folder, frames[:2])
+    assert [file.name for file in folder.parent.iterdir()] == ["clip"]
+    assert sorted(file.name for file in folder.iterdir()) == ["00000.png", "00001.png"]
+    assert np.array_equal(np.asarray(Image.open(folder / "00001.png")), metrics.to_8bit(frames[1:2]))
