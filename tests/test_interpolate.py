@@ -106,7 +106,7 @@ def test_sizes_and_formats(tmp_path: Path, clip: Path) -> None:
     go(clip, tmp_path / "middle", crop="20x10")
     whole = read_picture(clip / "001.png").pixels
     np.testing.assert_array_equal(read_picture(tmp_path / "middle" / "001.png").pixels, whole[19:29, 22:42])
-    with pytest.raises(InputError, match="does not fit in frames of 64x48"):
+    with pytest.raises(InputError, match="larger than the frames, which are 64x48"):
         go(clip, tmp_path / "large", crop="65x10")
     for option, value in (("size", "12"), ("size", "0x5"), ("crop", "5x5+1"), ("crop", "5x5+a+b"), ("limit", 0)):
         with pytest.raises(InputError, match=option):
