@@ -172,7 +172,14 @@ def test_preset_that_needs_weights(
 def test_interrupt_keeps_finished_frames(tmp_path: Path) -> None:
     clip = write_folder(tmp_path / "in", scene(20, (320, 180)))
     command = [sys.executable, "-m", "eqvi", "interpolate", str(clip), str(tmp_path / "out"), "--factor", "4"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    # A shell that runs the tests in the background has its children ignore interruptions.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for _ in range(600):
         if len(list((tmp_path / "out").glob("*.png"))) > 10 or process.poll() is not None:
             break
