@@ -28,7 +28,7 @@ help: ## explain these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "The environment is made in $(VENV)/ on first use; remove that folder to start afresh."
 
-reproduce: $(STUDY) ## run the whole study: environment, notebooks, figures, tables
+reproduce: $(STUDY) ## run the whole study; on the real data with DATA=/path/to/REDS_VTSR WEIGHTS=/path/to/checkpoints
 	@$(if $(RAN),echo "make reproduce: done in $$(($$(date +%s) - $(CLOCK))) s",echo "make reproduce: everything is up to date (executed notebooks: build/notebooks/)")
 
 test: $(INSTALLED) ## run every test
@@ -54,10 +54,16 @@ lock: ## compile requirements.lock anew from pyproject.toml
 	@mv build/requirements.lock requirements.lock; rm -rf build/lock
 	@echo "requirements.lock: $$(grep -c == requirements.lock) packages"
 
+data: $(INSTALLED) ## fetch REDS_VTSR: make data DATA=/path ARCHIVES="val_15fps val_30fps" FROM=file, folder or mirror
+	@$(RUN) -m eqvi download data $(ARCHIVES) $(if $(DATA),--to "$(DATA)") $(if $(FROM),--from "$(FROM)")
+
+weights: $(INSTALLED) ## fetch the published checkpoints: make weights WEIGHTS=/path FROM=file, folder or mirror
+	@$(RUN) -m eqvi download weights $(if $(WEIGHTS),--to "$(WEIGHTS)") $(if $(FROM),--from "$(FROM)")
+
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock clean again
+.PHONY: help reproduce test check lab lock data weights clean again
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -79,7 +85,9 @@ make_environment = python=; for candidate in $(PYTHON); do \
 # The study. Only the notebooks that changed are run again, unless the package or a parameter did.
 # An executed notebook that somebody deleted counts as changed.
 LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
-$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py) $(if $(LOST),again)
-	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) \
-	  $(if $(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
+# Data and weights that are given are always measured, and then every page is made anew.
+GIVEN := $(if $(DATA),-p data "$$(realpath "$(DATA)")") $(if $(WEIGHTS),-p weights "$$(realpath "$(WEIGHTS)")")
+$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py) $(if $(LOST)$(DATA)$(WEIGHTS),again)
+	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
+	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
 	@touch $@

@@ -11,6 +11,8 @@ from eqvi.errors import InputError
 COMMANDS = {
     "interpolate": "a clip or video in, a clip or video with more frames out",
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
+    "render": "make clips whose motion is known, laid out like REDS_VTSR",
+    "download": "fetch REDS_VTSR or published weights, or take them from files and mirrors",
     "study": "run the study's notebooks",
     "readme": "write the generated parts of README.md anew",
     "doctor": "say what is installed, which devices and weights are here, and what is missing",

@@ -1,10 +1,14 @@
-"""The command ``python -m eqvi doctor``: what is installed, which devices and weights are here, and what is missing."""
+"""The command ``python -m eqvi doctor``: what is installed, which devices and weights are here, and what is missing.
+
+With ``--data``: whether a copy of REDS_VTSR is whole.
+"""
 
 import argparse
 import os
 import platform
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.config import PRESETS
@@ -32,11 +36,23 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``doctor`` has no options."""
+    """Declare the options of ``python -m eqvi doctor``."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="check this copy of REDS_VTSR (the folder with train/ and val/) instead",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 if something is missing that the package cannot do without."""
+    """Print the report; 1 if something is missing that the package cannot do without, or wrong with the data.
+
+    Raises:
+        InputError: nothing of REDS_VTSR is in the folder given.
+    """
+    if args.data is not None:
+        return data(args.data)
     missing = False
     for title, findings in (
         ("Packages", packages()),
@@ -49,6 +65,26 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name:24} {found}" + (f" -- {problem}" if problem else ""))
         missing = missing or (title == "Packages" and any(problem for _, _, problem in findings))
     return int(missing)
+
+
+def data(root: Path) -> int:
+    """Print what a copy of REDS_VTSR holds and every fault in it; 1 if there is one.
+
+    Raises:
+        InputError: as `run`.
+    """
+    from eqvi.inspection import inspect  # here, because torch takes a second that --help can do without
+
+    verdicts = inspect(root)
+    for name, found, problems in verdicts:
+        if found:
+            print(f"{name:24} {found}")
+        for problem in problems:
+            print(f"  -- {name}/{problem}" if problem[:3].isdigit() else f"  -- {name}: {problem}")
+    faults = sum(len(problems) for _, _, problems in verdicts)
+    counted = f"{faults} {'fault' if faults == 1 else 'faults'} in {root}"
+    print(counted if faults else f"nothing wrong with {root}")
+    return int(faults > 0)
 
 
 def packages() -> list[Finding]:
@@ -117,9 +153,11 @@ def weights() -> list[Finding]:
             findings.append(Finding(name, f"ready, {path} ({path.stat().st_size / 1e6:.1f} MB)"))
         else:
             findings.append(Finding(name, "no weights", f"give a checkpoint with --model, or put one at {path}"))
-    others = sorted(WEIGHTS.glob("*")) if WEIGHTS.is_dir() else []
     known = {f"{name}.safetensors" for name in PRESETS}
-    findings += [Finding(path.name, f"{path.stat().st_size / 1e6:.1f} MB") for path in others if path.name not in known]
+    for path in sorted(WEIGHTS.rglob("*")):
+        name = path.relative_to(WEIGHTS).as_posix()
+        if path.is_file() and name not in known:
+            findings.append(Finding(name, f"{path.stat().st_size / 1e6:.1f} MB"))
     return findings
 
 

@@ -6,7 +6,7 @@ is at coordinate 0 and the centre of the last at W - 1 (``align_corners=True``),
 EQVI was published. With today's default a zero flow would blur the picture.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,16 +33,19 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
 
 
-def backward_warp(image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
-    """Sample `image` at x + flow(x): bilinear, zero outside the frame (spec, section 1: ``warp``).
+def backward_warp(
+    image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Literal["zeros", "border"] = "zeros"
+) -> Float[Tensor, "b c h w"]:
+    """Sample `image` at x + flow(x), bilinear (spec, section 1: ``warp``).
 
-    With `image` at time b and `flow` = F_ab the result is registered to time a.
+    With `image` at time b and `flow` = F_ab the result is registered to time a. Beyond the frame there are zeros, as in
+    the published model, or its nearest pixel (``border``).
     """
     height, width = image.shape[-2:]
     x, y = (pixel_grid(height, width, like=flow) + flow).unbind(1)
     # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode=outside, align_corners=True)
 
 
 def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -178,7 +178,9 @@ class EQVI(nn.Module):
         if self.refinement is None or self.mask is None:
             flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
             mask = visibility_mask(flow_12, flow_21, flow_t1, flow_t2, to_t1.weight == 0, to_t2.weight == 0)
-            warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+            # Some pixels neither frame has seen: there the rim is held, where learned weights would paint over zeros.
+            warped_1 = backward_warp(frame_1, flow_t1, outside="border")
+            warped_2 = backward_warp(frame_2, flow_t2, outside="border")
         else:
             refined = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1.flow, to_t2.flow)
             flow_t1, flow_t2 = refined.flow_t1, refined.flow_t2

@@ -5,15 +5,21 @@ The parts (see `eqvi.report` for the markers):
 - ``make targets``: the Makefile's targets with their explanations;
 - ``options MODULE``: the command-line options that ``eqvi.MODULE`` declares;
 - ``table FILE``: a CSV file, named from the project's root;
-- ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote.
+- ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote;
+- ``published``: the published table, each figure beside what was measured;
+- ``sensitivity RUN``: every reading of a run's PSNR and SSIM;
+- ``claims``: the ledger of claims;
+- ``modules``: every module with the first line of its docstring.
 """
 
 import argparse
+import ast
 import importlib
 from pathlib import Path
 
+from eqvi import claims, tables
 from eqvi.errors import InputError
-from eqvi.paths import ROOT
+from eqvi.paths import RESULTS, ROOT
 from eqvi.report import csv_table, fill, make_targets, markdown_table, means_table, read_rows
 
 _README = ROOT / "README.md"
@@ -74,8 +80,26 @@ def part(name: str) -> str:
         return means_table(read_rows(ROOT / subject), "clip", "model", "psnr")
     if kind == "options" and subject:
         return options_table(subject)
-    known = "'make targets', 'table FILE', 'psnr FILE' or 'options MODULE'"
+    if name == "modules":
+        return modules_table()
+    if name == "published":
+        return tables.published(RESULTS)
+    if kind == "sensitivity" and subject:
+        return tables.sensitivity(RESULTS, subject)
+    if name == "claims":
+        return claims.summary(claims.ledger(RESULTS))
+    files = "'table FILE', 'psnr FILE', 'sensitivity RUN', 'options MODULE'"
+    known = f"'make targets', 'modules', 'published', 'claims', {files}"
     raise InputError(f"there is no generated part {name!r}: write {known}")
+
+
+def modules_table() -> str:
+    """Every module of the package with the first line of its docstring."""
+    rows = []
+    for path in sorted((ROOT / "eqvi").glob("[a-z]*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append((f"[`{path.stem}`](eqvi/{path.name})", docstring.split("\n")[0]))
+    return markdown_table(["module", "what it holds"], rows)
 
 
 def options_table(module: str) -> str:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
-import skimage.data
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -23,12 +21,10 @@ from torch import Tensor
 from eqvi.errors import InputError
 from eqvi.geometry import pixel_grid
 from eqvi.metrics import to_8bit
-
-#: Photographs (and grey textures) that lie inside scikit-image's wheel: nothing is downloaded.
-PHOTOGRAPHS = (
-    "astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina", "immunohistochemistry",
-    "brick", "grass", "gravel", "camera", "clock", "coins", "moon", "motorcycle",
-)  # fmt: skip
+from eqvi.photographs import PHOTOGRAPHS as PHOTOGRAPHS
+from eqvi.photographs import photograph as photograph
+from eqvi.photographs import resampled as resampled
+from eqvi.photographs import stereo_pair as stereo_pair
 
 PathKind = Literal["linear", "quadratic", "cubic", "shake"]
 
@@ -75,16 +71,19 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Layer:
-    """A photograph, or an ellipse cut out of one, and how it moves.
+    """A photograph, or a piece cut out of one, and how it moves.
 
     Attributes:
-        photograph: one of `PHOTOGRAPHS`.
+        photograph: one of `PHOTOGRAPHS`, or a procedural picture (see `eqvi.photographs.photograph`).
         anchor: the photograph's point (x, y), in its own pixels, that the motion carries.
         centre: where in the frame, (x, y) in pixels, that point lies at time 0.
         scale: frame pixels per photograph pixel at time 0.
         radii: half axes (x, y) of the ellipse in frame pixels; None shows the whole photograph,
             mirrored without end (a background).
-        softness: width of the ellipse's soft edge in frame pixels.
+        lobes: (size, phase) of the outline's waves of 2, 3, 4, ... periods around the ellipse; size as a
+            fraction of the radius. None leave the ellipse.
+        softness: width of the outline's soft edge in frame pixels (to first order, and that of the ellipse's).
+        channels: which of the photograph's channels are shown as red, green and blue.
         trajectory: path of the anchor.
         spin: turning about the anchor, radians per unit of time.
         growth: natural logarithm of the enlargement per unit of time.
@@ -95,7 +94,9 @@ class Layer:
     centre: tuple[float, float]
     scale: float = 1.0
     radii: tuple[float, float] | None = None
+    lobes: tuple[tuple[float, float], ...] = ()
     softness: float = 2.0
+    channels: tuple[int, int, int] = (0, 1, 2)
     trajectory: Trajectory = Trajectory()
     spin: float = 0.0
     growth: float = 0.0
@@ -123,48 +124,6 @@ class ExactFlow(NamedTuple):
     mixed: Tensor
 
 
-class StereoPair(NamedTuple):
-    """Two views of a motionless scene and the true flow between them.
-
-    Attributes:
-        left, right: (1, 3, H, W), RGB in [0, 1].
-        flow: flow from left to right (1, 2, H, W) in pixels: minus the disparity in x, nothing in y.
-        known: bool (1, 1, H, W): the disparity was measured here; the flow is 0 elsewhere.
-    """
-
-    left: Tensor
-    right: Tensor
-    flow: Tensor
-    known: Tensor
-
-
-def _to_tensor(picture: np.ndarray) -> Float[Tensor, "1 3 h w"]:
-    colours = np.broadcast_to(picture[..., None], (*picture.shape, 3)) if picture.ndim == 2 else picture
-    return torch.from_numpy(np.array(colours, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
-
-
-def photograph(name: str) -> Float[Tensor, "1 3 h w"]:
-    """One of scikit-image's own photographs, RGB in [0, 1]; grey ones get three equal channels."""
-    if name not in PHOTOGRAPHS:
-        raise InputError(f"photograph {name!r} is not known: choose one of {', '.join(PHOTOGRAPHS)}")
-    if name == "motorcycle":
-        return stereo_pair().left
-    return _to_tensor(getattr(skimage.data, name)())
-
-
-def stereo_pair() -> StereoPair:
-    """Middlebury 2014's `motorcycle` as scikit-image carries it (Scharstein et al., GCPR 2014)."""
-    left, right, disparity = skimage.data.stereo_motorcycle()
-    known = torch.from_numpy(np.isfinite(disparity))[None, None]
-    across = torch.from_numpy(np.where(np.isfinite(disparity), -disparity, 0).astype(np.float32))[None, None]
-    return StereoPair(_to_tensor(left), _to_tensor(right), torch.cat([across, torch.zeros_like(across)], 1), known)
-
-
-def resampled(picture: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c p q"]:
-    """Bicubic and antialiased, to (height, width), clamped to [0, 1]."""
-    return F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-
-
 def _smooth(picture: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(3 * sigma)
     taps = torch.exp(-(torch.arange(-radius, radius + 1).to(picture) ** 2) / (2 * sigma**2))
@@ -173,9 +132,9 @@ def _smooth(picture: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, taps, groups=len(taps)), taps.mT, groups=len(taps))
 
 
-@functools.lru_cache(maxsize=16)
-def _texture(name: str, scale: float) -> Float[Tensor, "1 3 h w"]:
-    picture = photograph(name)
+@functools.lru_cache(maxsize=32)
+def _texture(name: str, scale: float, device: torch.device) -> Float[Tensor, "1 3 h w"]:
+    picture = photograph(name).to(device)
     height, width = (max(2, round(_OVERSAMPLING * scale * n)) for n in picture.shape[-2:])
     return _smooth(resampled(picture, (height, width)), _TEXTURE_SIGMA)
 
@@ -187,6 +146,23 @@ def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
     matrix = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
     offset = times.new_tensor(layer.centre) + layer.trajectory.displacement(times)
     return matrix, offset[..., None]
+
+
+def _reach(layer: Layer, time: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the frame outside of which the layer covers nothing."""
+    if layer.radii is None:
+        return slice(0, size[0]), slice(0, size[1])
+    matrix, offset = _pose(layer, time)
+    enlarged = torch.linalg.matrix_norm(matrix, ord="fro").item() / math.sqrt(2)
+    waves = 1 + sum(abs(lobe[0]) for lobe in layer.lobes)
+    # The distance to the outline is known to first order only, so the soft edge may reach somewhat farther.
+    radius = enlarged * (max(layer.radii) * waves + 2 * layer.softness) + 1
+    x, y = offset.flatten().tolist()
+    rows, columns = (
+        slice(min(extent, max(0, math.floor(at - radius))), max(0, min(extent, math.ceil(at + radius) + 1)))
+        for at, extent in ((y, size[0]), (x, size[1]))
+    )
+    return rows, columns
 
 
 def _inside(layer: Layer, points: Float[Tensor, "t 2 n"], times: Float[Tensor, " t"]) -> Float[Tensor, "t 2 n"]:
@@ -201,6 +177,10 @@ def _coverage(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 1
         return torch.ones_like(local[:, :1])
     radii = local.new_tensor(layer.radii).view(1, 2, 1)
     unit = (local / radii).norm(dim=1, keepdim=True)
+    if layer.lobes:
+        angle = torch.atan2(local[:, 1:] / radii[:, 1:], local[:, :1] / radii[:, :1])
+        waves = (size * torch.cos(order * angle + phase) for order, (size, phase) in enumerate(layer.lobes, 2))
+        unit = unit / (1 + sum(waves))
     # Distance to the ellipse, to first order, from the gradient of its implicit function.
     distance = (unit - 1) * unit / (local / radii**2).norm(dim=1, keepdim=True).clamp_min(1e-6)
     x = (0.5 - distance / layer.softness).clamp(0, 1)
@@ -208,7 +188,7 @@ def _coverage(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 1
 
 
 def _colours(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 3 n"]:
-    texture = _texture(layer.photograph, layer.scale).to(local)
+    texture = _texture(layer.photograph, layer.scale, local.device)[:, layer.channels].to(local)
     anchor = local.new_tensor(layer.anchor).view(1, 2, 1)
     at = _OVERSAMPLING * (local + (anchor + 0.5) * layer.scale) - 0.5
     extent = local.new_tensor([texture.shape[-1] - 1, texture.shape[-2] - 1]).view(1, 2, 1)
@@ -233,12 +213,20 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
     a warp of another. Device and dtype follow `times`.
     """
     times = _as_times(times)
-    points = _points(scene, times)
-    frame = times.new_zeros(len(times), 3, points.shape[-1])
-    for layer in scene.layers:
-        local = _inside(layer, points, times)
-        frame = torch.lerp(frame, _colours(layer, local), _coverage(layer, local))
-    return frame.clamp(0, 1).view(len(times), 3, *scene.size)
+    height, width = scene.size
+    grid = pixel_grid(height, width, times)
+    frames = times.new_zeros(len(times), 3, height, width)
+    for time, frame in zip(times.split(1), frames, strict=True):
+        for layer in scene.layers:
+            # Only the part of the frame that the layer reaches is sampled: most layers are small.
+            rows, columns = _reach(layer, time, scene.size)
+            part = frame[:, rows, columns]
+            if part.numel() == 0:
+                continue
+            local = _inside(layer, grid[:, rows, columns].reshape(1, 2, -1), time)
+            shown = torch.lerp(part.reshape(1, 3, -1), _colours(layer, local), _coverage(layer, local))
+            part.copy_(shown.view_as(part))
+    return frames.clamp(0, 1)
 
 
 def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Float[Tensor, " t"]) -> ExactFlow:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from eqvi.geometry import Reversed, backward_warp, resize, sampled_inside
 
-#: A round trip that misses by this many pixels is trusted 1/e as much as an exact one.
+#: The scale, in pixels, on which trust falls with the error of the round trip.
 TOLERANCE = 0.5
+#: What is left of it however large the error: a round trip also fails where only the flow is bad.
+BENEFIT_OF_DOUBT = 0.1
 #: Trust left where neither frame deserves any, so that the mask stays a ratio of positive numbers.
 FLOOR = 1e-3
 
@@ -50,6 +52,10 @@ def visibility_mask(flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow, 
     """
     hidden_in_2 = backward_warp(round_trip_error(flow_12, flow_21), flow_t1)
     hidden_in_1 = backward_warp(round_trip_error(flow_21, flow_12), flow_t2)
-    trust_1 = ~hole_1 * sampled_inside(flow_t1) * torch.exp(-hidden_in_1 / TOLERANCE)
-    trust_2 = ~hole_2 * sampled_inside(flow_t2) * torch.exp(-hidden_in_2 / TOLERANCE)
+    trust_1 = ~hole_1 * sampled_inside(flow_t1) * _trust(hidden_in_1)
+    trust_2 = ~hole_2 * sampled_inside(flow_t2) * _trust(hidden_in_2)
     return (trust_1 + FLOOR) / (trust_1 + trust_2 + 2 * FLOOR)
+
+
+def _trust(error: Weight) -> Weight:
+    return BENEFIT_OF_DOUBT + (1 - BENEFIT_OF_DOUBT) * torch.exp(-error / TOLERANCE)

@@ -1,67 +1,29 @@
-"""The study's pictures, in one style. The only file that imports matplotlib.
+"""The study's pictures: `strip` and `curves` lay panels or tensors out on a page (`eqvi.page`, which shows it)."""
 
-`strip`, `curves` and `bars` lay panels or numbers out on a page; `show` writes the page to ``figures/`` and shows that
-very file in the notebook.
-Pages are dark on white (readable printed, and as a card on a dark screen), their colours are Okabe and Ito's, which
-readers with any colour vision can tell apart, and no line is known by its colour alone.
-"""
-
-import base64
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import torch
-from IPython.display import display
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from eqvi import metrics, palette
-from eqvi.errors import InputError
+from eqvi.charts import bars
+from eqvi.page import COLOURS, DPI, INK, MAX_BYTES, MUTED, WIDTH, Picture, blank, save, show, styled
 from eqvi.panels import Bar, Panel, Wheel, error, image
-from eqvi.paths import FIGURES
 
-DPI = 110
-WIDTH = 9.0
-MAX_BYTES = 400_000
+__all__ = ["DPI", "MAX_BYTES", "WIDTH", "Picture", "bars", "comparison", "curves", "save", "show", "strip"]
 
 # Inches that legends take below the panels: height of the row without and with a wheel, width of a wheel and of a bar.
 _LEGEND, _WHEEL, _BAR = (0.56, 0.72), 1.8, 2.9
 
-#: Okabe and Ito's palette, and the marker and dash that go with each colour.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# The marker and the dash that go with each colour.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
-_INK, _MUTED = "#1a1a1a", "#666666"
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 9.5, "axes.labelsize": 9.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _MUTED, "axes.grid": True,
-    "grid.color": "#dddddd", "axes.axisbelow": True, "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK,
-    "ytick.color": _INK, "legend.frameon": False, "figure.facecolor": "white", "axes.facecolor": "white",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A page and the words that stand for it where it cannot be seen."""
-
-    figure: Figure
-    alt: str
-
-
-def _figure(height: float) -> Figure:
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _paint(axes: Axes, panel: Panel, box: tuple[int, int, int, int] | None, cropped: bool) -> None:
@@ -72,7 +34,7 @@ def _paint(axes: Axes, panel: Panel, box: tuple[int, int, int, int] | None, crop
         at = panel.arrows.detach().cpu().numpy()
         axes.quiver(
             *at.T, angles="xy", scale_units="xy", scale=1, width=0.004, headwidth=3.6, headlength=4,
-            minlength=0.5, color=_INK, edgecolor="white", linewidth=0.5,
+            minlength=0.5, color=INK, edgecolor="white", linewidth=0.5,
         )  # fmt: skip
     if cropped:
         axes.set_xlim(x - 0.5, x + width - 0.5)
@@ -82,10 +44,10 @@ def _paint(axes: Axes, panel: Panel, box: tuple[int, int, int, int] | None, crop
         axes.set_ylim(rgb.shape[0] - 0.5, -0.5)
         if box:
             axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="white", linewidth=2.4))
-            axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=_INK, linewidth=1))
+            axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=1))
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
-    axes.spines[:].set(visible=True, color=_MUTED, linewidth=0.5)
+    axes.spines[:].set(visible=True, color=MUTED, linewidth=0.5)
 
 
 def _legend(figure: Figure, legend: Wheel | Bar, left: float) -> float:
@@ -105,7 +67,7 @@ def _legend(figure: Figure, legend: Wheel | Bar, left: float) -> float:
     bar = figure.colorbar(ramp, cax=axes, orientation="horizontal")
     bar.ax.tick_params(labelsize=8.5, length=2, pad=1)
     bar.set_label(legend.label, fontsize=8.5, labelpad=1)
-    bar.outline.set(edgecolor=_MUTED, linewidth=0.5)
+    bar.outline.set(edgecolor=MUTED, linewidth=0.5)
     return _BAR
 
 
@@ -137,8 +99,8 @@ def strip(
     wheel = any(isinstance(legend, Wheel) for legend in legends)
     foot = _LEGEND[wheel] + 0.1 if legends else margin
     page = margin + sum(rows) + gap * (len(rows) - 1) + foot
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(page)
+    with styled():
+        figure = blank(page)
         for index, (text, panel) in enumerate(pictures):
             row, column = divmod(index, columns)
             left = margin + column * (wide + gap)
@@ -194,8 +156,8 @@ def curves(
         truth: name of a line that is drawn broad and pale, so that others can lie on it.
     """
     names = list(dict.fromkeys(name for plot in lines.values() for name in plot if name != truth))
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(3.3)
+    with styled():
+        figure = blank(3.3)
         plots = figure.subplots(1, len(lines), squeeze=False)[0]
         for axes, (title, plot) in zip(plots, lines.items(), strict=True):
             for name, y in plot.items():
@@ -207,7 +169,7 @@ def curves(
             for order, (name, y) in enumerate((points or {}).get(title, (x, {}))[1].items()):
                 at = (points or {})[title][0]
                 axes.plot(
-                    at, y, _MARKERS[order], color=_INK, markerfacecolor="white", markersize=7, label=name, zorder=3
+                    at, y, _MARKERS[order], color=INK, markerfacecolor="white", markersize=7, label=name, zorder=3
                 )
             axes.set_title(title, loc="left")
             axes.set_xlabel(xlabel)
@@ -220,66 +182,3 @@ def curves(
         figure.legend(handles.values(), handles.keys(), loc="outside right center", handlelength=2.6)
         figure.set_layout_engine("constrained")
     return Picture(figure, alt)
-
-
-def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) -> Picture:
-    """Named numbers as horizontal bars, each with its number at its end."""
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(0.75 + 0.32 * len(values))
-        axes = figure.subplots()
-        drawn = axes.barh(list(values), list(values.values()), color=COLOURS[0], height=0.62)
-        axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
-        axes.invert_yaxis()
-        axes.margins(x=0.1)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(xlabel)
-        figure.set_layout_engine("constrained")
-    return Picture(figure, alt)
-
-
-def _reduced(page: Image.Image) -> Image.Image:
-    """The page in its 256 best colours, dithered, with the paper kept white."""
-    sample = page.resize((page.width // 3, page.height // 3), Image.Resampling.NEAREST)
-    entries = np.array(sample.quantize(256, kmeans=1).getpalette()).reshape(-1, 3)
-    # Pillow looks colours up by a coarse grid: a near-white in the palette would stand for white.
-    entries[entries.min(axis=1) > 247] = 255
-    chosen = Image.new("P", (1, 1))
-    chosen.putpalette(entries.flatten().tolist())
-    return page.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG)
-
-
-def save(picture: Picture, name: str, folder: Path = FIGURES) -> Path:
-    """Write ``folder/name.png``, the same bytes every time, with the alt text inside.
-
-    A page of more than `MAX_BYTES` is reduced to its 256 best colours.
-
-    Raises:
-        InputError: the page is too large even so.
-    """
-    picture.figure.canvas.draw()
-    page = Image.fromarray(np.asarray(picture.figure.canvas.buffer_rgba())[..., :3])  # type: ignore[attr-defined]
-    words = PngImagePlugin.PngInfo()
-    words.add_itxt("Description", picture.alt)
-
-    def encoded(page: Image.Image) -> bytes:
-        file = io.BytesIO()
-        page.save(file, "PNG", optimize=True, pnginfo=words, dpi=(DPI, DPI))
-        return file.getvalue()
-
-    data = encoded(page)
-    if len(data) > MAX_BYTES:
-        data = encoded(_reduced(page))
-    if len(data) > MAX_BYTES:
-        raise InputError(f"figure {name} has {len(data)} bytes, more than {MAX_BYTES}: show fewer or smaller pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    path, partial = folder / f"{name}.png", folder / f".{name}.png"
-    partial.write_bytes(data)
-    partial.replace(path)
-    return path
-
-
-def show(picture: Picture, name: str) -> None:
-    """`save` the picture and show that file below the cell, its alt text with it."""
-    path = save(picture, name)
-    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": picture.alt}
-    display(data, raw=True, metadata={"image/png": {"alt": picture.alt}})

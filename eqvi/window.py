@@ -1,5 +1,6 @@
 """The window of frames that slides along a clip, and the new pictures made from it."""
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -110,17 +111,35 @@ class Filler:
         Raises:
             InputError: the device has too little memory.
         """
-        assert window.second is not None
-        try:
-            if window.position != self._index or self._stack is None:
-                self._enter(window)
-            out = self._model.interpolate(self._stack, self._motion, float(t))
+        with self._memory(window):
+            out = self._interpolate(window, t)
             first = window.first.picture
             alpha = self._alpha(window, out, float(t)) if first.has_alpha else None
             return from_tensor(out.frame, first, self._rounding, alpha)
+
+    @torch.inference_mode()
+    def frame(self, window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
+        """The same in [0, 1], on the device, not yet quantised; without alpha.
+
+        Raises:
+            InputError: the device has too little memory.
+        """
+        with self._memory(window):
+            return self._interpolate(window, t).frame
+
+    @contextlib.contextmanager
+    def _memory(self, window: Window) -> Iterator[None]:
+        try:
+            yield
         except torch.OutOfMemoryError:
             size = "x".join(map(str, window.first.picture.size))
             raise InputError(f"frames of {size} overfill the memory of {self._device}: use --size or --crop") from None
+
+    def _interpolate(self, window: Window, t: Fraction) -> Any:
+        assert window.second is not None
+        if window.position != self._index or self._stack is None:
+            self._enter(window)
+        return self._model.interpolate(self._stack, self._motion, float(t))
 
     def _enter(self, window: Window) -> None:
         """Estimate the motion of a new window."""

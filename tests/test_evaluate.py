@@ -1,21 +1,44 @@
-"""Evaluation leaves frames out, puts them back and says how close it came."""
+"""Evaluation makes frames that are known and says how close they come: the same rows however it was run."""
 
 import csv
 import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from published import state_dict, write_checkpoint
+from reds_folder import frame, write_reds
 from skimage.data import coffee
 
-from eqvi import metrics
+from eqvi import evaluate, metrics
 from eqvi.__main__ import main
-from eqvi.data import write_picture
+from eqvi.data import read_picture, write_picture
+from eqvi.dataset import open_layout, open_left_out
+from eqvi.errors import InputError
+from eqvi.methods import PUBLISHED, of_callable, open_method
+from eqvi.paths import ROOT
 from eqvi.picture import Picture
 from eqvi.report import means_table
+from eqvi.rows import COLUMNS
+from eqvi.scores import check_comparable, paired, read_run
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Nine frames of a photograph that slides by (4, 1) pixels a frame."""
     clip = tmp_path / "slide"
     clip.mkdir()
@@ -24,73 +47,326 @@ def folder(tmp_path):
     return clip
 
 
-def test_rows_and_provenance_are_written(folder, tmp_path, capsys):
-    out = tmp_path / "rows.csv"
-    assert main(["evaluate", str(folder), "--models", "blend", "baseline", "--out", str(out)]) == 0
-    with out.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["frame"], row["model"]) for row in rows] == [
-        (frame, model) for frame in ("001", "003", "005", "007") for model in ("blend", "baseline")
-    ]
-    assert {row["t"] for row in rows} == {"1/2"}
-    for blended, baseline in zip(rows[::2], rows[1::2], strict=True):
-        assert float(baseline["psnr"]) > float(blended["psnr"]) + 6
-    made_by = json.loads(out.with_suffix(".json").read_text())
-    assert made_by["settings"] == {"step": 2, "every": 1, "limit": None}
-    assert len(made_by["clips"]["slide"]["sha256"]) == 64
-    assert "| slide | 4 |" in capsys.readouterr().out
+@pytest.fixture
+def reds(tmp_path: Path) -> Path:
+    return write_reds(tmp_path / "reds")
 
 
-def test_the_blend_row_is_the_psnr_of_the_average(folder, tmp_path):
-    out = tmp_path / "rows.csv"
-    main(["evaluate", str(folder), "--models", "blend", "--limit", "3", "--out", str(out)])
-    frames = [coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].astype(float) for k in range(3)]
-    # Half a grey level away from a tie, the two ways of averaging round alike.
-    error = np.mean((np.rint((frames[0] + frames[2]) / 2 + 1e-9) - frames[1]) ** 2)
-    with out.open() as file:
-        (row,) = csv.DictReader(file)
-    assert float(row["psnr"]) == pytest.approx(10 * np.log10(255**2 / error), abs=0.05)
+class TestClips:
+    def test_rows_and_provenance_are_written(self, folder, tmp_path, capsys):
+        out = tmp_path / "rows.csv"
+        assert main(["evaluate", str(folder), "--models", "blend", "baseline", "--out", str(out)]) == 0
+        rows = rows_of(out)
+        assert [(row["frame"], row["model"]) for row in rows] == [
+            (frame, model) for frame in ("001", "003", "005", "007") for model in ("blend", "baseline")
+        ]
+        assert {row["t"] for row in rows} == {"0.5"}
+        assert {row["lpips"] + row["motion"] + row["seconds"] for row in rows} == {""}
+        for blended, baseline in zip(rows[::2], rows[1::2], strict=True):
+            assert float(baseline["psnr"]) > float(blended["psnr"]) + 6
+            assert float(blended["sharpness"]) < float(baseline["sharpness"])
+        made_by = json.loads(out.with_suffix(".json").read_text())
+        assert made_by["parameters"] == {"step": 2, "every": 1, "limit": None, "ensemble": "none"}
+        assert made_by["models"]["baseline"] == {"model": "baseline", "preset": "baseline", "weights_sha256": None}
+        assert len(made_by["data_sha256"]) == 64
+        assert made_by["protocol"] == metrics.PROTOCOL
+        assert "| slide | 4 |" in capsys.readouterr().out
+        assert read_run(tmp_path, "rows:model=baseline").clips == ["slide"]
+
+    def test_the_blend_row_is_the_psnr_of_the_average(self, folder, tmp_path):
+        out = tmp_path / "rows.csv"
+        main(["evaluate", str(folder), "--models", "blend", "--limit", "3", "--out", str(out)])
+        frames = [coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].astype(float) for k in range(3)]
+        # Half a grey level away from a tie, the two ways of averaging round alike.
+        error = np.mean((np.rint((frames[0] + frames[2]) / 2 + 1e-9) - frames[1]) ** 2)
+        (row,) = rows_of(out)
+        assert float(row["psnr"]) == pytest.approx(10 * np.log10(255**2 / error), abs=0.05)
+
+    def test_a_larger_step_scores_every_frame_left_out(self, folder, tmp_path):
+        out = tmp_path / "rows.csv"
+        main(["evaluate", str(folder), "--models", "minterpolate", "linear", "--step", "4", "--out", str(out)])
+        assert [(row["frame"], row["t"]) for row in rows_of(out) if row["model"] == "linear"] == [
+            (f"{k:03}", t)
+            for start in (0, 4)
+            for k, t in zip(range(start + 1, start + 4), ("0.25", "0.5", "0.75"), strict=True)
+        ]
+
+    def test_every_clip_starts_anew(self, folder, tmp_path):
+        """A clip's rows do not depend on the clip before it."""
+        other = tmp_path / "other"
+        other.mkdir()
+        for k in range(7):
+            write_picture(other / f"{k}.png", Picture(coffee()[3 * k : 80 + 3 * k, 5 * k : 100 + 5 * k].copy()))
+        both, alone = tmp_path / "both.csv", tmp_path / "alone.csv"
+        main(["evaluate", str(folder), str(other), "--models", "baseline", "--out", str(both)])
+        main(["evaluate", str(other), "--models", "baseline", "--out", str(alone)])
+        assert [row for row in rows_of(both) if row["clip"] == "other"] == rows_of(alone)
+
+    def test_without_a_place_only_means_are_shown(self, folder, capsys):
+        assert main(["evaluate", str(folder), "--models", "blend", "--every", "2"]) == 0
+        assert "| slide | 2 |" in capsys.readouterr().out
+        assert not list(folder.parent.glob(".*.part"))
 
 
-def test_a_larger_step_scores_every_frame_left_out(folder, tmp_path):
-    out = tmp_path / "rows.csv"
-    main(["evaluate", str(folder), "--models", "baseline-linear", "--step", "4", "--out", str(out)])
-    with out.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["frame"], row["t"]) for row in rows] == [
-        (f"{k:03}", t)
-        for start in (0, 4)
-        for k, t in zip(range(start + 1, start + 4), ("1/4", "1/2", "3/4"), strict=True)
-    ]
+class TestLayout:
+    def test_one_file_for_each_model(self, reds, tmp_path, capsys):
+        out = tmp_path / "results"
+        command = ["evaluate", "--data", str(reds), "--dataset", "rendered", "--out", str(out)]
+        assert main([*command, "--models", "blend", "baseline", "rectified", "minterpolate"]) == 0
+        names = [f"{name}_rendered" for name in ("baseline", "blend", "minterpolate", "rectified")]
+        assert sorted(path.stem for path in out.glob("*.csv")) == names
+        rows = rows_of(out / "baseline_rendered.csv")
+        assert tuple(rows[0]) == COLUMNS
+        assert [(row["clip"], row["frame"]) for row in rows] == [
+            (clip, f"{8 * gap + 4:08d}") for clip in ("000", "001") for gap in range(5)
+        ]
+        assert {row["run"] for row in rows} == {"baseline_rendered"}
+        runs = [read_run(out, name) for name in names]
+        check_comparable(*runs)
+        assert min(paired(runs[0], runs[1], "psnr")) > 3
+        assert min(paired(runs[2], runs[1], "psnr")) > 1
+        assert "| 000 | 5 |" in capsys.readouterr().out
+
+    def test_the_truth_is_the_frame_at_the_higher_rate(self, reds, tmp_path):
+        """A method that knows the truth scores infinitely well, at four times the rate as well."""
+        truth = open_method("blend")._replace(
+            name="truth",
+            open=lambda case: (
+                lambda window, t: (
+                    torch.from_numpy(
+                        read_picture(
+                            reds / "val/val_60fps" / case.name / f"{8 * window.position + round(8 * t):08d}.png"
+                        ).pixels
+                    ).permute(2, 0, 1)[None]
+                    / 255
+                )
+            ),
+        )
+        cases = open_layout(reds, "rendered", 4)
+        assert evaluate.measure(tmp_path / "truth_rendered_x4.csv", cases, [truth], "rendered", {"step": 4})
+        rows = rows_of(tmp_path / "truth_rendered_x4.csv")
+        assert len(rows) == 2 * 5 * 3
+        assert {row["psnr"] for row in rows} == {"inf"}
+        assert [row["t"] for row in rows[:3]] == ["0.25", "0.5", "0.75"]
+
+    def test_runs_are_named_after_what_they_are(self, reds, tmp_path):
+        command = ["evaluate", "--data", str(reds), "--dataset", "rendered", "--out", str(tmp_path), "--models"]
+        assert main([*command, "linear", "--step", "4", "--ensemble", "reversal"]) == 0
+        assert (tmp_path / "linear_rendered_x4_reversal.csv").is_file()
+
+    def test_what_is_known_of_the_motion_stands_beside_the_score(self, reds, tmp_path):
+        known = {"motion": 4.5, "acceleration": 0.25, "occlusion": 0.125}
+        (reds / "val/val_motion").mkdir()
+        (reds / "val/val_motion/000.json").write_text(json.dumps({"frames": {"00000012": known}}))
+        cases = open_layout(reds, "rendered")
+        evaluate.measure(tmp_path / "blend_rendered.csv", cases, [open_method("blend")], "rendered", {})
+        found = {(row["clip"], row["frame"]): row for row in rows_of(tmp_path / "blend_rendered.csv")}
+        assert [found["000", "00000012"][name] for name in known] == ["4.500000", "0.250000", "0.125000"]
+        assert found["001", "00000012"]["motion"] == ""
+
+    def test_any_callable_can_be_measured(self, reds, tmp_path):
+        shapes = []
+
+        def repeat(frames, t):
+            shapes.append((tuple(frames.shape), t))
+            return frames[:, frames.shape[1] // 2 - 1]
+
+        cases = open_layout(reds, "rendered", clips=1)
+        assert evaluate.measure(tmp_path / "repeat.csv", cases, [of_callable("repeat", repeat)], "rendered", {})
+        assert shapes == [((1, n, 3, 64, 80), 0.5) for n in (2, 4, 4, 4, 2)]
+        first = metrics.psnr(frame(0, 0), frame(0, 4))
+        assert float(rows_of(tmp_path / "repeat.csv")[0]["psnr"]) == pytest.approx(first, abs=1e-6)
+
+    def test_the_published_way_on_a_miniature(self, tmp_path):
+        """A checkpoint in the published format, the five clips of REDS_VTSR5, the published run's name."""
+        reds = write_reds(tmp_path / "reds", ("002", "005", "010", "017", "025"), (15, 30), inputs=3)
+        file = tmp_path / "weights" / PUBLISHED["stage3_rcsn_rqfp"][0]
+        file.parent.mkdir(parents=True)
+        write_checkpoint(file, state_dict("eqvi"))
+        options = ["--dataset", "vtsr5", "--weights", str(tmp_path / "weights"), "--out", str(tmp_path / "results")]
+        assert main(["evaluate", "--data", str(reds), "--models", "stage3_rcsn_rqfp", "blend", *options]) == 0
+        rows = rows_of(tmp_path / "results" / "stage3_rcsn_rqfp_vtsr5.csv")
+        assert len(rows) == 10
+        made_by = json.loads((tmp_path / "results" / "stage3_rcsn_rqfp_vtsr5.json").read_text())
+        assert len(made_by["weights_sha256"]) == 64
+        assert made_by["preset"] is None
+
+    def test_writing_the_same_again_changes_nothing(self, reds, tmp_path, monkeypatch):
+        cases = open_layout(reds, "rendered", clips=1)
+        run = tmp_path / "blend_rendered.csv"
+        evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
+        before = [path.read_bytes() for path in (run, run.with_suffix(".json"))]
+        monkeypatch.setattr(evaluate, "ROOT", tmp_path)  # no repository: another commit
+        evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
+        assert [path.read_bytes() for path in (run, run.with_suffix(".json"))] == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["blend_rendered.csv", "blend_rendered.json", "reds"]
 
 
-def test_every_clip_starts_anew(folder, tmp_path):
-    """A clip's rows do not depend on the clip before it."""
-    other = tmp_path / "other"
-    other.mkdir()
-    for k in range(7):
-        write_picture(other / f"{k}.png", Picture(coffee()[3 * k : 80 + 3 * k, 5 * k : 100 + 5 * k].copy()))
-    both, alone = tmp_path / "both.csv", tmp_path / "alone.csv"
-    main(["evaluate", str(folder), str(other), "--models", "baseline", "--out", str(both)])
-    main(["evaluate", str(other), "--models", "baseline", "--out", str(alone)])
-    with both.open() as file, alone.open() as single:
-        rows = [row for row in csv.DictReader(file) if row["clip"] == "other"]
-        assert rows == list(csv.DictReader(single))
+class TestInterruption:
+    def command(self, reds: Path, out: Path) -> list[str]:
+        command = [sys.executable, "-m", "eqvi", "evaluate", "--data", str(reds), "--dataset", "rendered"]
+        return [*command, "--step", "4", "--models", "baseline", "--out", str(out)]
+
+    def test_ten_kills_lose_and_repeat_nothing(self, tmp_path):
+        reds = write_reds(tmp_path / "reds", inputs=8)
+        assert subprocess.run(self.command(reds, tmp_path / "whole"), cwd=ROOT, capture_output=True).returncode == 0
+        draw, journal = random.Random(5), tmp_path / "killed/.baseline_rendered_x4.part/0-of-1.csv"
+        total, killed, lengths = 42, 0, []
+        for kill in range(10):
+            process = subprocess.Popen(
+                self.command(reds, tmp_path / "killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            # At any moment: while the package is imported, or after some more rows than last time.
+            wanted = total * kill // 11 + draw.randint(0, 2)
+            begun, patience = time.monotonic(), draw.uniform(0.2, 1.5) if kill in (0, 4) else 60
+            while time.monotonic() < begun + patience and process.poll() is None:
+                if journal.is_file() and journal.read_bytes().count(b"\n") >= wanted and kill not in (0, 4):
+                    break
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, 0.02))
+            process.send_signal(signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
+            lengths.append(journal.read_bytes().count(b"\n") if journal.is_file() else 0)
+        assert killed == 10
+        assert lengths == sorted(lengths)
+        assert 0 < lengths[-1] < total
+        assert not list((tmp_path / "killed").glob("*.csv"))
+        assert subprocess.run(self.command(reds, tmp_path / "killed"), cwd=ROOT, capture_output=True).returncode == 0
+        for name in ("baseline_rendered_x4.csv", "baseline_rendered_x4.json"):
+            assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert not list((tmp_path / "killed").glob(".*"))
+
+    def test_two_processes_write_the_rows_of_one(self, reds, tmp_path):
+        assert subprocess.run(self.command(reds, tmp_path / "one"), cwd=ROOT, capture_output=True).returncode == 0
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+        done = subprocess.run([*torchrun, *self.command(reds, tmp_path / "two")], cwd=ROOT, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        for name in ("baseline_rendered_x4.csv", "baseline_rendered_x4.json"):
+            assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+        assert not list((tmp_path / "two").glob(".*"))
+
+    def test_a_torn_row_is_made_again_and_a_whole_one_is_not(self, reds, tmp_path, monkeypatch):
+        cases, out = open_layout(reds, "rendered", clips=1), tmp_path / "x_rendered.csv"
+        asked: list[float] = []
+
+        def failing(frames, t):
+            asked.append(t)
+            if len(asked) == 4:
+                raise KeyboardInterrupt
+            return frames[:, frames.shape[1] // 2]
+
+        method = of_callable("x", failing)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate.measure(out, cases, [method], "rendered", {})
+        journal = tmp_path / ".x_rendered.part" / "0-of-1.csv"
+        assert journal.read_text().count("\n") == 3
+        journal.write_text(journal.read_text()[:-7])
+        assert evaluate.measure(out, cases, [method], "rendered", {})
+        assert len(asked) == 4 + 3
+        assert len(rows_of(out)) == 5
+
+    def test_shares_put_together_whatever_the_number_of_processes(self, reds, tmp_path, monkeypatch):
+        cases = open_layout(reds, "rendered", 4)
+        whole, parts = tmp_path / "a" / "blend.csv", tmp_path / "b" / "blend.csv"
+        evaluate.measure(whole, cases, [open_method("blend")], "rendered", {})
+        finished = []
+        for rank, world in ((1, 3), (0, 2), (2, 3), (1, 2)):
+            monkeypatch.setenv("RANK", str(rank))
+            monkeypatch.setenv("WORLD_SIZE", str(world))
+            finished.append(evaluate.measure(parts, cases, [open_method("blend")], "rendered", {}))
+        # The last one comes when all is done, and finds it so.
+        assert finished == [False, False, True, True]
+        assert not list((tmp_path / "b").glob(".*"))
+        assert parts.read_bytes() == whole.read_bytes()
+
+    def test_another_run_is_not_gone_on_with(self, reds, tmp_path):
+        cases, out = open_layout(reds, "rendered", clips=1), tmp_path / "x.csv"
+
+        def fails(frames, t):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            evaluate.measure(out, cases, [of_callable("x", fails)], "rendered", {"every": 1})
+        with pytest.raises(InputError, match=r"holds an interrupted run with another parameters: give --restart \(in"):
+            evaluate.measure(out, cases, [open_method("blend")._replace(name="x")], "rendered", {"every": 2})
+        assert evaluate.measure(out, cases, [open_method("blend")], "rendered", {"every": 2}, restart=True)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--step", "1"], "--step 1 is too small: give at least 2"),
-        (["--step", "9"], "no gap of 9 frames"),
-        (["--models", "eqvj"], "--model eqvj: there is no such file or preset"),
-    ],
-)
-def test_bad_requests_are_one_line_and_status_2(folder, options, message, capsys):
-    assert main(["evaluate", str(folder), *options]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len([line for line in said if line.startswith("eqvi: error:")]) == 1
-    assert message in said[-1]
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--step", "1"], "--step 1 is too small: give at least 2"),
+            (["--step", "9"], "no gap of 9 frames"),
+            (["--every", "0"], "--every 0 is too small: give at least 1"),
+            (["--models", "eqvj"], "--model eqvj: there is no such file or preset"),
+            (["--models", "blend", "blend"], "two models are named blend"),
+            (["--models", "stage4_ms_fusion"], "stage4_ms_fusion needs the published checkpoints"),
+            (["--models", "stage4_ms_fusion", "--weights", "/nowhere"], "Stage4_checkpoint.ckpt: is missing"),
+            (["--models", "blend", "--ensemble", "flips"], "blend takes no ensemble"),
+            (["--ensemble", "flops"], "there is no ensemble or member 'flops'"),
+            (["--data", "x"], "give clips, or --data"),
+        ],
+    )
+    def test_requests(self, folder, options, message, capsys):
+        assert main(["evaluate", str(folder), *options]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len([line for line in said if line.startswith("eqvi: error:")]) == 1
+        assert message in said[-1]
+
+    def refused(self, reds: Path, capsys, *more: str) -> str:
+        out = reds.parent / "results"
+        assert main(["evaluate", "--data", str(reds), "--models", "blend", "--out", str(out), *more]) == 2
+        assert not out.exists()
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("eqvi: error:")]
+        return line
+
+    def test_a_missing_frame(self, reds, capsys):
+        (reds / "val/val_15fps/001/00000016.png").unlink()
+        assert "001/00000016.png: is missing" in self.refused(reds, capsys, "--dataset", "rendered")
+
+    def test_two_sizes(self, reds, capsys):
+        write_picture(reds / "val/val_30fps/000/00000004.png", Picture(frame(0, 4, (78, 64))))
+        assert "frames differ in size" in self.refused(reds, capsys, "--dataset", "rendered")
+
+    def test_60_frames_a_second_where_30_are_meant(self, reds, capsys):
+        shutil.rmtree(reds / "val/val_30fps")
+        shutil.copytree(reds / "val/val_60fps", reds / "val/val_30fps")
+        assert "holds frames at 60 a second, by their names; 30 are meant here" in self.refused(
+            reds, capsys, "--dataset", "rendered"
+        )
+
+    def test_too_few_clips(self, reds, capsys):
+        assert "holds 2 validation clips, val30 is 30 of them" in self.refused(reds, capsys)
+
+    def test_a_checkpoint_that_is_another_model(self, reds, tmp_path, capsys):
+        file = tmp_path / "weights" / PUBLISHED["stage4_ms_fusion"][0]
+        file.parent.mkdir(parents=True)
+        write_checkpoint(file, state_dict("eqvi"))
+        more = ["--dataset", "rendered", "--models", "stage4_ms_fusion", "--weights", str(tmp_path / "weights")]
+        line = self.refused(reds, capsys, *more)
+        assert "has multi_scale=False, but stage4_ms_fusion is the preset 'eqvi-ms', with multi_scale=True" in line
+
+    def test_a_damaged_truth_is_named(self, reds, capsys):
+        path = reds / "val/val_30fps/001/00000012.png"
+        path.write_bytes(path.read_bytes()[:-200])
+        assert main(["evaluate", "--data", str(reds), "--dataset", "rendered", "--models", "blend",
+                     "--out", str(reds.parent / "results")]) == 2  # fmt: skip
+        assert "001/00000012.png: is truncated or damaged" in capsys.readouterr().err
+        assert not list((reds.parent / "results").glob("*.csv"))
+
+    @pytest.mark.usefixtures("unchecked")
+    def test_frames_of_another_size_than_the_truth(self, reds, tmp_path):
+        shrinking = of_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
+        with pytest.raises(InputError, match=r"000, frame 00000004: the new frame is 79x64, the true one 80x64"):
+            evaluate.measure(tmp_path / "x.csv", open_layout(reds, "rendered"), [shrinking], "rendered", {})
+
+    @pytest.mark.parametrize("ranks", [("2", "2"), ("one", "2")])
+    def test_ranks_that_cannot_be(self, folder, tmp_path, monkeypatch, ranks):
+        monkeypatch.setenv("RANK", ranks[0])
+        monkeypatch.setenv("WORLD_SIZE", ranks[1])
+        with pytest.raises(InputError, match="RANK="):
+            evaluate.measure(tmp_path / "x.csv", [open_left_out(folder, 2)], [open_method("blend")], "left out", {})
 
 
 def test_means_are_per_line_and_column_and_gaps_are_named():
@@ -105,9 +381,31 @@ def test_means_are_per_line_and_column_and_gaps_are_named():
     ]
 
 
-def test_metrics_on_known_pictures():
-    truth = coffee()[:64, :80]
-    assert metrics.psnr(truth, truth) == float("inf")
-    assert metrics.ssim(truth, truth) == pytest.approx(1)
-    off = np.where(truth < 255, truth + 1, truth).astype(np.uint8)
-    assert metrics.psnr(off, truth) == pytest.approx(10 * np.log10(255**2 / np.mean((off - truth.astype(float)) ** 2)))
+def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):
+    """A filter's output must not be a frame early or late: it is closest to the truth at its own time."""
+    case = open_left_out(folder, 2)
+    fill = open_method("minterpolate").open(case)
+    window = next(w for w in evaluate.windows(case.inputs(), cut=lambda a, b: False) if w.position == 1)
+    made = metrics.to_8bit(fill(window, Fraction(1, 2)))
+    truths = {k: coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k] for k in range(1, 6)}
+    scores = {k: metrics.psnr(made, truth) for k, truth in truths.items()}
+    assert max(scores, key=scores.__getitem__) == 3
+
+
+def test_the_hash_of_the_code_covers_what_rows_depend_on(monkeypatch):
+    read, before = Path.read_text, evaluate._code()
+    for name, matters in (("motion", True), ("dataset", True), ("checkpoint", True), ("viz", False)):
+        changed = {ROOT / "eqvi" / f"{name}.py"}
+        monkeypatch.setattr(Path, "read_text", lambda self, c=changed, **kw: read(self, **kw) + "#" * (self in c))
+        assert (evaluate._code() != before) is matters, name
+
+
+def test_every_process_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(evaluate, "choose_device", lambda name: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert evaluate.local_device("auto") == "cuda:1"
+    assert chosen == ["cuda:1"]
+    assert "WORLD_SIZE" not in os.environ

@@ -78,6 +78,13 @@ def test_samples_outside_count_for_nothing():
     assert sampled_inside(flow)[0, 0, 0].tolist() == pytest.approx([1, 1, 0.5, 0, 0])
 
 
+def test_outside_the_frame_there_is_nothing_or_the_rim():
+    image = 1 + torch.arange(5.0).expand(1, 1, 4, 5)
+    flow = torch.full((1, 2, 4, 5), 3.0) * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    torch.testing.assert_close(backward_warp(image, flow)[0, 0, 0], torch.tensor([4.0, 5, 0, 0, 0]))
+    torch.testing.assert_close(backward_warp(image, flow, outside="border")[0, 0, 0], torch.tensor([4.0, 5, 5, 5, 5]))
+
+
 def test_gradient_of_a_ramp():
     x = torch.arange(12.0).expand(1, 1, 9, 12)
     inner = gradient_magnitude(0.25 * x)[..., 1:-1, 1:-1]

@@ -20,16 +20,19 @@ from eqvi.report import make_targets
 
 # The package by floors. A file imports only what stands above it, or in its own line to the left of it.
 FLOORS = [
-    "errors paths config geometry motion unet metrics palette picture schedule settings",
-    "visibility pwc flow classical synthesis synthetic colour cuts data encoder video clip naming",
-    "model panels viz report window sink",
-    "checkpoint __init__ choose conversion interpolate evaluate doctor headless study",
+    "errors paths config geometry motion unet metrics statistics palette picture procedural schedule settings",
+    "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
+    "video clip naming reds perceptual ensemble dataset rows",
+    "model panels page charts viz report scores reported tables claimed claims window peers sink hashes transfer "
+    "archive inspection",
+    "checkpoint __init__ choose methods conversion interpolate evaluate worst download motion_error render doctor "
+    "headless study",
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()
 MODULES = {path.stem: path for path in sorted((ROOT / "eqvi").glob("*.py"))}
 # Packages that only these files may import.
-RESERVED = {"matplotlib": {"viz"}, "papermill": {"headless"}}
+RESERVED = {"matplotlib": {"page", "viz"}, "papermill": {"headless"}}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -55,7 +58,7 @@ class TestPackage:
     def test_every_module_has_its_floor(self) -> None:
         assert sorted(ORDER) == sorted(MODULES)
 
-    @pytest.mark.parametrize("name", MODULES)
+    @pytest.mark.parametrize("name", [name for name in ORDER if name in MODULES])
     def test_imports_go_upward(self, name: str) -> None:
         inner = {full for full in imported(MODULES[name]) if full.split(".")[0] == "eqvi"}
         above = {f"eqvi.{other}" for other in ORDER[: ORDER.index(name)]}

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -116,6 +117,14 @@ def test_the_weight_free_model_follows_the_motion(kind):
     blended = (frames[:, 1] + frames[:, 2]) / 2
     inner = (..., slice(16, -16), slice(16, -16))
     assert (result.frame - truth)[inner].abs().mean() < 0.25 * (blended - truth)[inner].abs().mean()
+
+
+def test_what_neither_frame_has_seen_is_not_black(monkeypatch):
+    model = EQVI(PRESETS["baseline"])
+    # Both flows to the right: at the left rim, t looks outside either frame.
+    monkeypatch.setattr(model.flow, "pair", lambda a, b: np.stack((np.full_like(a, 8), np.zeros_like(a))))
+    flat = torch.full((1, 2, 3, 64, 80), 0.75)
+    torch.testing.assert_close(model(flat, 0.5).frame, flat[:, 0])
 
 
 def test_parameter_counts_equal_the_published_ones():

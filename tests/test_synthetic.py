@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from eqvi import metrics, synthetic
+from eqvi import metrics, scenes, synthetic
 from eqvi.errors import InputError
 from eqvi.geometry import pixel_grid
 from eqvi.synthetic import Layer, Scene, Trajectory
@@ -47,6 +47,42 @@ def test_a_flow_off_by_half_a_pixel_registers_far_worse():
     good = ~(occluded | mixed)[:, 0]
     difference = (bicubic_warp(second, flow + 0.5) - first).permute(1, 0, 2, 3)[:, good]
     assert decibels(difference) < 40
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_flow_registers_scenes_drawn_at_random(seed):
+    scene = scenes.draw_clip(seed, "val", (144, 256)).scene
+    first, second = synthetic.render(scene, torch.tensor([0.0, 1.0])).split(1)
+    flow, occluded, mixed = synthetic.exact_flow(scene, 0, 1)
+    good = ~(occluded | mixed)[:, 0]
+    assert good.float().mean() > 0.6
+    assert decibels((bicubic_warp(second, flow) - first).permute(1, 0, 2, 3)[:, good]) > 38
+    assert decibels((bicubic_warp(second, flow + 0.5) - first).permute(1, 0, 2, 3)[:, good]) < 36
+
+
+def test_what_a_layer_does_not_reach_it_does_not_change(monkeypatch):
+    scene = scenes.draw_clip(3, "train", SMALL, "shake").scene
+    times = torch.tensor([-20.0, -1.0, 0.0, 2.5])
+    restricted = synthetic.render(scene, times)
+    monkeypatch.setattr(synthetic, "_reach", lambda layer, time, size: (slice(0, size[0]), slice(0, size[1])))
+    torch.testing.assert_close(restricted, synthetic.render(scene, times), atol=1e-5, rtol=0)
+
+
+def test_lobes_and_channels_show():
+    disc = Layer("coffee", anchor=(300, 200), centre=(40, 30), radii=(14, 14))
+    still = Layer("brick", anchor=(100, 100), centre=(40, 30))
+    lobed = dataclasses.replace(disc, lobes=((0.3, 0.0),))
+    flows = [
+        synthetic.exact_flow(Scene((60, 80), (still, dataclasses.replace(layer, trajectory=Trajectory((5, 0))))), 0, 1)
+        for layer in (disc, lobed)
+    ]
+    moved = [flow.flow[0, 0] > 2.5 for flow in flows]
+    # Two waves around the disc: it grows across by 0.3 of its radius and shrinks as much down.
+    assert (moved[0].any(0).sum() / moved[0].any(1).sum()).item() == pytest.approx(1, abs=0.05)
+    assert (moved[1].any(0).sum() / moved[1].any(1).sum()).item() == pytest.approx(1.3 / 0.7, abs=0.15)
+    frame = synthetic.render(Scene((60, 80), (disc,)), 0.0)
+    swapped = synthetic.render(Scene((60, 80), (dataclasses.replace(disc, channels=(2, 0, 1)),)), 0.0)
+    assert torch.equal(swapped, frame[:, [2, 0, 1]])
 
 
 def test_rendering_is_repeatable_and_independent_of_the_batch():

@@ -1,0 +1,73 @@
+"""What a camera makes of a scene: motion blur, changing light, sensor noise.
+
+Light is added up linearly, so frames are blurred and lit in linear light (gamma 2.2) and noise is that of a sensor:
+its variance has a constant part and one that grows with the light.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eqvi.errors import InputError
+from eqvi.synthetic import Scene, render
+
+_GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How a scene is taken. The default is an ideal camera: `expose` then gives what `render` gives.
+
+    Attributes:
+        shutter: how long each frame is exposed, as a fraction of the unit of time; the frame's own time is the middle.
+        subframes: sharp frames averaged over that time.
+        brightening: natural logarithm of the gain in light per unit of time; 1 at time 0.
+        read_noise: standard deviation of the noise in the dark, of the gamma-coded value in [0, 1].
+        shot_noise: what is added to its square, for every unit of the value.
+        seed: of the noise.
+    """
+
+    shutter: float = 0.0
+    subframes: int = 1
+    brightening: float = 0.0
+    read_noise: float = 0.0
+    shot_noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.subframes < 1 or (self.shutter > 0) != (self.subframes > 1):
+            raise InputError(
+                f"shutter={self.shutter!r} with subframes={self.subframes!r}: motion blur takes a shutter above 0 and "
+                "2 subframes or more, a sharp camera shutter=0 and subframes=1"
+            )
+        if min(self.shutter, self.read_noise, self.shot_noise) < 0:
+            raise InputError("shutter, read_noise and shot_noise of a camera must not be negative")
+
+
+def expose(scene: Scene, camera: Camera, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t 3 h w"]:
+    """The scene as `camera` takes it at each time, RGB in [0, 1]; device and dtype follow `times`.
+
+    A frame depends on its own time alone, its noise included: the same frame belongs to a clip at any frame rate, and
+    is the same in any batch.
+    """
+    times = torch.as_tensor(times, dtype=None if isinstance(times, Tensor) else torch.float32).reshape(-1)
+    return torch.cat([_expose_one(scene, camera, time) for time in times.split(1)])
+
+
+def _expose_one(scene: Scene, camera: Camera, time: Tensor) -> Tensor:
+    gain = torch.exp(camera.brightening * time).view(-1, 1, 1, 1)
+    if camera.subframes > 1:
+        # Middles of equal parts of the exposure.
+        parts = (torch.arange(camera.subframes).to(time) + 0.5) / camera.subframes - 0.5
+        frame = render(scene, time + camera.shutter * parts).pow(_GAMMA).mean(dim=0, keepdim=True)
+        frame = (gain * frame).pow(1 / _GAMMA)
+    else:
+        frame = render(scene, time) * gain.pow(1 / _GAMMA)
+    if camera.read_noise or camera.shot_noise:
+        # Times are told apart to a millionth; drawn on the CPU, so the noise is the same on any device.
+        draw = torch.Generator().manual_seed((camera.seed * 1_000_000_007 + round(1e6 * time.item())) % 2**63)
+        deviation = (camera.read_noise**2 + camera.shot_noise * frame).sqrt()
+        frame = frame + deviation * torch.randn(frame.shape, generator=draw).to(frame)
+    return frame.clamp(0, 1)

@@ -1,0 +1,163 @@
+"""What a method is measured on: clips whose missing frames are known.
+
+Either REDS_VTSR and whatever has its layout, where truth lies beside the input in a folder of a higher rate, or any
+clip, of which every so many frames are kept and the rest is left out.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from eqvi.clip import Clip, open_clip
+from eqvi.data import list_frames, read_picture
+from eqvi.errors import InputError
+from eqvi.picture import Frame, Picture
+from eqvi.records import read_facts
+from eqvi.reds import VTSR5, Pair, open_pairs
+
+#: Datasets in REDS_VTSR's layout: the split and the clips (None: all that are there).
+LAYOUTS: dict[str, tuple[str, tuple[str, ...] | None]] = {
+    "val30": ("val", None),
+    "vtsr5": ("val", VTSR5),
+    "rendered": ("val", None),
+}
+
+
+class Job(NamedTuple):
+    """A frame to make and score: the gap it belongs to, its name, and its time in (0, 1) in that gap."""
+
+    position: int
+    frame: str
+    t: Fraction
+
+
+class Case(NamedTuple):
+    """One clip to be measured on.
+
+    Attributes:
+        name: of the clip.
+        factor: the spacing of the inputs, in frames of the truth.
+        size: (width, height).
+        jobs: what is scored, in order.
+        inputs: starts reading the input frames.
+        truths: starts reading true pictures, by name and in order, of the frames asked for.
+        files: everything that was read, for the hash.
+        facts: motion, acceleration, occlusion of a frame by its name, where exact flow is known; else empty.
+    """
+
+    name: str
+    factor: int
+    size: tuple[int, int]
+    jobs: list[Job]
+    inputs: Callable[[], Iterator[Frame]]
+    truths: Callable[[Collection[str]], Iterator[tuple[str, Picture]]]
+    files: list[Path]
+    facts: dict[str, dict[str, float]]
+
+
+def open_layout(root: Path, dataset: str, factor: int = 2, every: int = 1, clips: int | None = None) -> list[Case]:
+    """Clips in REDS_VTSR's layout.
+
+    Args:
+        root: the folder that holds ``val``.
+        dataset: a name in `LAYOUTS`.
+        factor: 2 or 4.
+        every: score every so many gaps only.
+        clips: use the first so many clips only.
+
+    Raises:
+        InputError: no such dataset, or what `eqvi.reds.open_pairs` refuses.
+    """
+    if dataset not in LAYOUTS:
+        raise InputError(f"there is no dataset {dataset!r}: choose from {', '.join(LAYOUTS)}")
+    split, names = LAYOUTS[dataset]
+    pairs = open_pairs(root, split, factor, names)
+    if dataset == "val30" and len(pairs) != 30:
+        raise InputError(f"{root}: holds {len(pairs)} validation clips, val30 is 30 of them: fetch the rest")
+    return [_from_pair(pair, every, read_facts(root, split, pair.name)) for pair in pairs[:clips]]
+
+
+def open_left_out(path: Path, step: int, every: int = 1, limit: int | None = None) -> Case:
+    """Any folder or video of which every `step`-th frame is kept and the others are scored.
+
+    Args:
+        path: folder of frames, or video file.
+        step: spacing of the kept frames, at least 2.
+        every: score only every so many gaps, from the first that has a neighbour on both sides.
+        limit: use the first so many frames of the clip.
+
+    Raises:
+        InputError: no usable clip, or none with a gap of `step` frames.
+    """
+    if step < 2:
+        raise InputError(f"--step {step} is too small: give at least 2")
+    clip = open_clip(path, limit=limit)
+    if (clip.depth, clip.channels) != (8, 3):
+        raise InputError(f"{path}: is not 8-bit RGB, which the metrics are defined for: convert it")
+    # What a video's header says of its length is a hint only.
+    stems = clip.stems or [frame.stem for frame in clip.read()]
+    gaps = (min(limit or len(stems), len(stems)) - 1) // step
+    if gaps < 1:
+        raise InputError(f"no gap of {step} frames in {path}: give a longer clip or a smaller step")
+    jobs = [
+        Job(gap, stems[gap * step + number], Fraction(number, step))
+        for gap in range(gaps)
+        if gap % every == 1 % every
+        for number in range(1, step)
+    ]
+    files = [path] if path.is_file() else list_frames(path)[0][:limit]
+    return Case(
+        name=path.resolve().stem,
+        factor=step,
+        size=clip.size,
+        jobs=jobs,
+        inputs=lambda: islice(clip.read(), 0, None, step),
+        truths=partial(_of_clip, clip),
+        files=files,
+        facts={},
+    )
+
+
+def fingerprint(cases: Sequence[Case]) -> str:
+    """sha256 over the names and sha256s of all files that were read, clip by clip."""
+    whole = hashlib.sha256()
+    for case in cases:
+        for path in case.files:
+            stat = path.stat()
+            whole.update(f"{_sha256(path, stat.st_size, stat.st_mtime_ns)}  {case.name}/{path.name}\n".encode())
+    return whole.hexdigest()
+
+
+@functools.cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Of a file; size and time of change tell whether one that was read for another method is still the same."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_pair(pair: Pair, every: int, facts: dict[str, dict[str, float]]) -> Case:
+    jobs, paths = [], {}
+    for position, gap in enumerate(pair.gaps()):
+        if position % every == 1 % every:
+            for t, path in gap.truths:
+                jobs.append(Job(position, path.stem, t))
+                paths[path.stem] = path
+    return Case(
+        name=pair.name,
+        factor=pair.factor,
+        size=pair.inputs.size,
+        jobs=jobs,
+        inputs=pair.inputs.frames,
+        truths=lambda wanted: ((name, read_picture(paths[name])) for name in paths if name in wanted),
+        files=[*pair.inputs.paths(), *paths.values()],
+        facts=facts,
+    )
+
+
+def _of_clip(clip: Clip, wanted: Collection[str]) -> Iterator[tuple[str, Picture]]:
+    return ((frame.stem, frame.picture) for frame in clip.read() if frame.stem in wanted)

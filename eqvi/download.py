@@ -1,0 +1,235 @@
+"""The command ``python -m eqvi download``: REDS_VTSR and published weights, from where they are kept today.
+
+A download goes on where it was interrupted. What arrives is held to the hash that the server or an author gives, and
+otherwise to what was seen first (`eqvi.hashes`). Any file that is there already can be named instead.
+"""
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from eqvi import hashes
+from eqvi.archive import Damaged, unpack
+from eqvi.errors import InputError
+from eqvi.hashes import Seen
+from eqvi.paths import WEIGHTS
+from eqvi.picture import write_failure
+from eqvi.reds import SPACING, fingerprint
+from eqvi.transfer import ask, check_space, fetch, partial_file
+
+_REDS = "https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{}.zip"
+_DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+_IRR = (
+    "https://raw.githubusercontent.com/visinf/irr/master/saved_check_point/pwcnet/IRR-PWC_sintel/checkpoint_best.ckpt"
+)
+
+
+class Source(NamedTuple):
+    """Something that can be fetched.
+
+    Attributes:
+        url: today's home.
+        file: its name there.
+        below: the folder, below the one that the user names, that it goes to.
+        gives: the files or folders that it is wanted for, there.
+        member: which of a zip archive's files are wanted (see `eqvi.archive.unpack`); None for what is no archive.
+        git_blob: hash that git knows it by, where it is kept in git.
+    """
+
+    url: str
+    file: str
+    below: str
+    gives: tuple[str, ...]
+    member: re.Pattern[str] | None = None
+    git_blob: str | None = None
+
+
+def _archive(name: str) -> Source:
+    split = name.partition("_")[0]
+    # Every frame has its place, however many folders the archive puts around it; no other rate or split matches.
+    member = re.compile(rf"(?:.*/)?({name}/[0-9]{{3}}/[0-9]{{8}}\.png)")
+    return Source(_REDS.format(name), f"{name}.zip", split, (name,), member)
+
+
+#: By what is asked for, and the name there.
+SOURCES: dict[str, dict[str, Source]] = {
+    "data": {
+        name: _archive(name)
+        for name in (*(f"{split}_{rate}fps" for split in ("val", "train") for rate in SPACING), "test_15fps")
+    },
+    "weights": {
+        "published": Source(
+            _DRIVE.format("10BUA1ExZ5Cb_Fgetr-7chUHeXVgK9C2q"),
+            "checkpoints.zip",
+            "",
+            (
+                "scopeflow/Sintel_ft/checkpoint_best.ckpt",
+                "Stage3_RCSN_RQFP/Stage3_checkpoint.ckpt",
+                "Stage4_MSFuion/Stage4_checkpoint.ckpt",
+                "Stage123_scratch/Stage123_scratch_checkpoint.ckpt",
+                "Stage123_scratch_vgg/Stage123_scratch_vgg_checkpoint.ckpt",
+            ),
+            re.compile(r"(?:.*checkpoints/)?(.+\.ckpt)"),
+        ),
+        "irr-pwc": Source(
+            _IRR,
+            "checkpoint_best.ckpt",
+            "",
+            ("irr/IRR-PWC_sintel/checkpoint_best.ckpt",),
+            git_blob="987178d0ef7338ebc54712a49ba617a64ada9431",
+        ),
+    },
+}
+_DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi download``."""
+    parser.add_argument("kind", metavar="data|weights", choices=SOURCES, help="REDS_VTSR, or published checkpoints")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="data: val_15fps and val_30fps (what is fetched if none is named), val_60fps, train_15fps, train_30fps, "
+        "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="where it goes: for data always needed; weights: results/weights"
+    )
+    parser.add_argument(
+        "--from",
+        dest="place",
+        metavar="PLACE",
+        help="take the archive from this file, folder or mirror (http...) rather than from its home",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        default=hashes.RECORD,
+        metavar="FILE",
+        help="hashes of what was seen first (%(default)s)",
+    )
+    parser.add_argument("--keep", action="store_true", help="keep a downloaded archive after it is unpacked")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch what was asked for, one after the other; what is there already is left as it is."""
+    known = SOURCES[args.kind]
+    names = list(dict.fromkeys(args.names)) or _DEFAULTS[args.kind]
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(known)}")
+    if args.to is None and args.kind == "data":
+        raise InputError(
+            "where shall the data go? REDS_VTSR is about 70 GB in all: name a folder, DATA=/path or --to /path"
+        )
+    folder = WEIGHTS if args.to is None else args.to
+    places = {name: _place(known[name], args.place, alone=len(names) == 1) for name in names}
+    missing = []
+    for name in names:
+        home = folder / known[name].below
+        if all((home / part).exists() for part in known[name].gives):
+            how = f"; `python -m eqvi doctor --data {folder}` checks it" if args.kind == "data" else ""
+            print(f"{name}: is there already, in {home}{how}")
+            continue
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{home}: cannot be made: {write_failure(error)}") from None
+        missing.append(name)
+    _check_room(folder, {folder / known[name].below / known[name].file: places[name] for name in missing})
+    for name in missing:
+        _bring(name, known[name], places[name], folder / known[name].below, args.record, args.keep)
+    return 0
+
+
+def _place(source: Source, place: str | None, alone: bool) -> str | Path:
+    """The address or file to take a source from."""
+    if place is None:
+        return source.url
+    exact = place.endswith(Path(source.file).suffix)
+    if exact and not alone:
+        raise InputError(
+            f"--from {place} is one file: name one thing to take from it, or the folder that holds them all"
+        )
+    if re.match(r"https?://", place):
+        return place if exact else f"{place.rstrip('/')}/{source.file}"
+    path = Path(place) if exact else Path(place) / source.file
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file: name with --from the file itself, its folder or an address")
+    return path
+
+
+def _check_room(folder: Path, places: dict[Path, str | Path]) -> None:
+    """Make sure that everything to be downloaded fits: the archives one by one, and all that comes out of them.
+
+    Pictures and weights do not compress, so what comes out is as large as what goes in.
+    """
+    sizes = {}
+    for file, place in places.items():
+        if isinstance(place, str) and not file.is_file():
+            sizes[file] = ask(place).size or 0
+    if sizes:
+        have = sum(part.stat().st_size for part in map(partial_file, sizes) if part.is_file())
+        names = ", ".join(file.name for file in sizes)
+        check_space(folder, sum(sizes.values()) + max(sizes.values()) - have, f"downloading and unpacking {names}")
+
+
+def _bring(name: str, source: Source, place: str | Path, home: Path, record: Path, keep: bool) -> None:
+    """Get one source into `home`, checked; nothing of it is seen there before all of it has been."""
+    file = place if isinstance(place, Path) else home / source.file
+    staging = home / f".{name}.unpacking"
+    try:
+        announced = fetch(place, file).sha256 if isinstance(place, str) and not file.is_file() else None
+        print(f"{name}: checking {file}")
+        found = Seen(hashes.sha256(file), file.stat().st_size, str(place))
+        if announced not in (None, found.sha256):
+            raise Damaged(f"{file}: arrived damaged (its sha256 is not the one that the server gives): fetch it again")
+        if source.git_blob is not None and hashes.git_blob(file) != source.git_blob:
+            raise Damaged(f"{file}: is not the file that its authors keep in git ({source.git_blob[:12]}...)")
+        hashes.hold(source.file if source.member else source.gives[0], found, record)
+        shutil.rmtree(staging, ignore_errors=True)
+        if source.member is not None:
+            parts, others = unpack(file, staging, source.member)
+            entries = {source.file: found} | _seen(source, parts, staging, f"{source.file} from {place}")
+        else:
+            parts, others = _copied(file, staging, source.gives[0], found.sha256), []
+            entries = {source.gives[0]: found}
+        hashes.remember(entries, record)
+        for part in [part for part in source.gives if (staging / part).is_dir()] or sorted(parts):
+            (home / part).parent.mkdir(parents=True, exist_ok=True)
+            (staging / part).replace(home / part)
+    except Damaged as error:
+        if isinstance(place, Path):
+            raise
+        file.unlink()
+        raise InputError(f"{error} (what came was removed: run the same again)") from None
+    except OSError as error:
+        raise InputError(f"{home}: {name} cannot be put there: {write_failure(error)}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    if not isinstance(place, Path) and not keep:
+        file.unlink(missing_ok=True)
+    left_out = f"; {len(others)} other file(s) of the archive left out, first {others[0]}" if others else ""
+    print(f"{name}: {len(parts)} file(s) in {home}{left_out}")
+    for part in source.gives:
+        if not (home / part).exists():
+            print(f"{name}: {part} was expected besides, and the archive holds no such file")
+
+
+def _seen(source: Source, parts: dict[str, str], staging: Path, origin: str) -> dict[str, Seen]:
+    """What to record of what came out: one hash for a whole folder (`eqvi.reds.fingerprint`), or each file's."""
+    sizes = {part: (staging / part).stat().st_size for part in parts}
+    folder = next((part for part in source.gives if (staging / part).is_dir()), None)
+    if folder is None:
+        return {part: Seen(digest, sizes[part], origin) for part, digest in parts.items()}
+    return {folder: Seen(fingerprint(parts.items()), sum(sizes.values()), origin)}
+
+
+def _copied(file: Path, staging: Path, part: str, digest: str) -> dict[str, str]:
+    target = staging / part
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(file, target)
+    return {part: digest}

@@ -1,0 +1,166 @@
+"""The command ``python -m eqvi render``: rendered clips in a folder laid out like REDS_VTSR.
+
+Frames lie at 15, 30 and 60 a second under ``SPLIT/SPLIT_15fps/000/00000000.png`` and so on, the same picture wherever
+the rates share it. Beside them ``SPLIT/SPLIT_motion/000.json`` says what each clip is and how much moves in it.
+"""
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+from typing import Any, get_args
+
+from PIL import Image
+from tqdm import tqdm
+
+from eqvi.camera import expose
+from eqvi.errors import InputError
+from eqvi.metrics import to_8bit
+from eqvi.photographs import SPLITS
+from eqvi.picture import replacing, write_failure
+from eqvi.records import read_record, record_path
+from eqvi.reds import SPACING, reel_folder
+from eqvi.scenes import INTERVALS, MOST_CLIPS, RenderedClip, draw_clip, magnitude, numbered_clips
+from eqvi.synthetic import PathKind
+
+#: Input frames of a clip of REDS_VTSR.
+_MOST_FRAMES = 46
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi render``."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder that gets val/ or train/, as a copy of REDS_VTSR")
+    parser.add_argument("--clips", type=int, default=8, metavar="N", help="how many clips (%(default)s)")
+    parser.add_argument("--split", choices=list(SPLITS), default="val", help="whose pictures they show (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which clips are drawn (%(default)s)")
+    parser.add_argument("--size", default="448x256", metavar="WxH", help="of the frames, pixels (%(default)s)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=INTERVALS + 1,
+        metavar="N",
+        help=f"a clip at 15 a second (%(default)s; REDS_VTSR: {_MOST_FRAMES}); in longer clips motion is gentler",
+    )
+    parser.add_argument("--kind", choices=get_args(PathKind), help="of every path (default: each in turn)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the clips that are not there yet; a run that was interrupted goes on.
+
+    Raises:
+        InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
+    """
+    size = _size(args.size)
+    for name, value, low, high in (("clips", args.clips, 1, MOST_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
+        if not low <= value <= high:
+            raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
+    clips = numbered_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
+    _check_folder(args.out, args.split, clips)
+    begun, made = monotonic(), 0
+    for name, clip in tqdm(clips.items(), unit="clip", disable=None, file=sys.stderr):
+        made += write_rendered(args.out, name, clip)
+    seconds = monotonic() - begun
+    note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
+    print(
+        f"{len(clips)} clips of {args.frames} frames at 15 a second, {size[1]}x{size[0]}: {args.out / args.split}{note}"
+    )
+    return 0
+
+
+def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
+    """Write a clip at all three rates, or leave it alone if it is complete; how many frames were rendered.
+
+    The record comes first, so that an interrupted run can tell its own unfinished clip from somebody else's.
+
+    Raises:
+        InputError: the folder is not writable or the disk is full.
+    """
+    positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[60])
+    rates = {rate: positions[:: SPACING[rate] // SPACING[60]] for rate in SPACING}
+    folders = {rate: reel_folder(root, clip.split, rate) / name for rate in rates}
+    place = record_path(root, clip.split, name)
+    if place.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
+        return 0
+    try:
+        for folder in (place.parent, *(folder.parent for folder in folders.values())):
+            folder.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as beside:
+            beside.write_text(json.dumps(record(clip), indent=1) + "\n", encoding="utf-8")
+        hidden = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
+        for folder in (*hidden.values(), *folders.values()):
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in hidden.values():
+            folder.mkdir()
+        for position in positions:
+            time = position / SPACING[15] - clip.intervals / 2
+            frame = expose(clip.scene, clip.camera, time)
+            first, *others = (hidden[rate] / f"{position:08d}.png" for rate in rates if position in rates[rate])
+            Image.fromarray(to_8bit(frame)).save(first)
+            for file in others:
+                shutil.copyfile(first, file)
+        for rate, folder in hidden.items():
+            folder.rename(folders[rate])
+    except OSError as error:
+        raise InputError(f"{root}: cannot be written: {write_failure(error)}") from None
+    return len(positions)
+
+
+def record(clip: RenderedClip) -> dict[str, Any]:
+    """What a clip is, enough to draw it again, and how much happens at each frame between its input frames."""
+    frames = {}
+    for position in range(0, SPACING[15] * clip.intervals, SPACING[60]):
+        gap, inside = divmod(position, SPACING[15])
+        if inside:
+            found = magnitude(clip, gap - clip.intervals / 2, inside / SPACING[15])
+            frames[f"{position:08d}"] = {name: round(value, 4) for name, value in found._asdict().items()}
+    return _identity(clip) | {"frames": frames}
+
+
+def drawn_again(found: dict[str, Any]) -> RenderedClip:
+    """The clip that a record is of: its scene gives exact flow between any two times."""
+    width, height = found["size"]
+    return draw_clip(found["seed"], found["split"], (height, width), found["kind"], found["intervals"])
+
+
+def _identity(clip: RenderedClip) -> dict[str, Any]:
+    """What tells a clip from every other."""
+    height, width = clip.scene.size
+    return {
+        "kind": clip.kind,
+        "split": clip.split,
+        "seed": clip.seed,
+        "size": [width, height],
+        "intervals": clip.intervals,
+        "pictures": [layer.photograph for layer in clip.scene.layers],
+        "camera": dataclasses.asdict(clip.camera),
+    }
+
+
+def _size(text: str) -> tuple[int, int]:
+    """(height, width) from ``WxH``."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise InputError(f"--size {text!r} is no size: write WIDTHxHEIGHT, as in 448x256")
+    return int(height), int(width)
+
+
+def _check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
+    """Make sure that whatever lies in the folder is a clip that this very run would make."""
+    for rate in SPACING:
+        folder = reel_folder(root, split, rate)
+        for name in sorted(name for name in _names(folder) if not name.startswith(".")):
+            found = read_record(root, split, name)
+            if found is None or name not in clips or not _identity(clips[name]).items() <= found.items():
+                raise InputError(f"{folder / name}: is no clip of this command: choose an empty folder, or remove it")
+
+
+def _files(positions: Iterable[int]) -> set[str]:
+    return {f"{position:08d}.png" for position in positions}
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -1,0 +1,263 @@
+"""Scenes drawn at random: rendered clips for validation, windows for training.
+
+What is drawn depends on a seed alone. Layers of photographs and procedural pictures move in front of a photograph, all
+along paths of one kind, with rotation, zoom and a camera that blurs, brightens and is noisy. Validation scenes use
+other pictures than training scenes (`eqvi.photographs.SPLITS`).
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eqvi.camera import Camera, expose
+from eqvi.errors import InputError
+from eqvi.photographs import SPLITS, Split, photograph_size
+from eqvi.procedural import Kind as ProceduralKind
+from eqvi.synthetic import Layer, PathKind, Scene, Trajectory, exact_flow
+
+#: Frame intervals of a clip over which motion of full size stays in view; in longer clips everything is gentler.
+INTERVALS = 6
+
+#: Names of REDS_VTSR's clips have three digits.
+MOST_CLIPS = 1000
+
+# Largest velocity, acceleration, jerk and shake of a background and of what is in front of it, in pixels of a frame of
+# 270 lines; half of it at least is drawn. At 720 lines the velocity in front is 27 to 53 px.
+_BACKGROUND = (6.0, 2.5, 2.0, 2.5)
+_FOREGROUND = (20.0, 10.0, 10.0, 5.0)
+_LINES = 270
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """A scene and the camera that takes it; time 0 is the middle of the clip.
+
+    Attributes:
+        scene, camera: what is seen and how.
+        kind: of all its paths.
+        split: whose pictures it may show.
+        seed: what it was drawn from.
+        intervals: between input frames that it lasts; input frame n is at time n - intervals / 2.
+    """
+
+    scene: Scene
+    camera: Camera
+    kind: PathKind
+    split: Split
+    seed: int
+    intervals: int
+
+
+class Magnitude(NamedTuple):
+    """How much happens at a frame between two input frames; means over the frame.
+
+    Attributes:
+        motion: |F_12| of the two input frames, pixels.
+        acceleration: |F_10 + F_12| at the first of them, pixels per interval squared.
+        occlusion: share of the frame's pixels that are hidden, or out of the frame, in one of the two.
+    """
+
+    motion: float
+    acceleration: float
+    occlusion: float
+
+
+class Batch(NamedTuple):
+    """Windows to train on.
+
+    Attributes:
+        frames: (B, 4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
+        truth: (B, 3, H, W), the frame at `t`.
+        t: (B,), in (0, 1).
+    """
+
+    frames: Float[Tensor, "b 4 3 h w"]
+    truth: Float[Tensor, "b 3 h w"]
+    t: Float[Tensor, " b"]
+
+
+def draw_clip(
+    seed: int, split: Split, size: tuple[int, int], kind: PathKind | None = None, intervals: int = INTERVALS
+) -> RenderedClip:
+    """A clip drawn at random.
+
+    Args:
+        seed: which one; the same seed of another split is another clip.
+        split: whose pictures it shows.
+        size: (height, width) in pixels; distances scale with the height.
+        kind: of its paths; drawn as well if None.
+        intervals: between input frames that the clip lasts; what moves stays about in view for so long.
+
+    Raises:
+        InputError: an unknown split or kind, a size of less than 32 pixels.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split {split!r} is not known: choose one of {', '.join(SPLITS)}")
+    if kind is not None and kind not in get_args(PathKind):
+        raise InputError(f"path {kind!r} is not known: choose one of {', '.join(get_args(PathKind))}")
+    if min(size) < 32:
+        raise InputError(f"size {size[1]}x{size[0]} is too small to show anything: give 32x32 or more")
+    draw = random.Random(f"{split} {seed}")
+    drawn: PathKind = draw.choice(get_args(PathKind))
+    path = kind or drawn
+    shake = draw.randrange(2**31)
+    behind = _background(draw, split, size, path, shake, intervals)
+    # The background's own photograph would hardly be seen in front of it.
+    others = [name for name in SPLITS[split] if name != behind.photograph]
+    in_front = [_foreground(draw, split, others, size, path, shake, intervals) for _ in range(draw.randint(2, 3))]
+    blurred = draw.random() < 0.6
+    camera = Camera(
+        shutter=draw.uniform(0.08, 0.25) if blurred else 0.0,
+        subframes=5 if blurred else 1,
+        brightening=draw.uniform(-0.2, 0.2) / intervals if draw.random() < 0.5 else 0.0,
+        read_noise=draw.uniform(0.5, 1.5) / 255,
+        shot_noise=draw.uniform(0, 2.0) / 255**2,
+        seed=draw.randrange(2**31),
+    )
+    return RenderedClip(Scene(size, (behind, *in_front)), camera, path, split, seed, intervals)
+
+
+def numbered_clips(
+    count: int,
+    seed: int,
+    split: Split,
+    size: tuple[int, int],
+    kind: PathKind | None = None,
+    intervals: int = INTERVALS,
+) -> dict[str, RenderedClip]:
+    """Clips named 000, 001, ...; the kinds of path in turn if `kind` is None. More clips begin with the same ones."""
+    kinds = get_args(PathKind)
+    return {
+        f"{index:03d}": draw_clip(MOST_CLIPS * seed + index, split, size, kind or kinds[index % len(kinds)], intervals)
+        for index in range(count)
+    }
+
+
+def magnitude(clip: RenderedClip, start: float, t: float = 0.5) -> Magnitude:
+    """What happens between the input frames at `start` and `start` + 1 of the clip's time, seen at `t` in between."""
+    at = torch.tensor([start, start])
+    backward, forward = exact_flow(clip.scene, at, at + torch.tensor([-1.0, 1.0])).flow
+    hidden = exact_flow(clip.scene, at + t, at + torch.tensor([0.0, 1.0])).occluded.any(dim=0)
+    return Magnitude(
+        forward.norm(dim=0).mean().item(), (backward + forward).norm(dim=0).mean().item(), hidden.float().mean().item()
+    )
+
+
+def training_batch(
+    seed: int,
+    index: int,
+    count: int,
+    size: tuple[int, int],
+    split: Split = "train",
+    t: tuple[float, ...] = (0.25, 0.5, 0.75),
+    device: str | torch.device = "cpu",
+) -> Batch:
+    """The `index`-th batch of an endless sequence: any batch can be made without those before it.
+
+    Args:
+        seed: which sequence.
+        index: which batch of it.
+        count: windows in it.
+        size: (height, width) in pixels.
+        split: whose pictures are shown.
+        t: the times among which the true frame's is drawn.
+        device: where it is rendered.
+    """
+    draw = random.Random(f"batch {seed} {index}")
+    windows, times = [], []
+    for _ in range(count):
+        clip = draw_clip(draw.randrange(2**53), split, size)
+        start, when = draw.uniform(-1.5, 0.5), draw.choice(t)
+        times.append(when)
+        taken = torch.tensor([start - 1, start, start + 1, start + 2, start + when], device=device)
+        windows.append(expose(clip.scene, clip.camera, taken))
+    frames = torch.stack(windows)
+    return Batch(frames[:, :4], frames[:, 4], torch.tensor(times, device=device))
+
+
+def _background(
+    draw: random.Random, split: Split, size: tuple[int, int], kind: PathKind, shake: int, intervals: int
+) -> Layer:
+    name = draw.choice(SPLITS[split])
+    height, width = photograph_size(name)
+    return Layer(
+        name,
+        anchor=(draw.uniform(0.4, 0.6) * width, draw.uniform(0.4, 0.6) * height),
+        centre=(size[1] / 2, size[0] / 2),
+        scale=round(draw.uniform(1.05, 1.5) * max(size[0] / height, size[1] / width), 2),
+        channels=_channels(draw, split),
+        trajectory=_path(draw, kind, size[0], shake, intervals, _BACKGROUND),
+        spin=draw.uniform(-0.02, 0.02) * INTERVALS / intervals,
+        growth=draw.uniform(-0.02, 0.02) * INTERVALS / intervals,
+    )
+
+
+def _foreground(
+    draw: random.Random,
+    split: Split,
+    photographs: list[str],
+    size: tuple[int, int],
+    kind: PathKind,
+    shake: int,
+    intervals: int,
+) -> Layer:
+    # Seeds of procedural pictures are even for training and odd for validation.
+    seed = 2 * draw.randrange(50_000) + (split == "val")
+    name = draw.choice(photographs) if draw.random() < 0.6 else f"{draw.choice(get_args(ProceduralKind))}:{seed}"
+    height, width = photograph_size(name)
+    radius = draw.uniform(0.15, 0.35) * size[0]
+    radii = (radius, radius * draw.uniform(0.6, 1.0))
+    scale = max(0.05, round(draw.uniform(1.1, 2.0) * 2.4 * radius / min(height, width), 2))
+    # The piece is cut out where the whole outline lies on the photograph.
+    inset = 1.2 * radius / scale
+    lobes = [(draw.uniform(0.0, 0.12) / order, draw.uniform(0, 2 * math.pi)) for order in (1, 1.5, 2)]
+    return Layer(
+        name,
+        anchor=(draw.uniform(inset, width - inset), draw.uniform(inset, height - inset)),
+        centre=(draw.uniform(0.25, 0.75) * size[1], draw.uniform(0.3, 0.7) * size[0]),
+        scale=scale,
+        radii=radii,
+        lobes=tuple(lobes),
+        softness=draw.uniform(1.0, 3.0),
+        channels=_channels(draw, split),
+        trajectory=_path(draw, kind, size[0], shake, intervals, _FOREGROUND),
+        spin=draw.uniform(-0.12, 0.12) * INTERVALS / intervals,
+        growth=draw.uniform(-0.05, 0.05) * INTERVALS / intervals,
+    )
+
+
+def _channels(draw: random.Random, split: Split) -> tuple[int, int, int]:
+    """Training swaps colours, for variety; validation shows photographs as they are."""
+    first, second, third = draw.sample(range(3), 3) if split == "train" and draw.random() < 0.5 else (0, 1, 2)
+    return first, second, third
+
+
+def _path(
+    draw: random.Random,
+    kind: PathKind,
+    height: int,
+    shake: int,
+    intervals: int,
+    largest: tuple[float, float, float, float],
+) -> Trajectory:
+    """A path of that kind; all layers of a clip share one shake, as a hand-held camera makes them."""
+
+    def vector(size: float, order: int) -> tuple[float, float]:
+        length = draw.uniform(0.5, 1.0) * size * height / _LINES * (INTERVALS / intervals) ** order
+        angle = draw.uniform(0, 2 * math.pi)
+        # Frames are wider than high, and so is what happens in them.
+        return length * math.cos(angle), 0.6 * length * math.sin(angle)
+
+    velocity, acceleration, jerk = (vector(size, order) for order, size in enumerate(largest[:3], 1))
+    return Trajectory(
+        velocity=velocity,
+        acceleration=acceleration if kind != "linear" else (0.0, 0.0),
+        jerk=jerk if kind == "cubic" else (0.0, 0.0),
+        shake=largest[3] * height / _LINES if kind == "shake" else 0.0,
+        seed=shake,
+    )

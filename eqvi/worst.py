@@ -1,0 +1,55 @@
+"""The frames on which a run scored lowest, made again as pictures: what a mean does not show."""
+
+from collections.abc import Sequence
+
+from eqvi import metrics, viz
+from eqvi.dataset import Case
+from eqvi.errors import InputError
+from eqvi.methods import Method
+from eqvi.panels import error, image
+from eqvi.picture import to_tensor
+from eqvi.scores import Run
+from eqvi.window import windows
+
+#: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.
+AGREEMENT = 0.05
+
+
+def worst_frames(run: Run, count: int) -> list[tuple[str, str, float]]:
+    """Clip, frame and PSNR of a run's worst frames, the worst first."""
+    order = sorted(range(len(run.frames)), key=lambda index: (run.values["psnr"][index], run.frames[index]))
+    return [(*run.frames[index], float(run.values["psnr"][index])) for index in order[:count]]
+
+
+def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> viz.Picture:
+    """The worst frames of a run, a row each: the truth, what the method made of it, and the error.
+
+    Args:
+        run: scored frames.
+        cases: the clips that were scored, or those of them that hold the worst frames.
+        method: what was scored.
+        count: how many frames.
+
+    Raises:
+        InputError: `cases` or `method` are not those of the run.
+    """
+    known = {(case.name, job.frame): (case, job) for case in cases for job in case.jobs}
+    panels = {}
+    for clip, frame, psnr in worst_frames(run, count):
+        if (clip, frame) not in known:
+            raise InputError(f"{run.path}: clip {clip}, frame {frame} is not in the data: name what it was scored on")
+        case, job = known[clip, frame]
+        window = next(one for one in windows(case.inputs(), cut=lambda a, b: False) if one.position == job.position)
+        made, truth = method.open(case)(window, job.t).cpu(), next(case.truths({frame}))[1]
+        again = metrics.psnr(metrics.to_8bit(made), truth.pixels)
+        if abs(again - psnr) > AGREEMENT:
+            raise InputError(
+                f"{run.path}: clip {clip}, frame {frame} has {psnr:.2f} dB there and {again:.2f} dB made again: "
+                "name the data and model that were scored, or evaluate again"
+            )
+        place, true = f"clip {clip}, {frame}", to_tensor(truth)
+        panels[f"{place}\ntruth"] = image(true)
+        panels[f"{place}\n{method.name}, {psnr:.2f} dB"] = image(made)
+        panels[f"{place}\nerror"] = error(made, true)
+    words = f"The frames on which {method.name} scores lowest, a row each: the truth, the new frame, its error."
+    return viz.strip(panels, words, columns=3)

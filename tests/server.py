@@ -1,0 +1,105 @@
+"""A small file server on 127.0.0.1 that can be told to fail, as real ones do; it stops with its test."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Server:
+    """What the server holds and how it behaves; change it at any time.
+
+    Attributes:
+        files: content by path (``/val_15fps.zip``).
+        cuts: for the next answers, after how many bytes the connection is cut; None lets one through.
+        silent: cuts leave the connection open without a word, rather than closing it.
+        status: answers with this instead of the file.
+        ranges: whether an interrupted download can be gone on with.
+        tag: ETag of every file.
+        linked: sha256 that a redirection announces, by path, as Hugging Face does.
+        content_type: of every answer.
+        asked: (path, Range header) of every request that reached a file.
+    """
+
+    address: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    cuts: list[int | None] = field(default_factory=list)
+    silent: bool = False
+    status: int = 200
+    ranges: bool = True
+    tag: str = '"1"'
+    linked: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/zip"
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        state: Server = self.server.state  # type: ignore[attr-defined]
+        if self.path in state.linked:
+            self.send_response(302)
+            self.send_header("X-Linked-ETag", f'"{state.linked[self.path]}"')
+            self.send_header("Location", f"/store{self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content = state.files.get(self.path.removeprefix("/store"))
+        if content is None or state.status != 200:
+            self.send_error(404 if state.status == 200 else state.status)
+            return
+        asked = self.headers.get("Range")
+        state.asked.append((self.path, asked))
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
+        if start and start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("ETag", state.tag)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("ETag", state.tag)
+        self.send_header("Content-Type", state.content_type)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        cut = state.cuts.pop(0) if state.cuts else None
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(content[start:] if cut is None else content[start : start + cut])
+            self.wfile.flush()
+        if cut is not None and state.silent:
+            state.stopped.wait(30)
+        self.close_connection = True
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that goes away is what is being tested."""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    """A running server; its port is free again afterwards."""
+    state = Server()
+    server = _Quiet(("127.0.0.1", 0), _Handler)
+    server.state = state  # type: ignore[attr-defined]
+    state.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.stopped.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

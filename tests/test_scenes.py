@@ -1,0 +1,106 @@
+"""Scenes drawn at random: repeatable, of the kind asked for, with no picture in training and validation."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from eqvi import scenes
+from eqvi.camera import expose
+from eqvi.errors import InputError
+from eqvi.photographs import SPLITS
+from eqvi.synthetic import Layer, PathKind, Scene, Trajectory, exact_flow
+
+SIZE = (72, 128)
+
+
+def test_a_seed_draws_the_same_clip_and_another_draws_another():
+    clip = scenes.draw_clip(5, "val", SIZE)
+    assert clip == scenes.draw_clip(5, "val", SIZE)
+    assert clip != scenes.draw_clip(6, "val", SIZE)
+    assert clip.scene != scenes.draw_clip(5, "train", SIZE).scene
+
+
+def test_more_clips_begin_with_the_same_ones():
+    few, many = (scenes.numbered_clips(count, 2, "val", SIZE) for count in (3, 6))
+    assert few == dict(list(many.items())[:3])
+    assert list(many) == ["000", "001", "002", "003", "004", "005"]
+    assert [clip.kind for clip in many.values()][:4] == list(get_args(PathKind))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_pictures_are_of_the_split(split):
+    shown = {layer.photograph for seed in range(40) for layer in scenes.draw_clip(seed, split, SIZE).scene.layers}
+    procedural = {name for name in shown if ":" in name}
+    assert shown - procedural == set(SPLITS[split])
+    assert {int(name.split(":")[1]) % 2 for name in procedural} == {int(split == "val")}
+
+
+@pytest.mark.parametrize("kind", get_args(PathKind))
+def test_paths_are_of_the_kind(kind):
+    for layer in scenes.draw_clip(1, "train", SIZE, kind).scene.layers:
+        path = layer.trajectory
+        assert path.velocity != (0, 0)
+        assert (path.acceleration != (0, 0)) == (kind != "linear")
+        assert (path.jerk != (0, 0)) == (kind == "cubic")
+        assert (path.shake > 0) == (kind == "shake")
+
+
+def test_motion_grows_with_the_frame_and_is_gentler_in_longer_clips():
+    small, large = (scenes.draw_clip(3, "val", size, "cubic") for size in ((72, 128), (144, 256)))
+    long = scenes.draw_clip(3, "val", SIZE, "cubic", intervals=45)
+    speeds = [torch.tensor(clip.scene.layers[1].trajectory.velocity) for clip in (small, large, long)]
+    torch.testing.assert_close(speeds[1], 2 * speeds[0])
+    torch.testing.assert_close(speeds[2], speeds[0] * scenes.INTERVALS / 45)
+
+
+def test_magnitude_of_a_known_motion():
+    behind = Layer("brick", anchor=(250, 250), centre=(40, 30))
+    disc = Layer("coins", (100, 100), (20, 30), radii=(8, 8), trajectory=Trajectory((12, 0), (4, 0)))
+    clip = scenes.draw_clip(0, "val", (60, 80))
+    still = clip.__class__(Scene((60, 80), (behind,)), clip.camera, "linear", "val", 0, 6)
+    assert scenes.magnitude(still, 0.0) == pytest.approx((0, 0, 0), abs=1e-4)
+    moving = clip.__class__(Scene((60, 80), (behind, disc)), clip.camera, "quadratic", "val", 0, 6)
+    share = torch.pi * 8**2 / (60 * 80)
+    motion, acceleration, occlusion = scenes.magnitude(moving, 0.0)
+    assert motion == pytest.approx(14 * share, rel=0.03)
+    assert acceleration == pytest.approx(4 * share, rel=0.03)
+    assert 0 < occlusion < 2 * share
+
+
+def test_frames_are_registered_by_exact_flow():
+    clip = scenes.draw_clip(1, "val", SIZE, "quadratic")
+    assert all(layer.lobes for layer in clip.scene.layers[1:])
+    flow, occluded, mixed = exact_flow(clip.scene, 0.0, 0.0)
+    torch.testing.assert_close(flow, torch.zeros_like(flow), atol=2e-5, rtol=0)
+    assert occluded.float().mean() < 0.02
+    assert mixed.float().mean() < 0.25
+
+
+def test_a_batch_is_a_function_of_its_place():
+    batch = scenes.training_batch(1, 7, 2, (48, 64))
+    assert batch.frames.shape == (2, 4, 3, 48, 64)
+    assert batch.truth.shape == (2, 3, 48, 64)
+    assert set(batch.t.tolist()) <= {0.25, 0.5, 0.75}
+    assert all(torch.equal(a, b) for a, b in zip(batch, scenes.training_batch(1, 7, 2, (48, 64)), strict=True))
+    assert not torch.equal(batch.frames, scenes.training_batch(1, 8, 2, (48, 64)).frames)
+    # The truth belongs between the two middle frames: it is nearer to them than to the outer ones.
+    distance = (batch.frames - batch.truth[:, None]).abs().mean(dim=(2, 3, 4))
+    assert (distance[:, 1:3].min(dim=1).values < distance[:, [0, 3]].min(dim=1).values).all()
+
+
+def test_the_device_is_followed(device):
+    clip = scenes.draw_clip(2, "train", (48, 64))
+    here = expose(clip.scene, clip.camera, torch.tensor([0.5], device=device))
+    assert here.device.type == device.type
+    torch.testing.assert_close(here.cpu(), expose(clip.scene, clip.camera, torch.tensor([0.5])), atol=2e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [((0, "test", SIZE), "split 'test'"), ((0, "val", SIZE, "spiral"), "path 'spiral'"), ((0, "val", (8, 8)), "8x8")],
+)
+def test_what_cannot_be_drawn_is_refused(given, named):
+    with pytest.raises(InputError, match=named):
+        scenes.draw_clip(*given)

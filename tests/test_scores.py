@@ -1,0 +1,93 @@
+"""Reading scored frames, and refusing what does not belong together."""
+
+import math
+from pathlib import Path
+
+import faked
+import numpy as np
+import pytest
+
+from eqvi.errors import InputError
+from eqvi.scores import check_comparable, paired, read_run
+
+
+def test_a_run_is_read_with_its_gaps(tmp_path: Path) -> None:
+    faked.run(tmp_path, "a", [30, 34], frames=2)
+    run = read_run(tmp_path, "a")
+    assert run is not None
+    assert run.clips == ["000", "001"]
+    assert run.clip_means("psnr") == {"000": 30, "001": 34}
+    assert run.has("psnr")
+    assert not run.has("lpips")
+    assert not run.has("nonsense")
+    assert math.isnan(run.values["lpips"][0])
+    assert run.clip_means("motion", np.array([True, False, False, False])) == {"000": 0}
+
+
+def test_nobody_measured_it(tmp_path: Path) -> None:
+    assert read_run(tmp_path, "a") is None
+
+
+def test_a_file_of_several_models(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("clip,frame,model,psnr\na,1,x,30\na,1,y,31\n")
+    (tmp_path / "real.json").write_text("{}")
+    first, second = read_run(tmp_path, "real:model=x"), read_run(tmp_path, "real:model=y")
+    assert first is not None
+    assert second is not None
+    assert paired(second, first, "psnr") == [1]
+    assert read_run(tmp_path, "real:model=z") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("clip,psnr\na,1\n", "has no column 'frame'"),
+        ("clip,frame,psnr\na,1,30\na,1,31\n", "holds clip a, frame 1 twice"),
+        ("clip,frame,psnr\na,1,thirty\n", "clip a, frame 1: psnr='thirty' is no number"),
+        ("clip,frame,psnr\na,1\n", "clip a, frame 1: psnr=None is no number"),
+        ("clip,frame,psnr\na,1,\n", "clip a, frame 1: psnr='' is no number"),
+        ("clip,frame,psnr\na,1,inf\n", "clip a, frame 1: psnr is infinite"),
+    ],
+)
+def test_bad_rows_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match=message):
+        read_run(tmp_path, "a")
+
+
+def test_rows_without_provenance_are_refused(tmp_path: Path) -> None:
+    faked.run(tmp_path, "a", [30]).with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"a\.csv has no a\.json beside it"):
+        read_run(tmp_path, "a")
+
+
+def test_runs_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    faked.run(tmp_path, "a", [30, 31])
+    faked.run(tmp_path, "b", [30, 31], protocol={"quantisation": "truncated"})
+    faked.run(tmp_path, "c", [30])
+    faked.run(tmp_path, "d", [30, 31], data="other")
+    a, b, c, d = (read_run(tmp_path, name) for name in "abcd")
+    assert a is not None
+    assert b is not None
+    assert c is not None
+    assert d is not None
+    with pytest.raises(InputError, match=r"different protocols \(quantisation: 'rounded' and 'truncated'\)"):
+        check_comparable(a, b)
+    with pytest.raises(InputError, match="different protocols"):
+        paired(a, b, "psnr")
+    with pytest.raises(InputError, match="score different frames"):
+        paired(a, c, "psnr")
+    with pytest.raises(InputError, match="differ in data_sha256"):
+        paired(a, d, "psnr")
+
+
+def test_pairs_are_found_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+    faked.run(tmp_path, "a", [31, 35], frames=3)
+    path = faked.run(tmp_path, "b", [30, 33], frames=3)
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    a, b = read_run(tmp_path, "a"), read_run(tmp_path, "b")
+    assert a is not None
+    assert b is not None
+    assert paired(a, b, "psnr") == [1, 2]

@@ -1,0 +1,57 @@
+"""The worst frames of a run, found and made again."""
+
+from pathlib import Path
+
+import faked
+import numpy as np
+import pytest
+from PIL import Image
+
+from eqvi import evaluate, viz
+from eqvi.dataset import Case, open_left_out
+from eqvi.errors import InputError
+from eqvi.methods import open_method
+from eqvi.scores import Run, read_run
+from eqvi.worst import worst_frames, worst_pictures
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    folder = tmp_path / "000"
+    folder.mkdir()
+    texture = np.random.default_rng(6).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    for index in range(7):
+        Image.fromarray(np.roll(texture, index**2, axis=1)).save(folder / f"{4 * index:08}.png")
+    return open_left_out(folder, 2)
+
+
+def scored(folder: Path, name: str) -> Run:
+    run = read_run(folder, name)
+    assert run is not None
+    return run
+
+
+def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> None:
+    method = open_method("blend")
+    evaluate.measure_each(tmp_path, [case], [method], "rendered", {"step": 2})
+    run = scored(tmp_path, "blend_rendered")
+    (clip, frame, psnr), *others = worst_frames(run, 2)
+    assert psnr == run.values["psnr"].min()
+    assert len(others) == 1
+    picture = worst_pictures(run, [case], method, 1)
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes[:3]] == [
+        f"clip {clip}, {frame}\ntruth",
+        f"clip {clip}, {frame}\nblend, {psnr:.2f} dB",
+        f"clip {clip}, {frame}\nerror",
+    ]
+    assert viz.save(picture, "worst", tmp_path).stat().st_size > 1000
+
+
+def test_what_was_not_scored_is_refused(tmp_path: Path, case: Case) -> None:
+    method = open_method("blend")
+    faked.run(tmp_path, "other_clip", [30, 2])
+    with pytest.raises(InputError, match="clip 001, frame 00000004 is not in the data"):
+        worst_pictures(scored(tmp_path, "other_clip"), [case], method)
+    faked.run(tmp_path, "other_model", [2])
+    with pytest.raises(InputError, match=r"has 2\.00 dB there and [0-9.]+ dB made again"):
+        worst_pictures(scored(tmp_path, "other_model"), [case], method)
