@@ -97,7 +97,9 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """The ledger as Markdown under a line that counts the verdicts."""
+    """The ledger as Markdown under a line that counts the verdicts, what was measured first."""
+    order = (HOLDS, FAILS, OPEN, MISSING)
+    findings = sorted(findings, key=lambda one: order.index(one.verdict))
     verdicts = "; ".join(f"{verdict}: {number}" for verdict, number in counts(findings).items())
     return f"{len(findings)} claims: {verdicts}.\n\n{table(findings)}"
 
