@@ -5,6 +5,7 @@ scikit-image's TV-L1 (Zach, Pock and Bischof 2007), about a hundred times slower
 frames' device, and give their flow on the frames' device.
 """
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import cv2
@@ -30,7 +31,7 @@ class GreyFrames(NamedTuple):
     like: Tensor
 
 
-class ClassicalFlow(nn.Module):
+class ClassicalFlow(nn.Module, ABC):
     """An estimator without weights: subclasses give `pair`, the flow between two grey pictures."""
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> GreyFrames:
@@ -47,9 +48,9 @@ class ClassicalFlow(nn.Module):
         """F_ab in pixels between two images, RGB in [0, 1]."""
         return self.between(self.features(image_a), self.features(image_b))
 
+    @abstractmethod
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) pictures in [0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} gives no flow")
 
 
 class DIS(ClassicalFlow):
