@@ -2,7 +2,7 @@
 
 ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.pwc`). A call gives the forward flow only, which is
 all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as the
-published code does at every call; it gives the same forward flow at 4.8 times the arithmetic.
+published code does at every call; it gives the same forward flow at nearly five times the arithmetic.
 """
 
 from collections.abc import Callable

@@ -92,13 +92,6 @@ def resize(image: Float[Tensor, "b c h w"], size: tuple[int, int], align_corners
     return F.interpolate(image, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 p q"]:
-    """Resize a flow field to `size` = (height, width) and scale its displacements with it."""
-    height, width = flow.shape[-2:]
-    scale = flow.new_tensor((size[1] / width, size[0] / height)).view(1, 2, 1, 1)
-    return resize(flow, size, align_corners=False) * scale
-
-
 def pad_to(image: Float[Tensor, "*b h w"], height: int, width: int) -> Float[Tensor, "*b p q"]:
     """Replicate the right and lower rim until the picture is at least `height` x `width`."""
     missing = (max(0, width - image.shape[-1]), max(0, height - image.shape[-2]))

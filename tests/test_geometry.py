@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import arrays
 
-from eqvi.geometry import backward_warp, gradient_magnitude, pad_to, resize_flow, reverse_flow, sampled_inside
+from eqvi.geometry import backward_warp, gradient_magnitude, pad_to, reverse_flow, sampled_inside
 
 
 def test_warp_equals_the_released_implementation(device):
@@ -89,12 +89,6 @@ def test_gradient_of_a_ramp():
     x = torch.arange(12.0).expand(1, 1, 9, 12)
     inner = gradient_magnitude(0.25 * x)[..., 1:-1, 1:-1]
     torch.testing.assert_close(inner, torch.full_like(inner, (0.5**2 + 1e-6) ** 0.5))
-
-
-def test_resized_flow_scales_with_the_picture():
-    flow = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 10, 20)
-    small = resize_flow(flow, (5, 5))
-    torch.testing.assert_close(small, torch.tensor([0.75, -1.0]).view(1, 2, 1, 1).expand(1, 2, 5, 5))
 
 
 def test_padding_replicates_the_rim():

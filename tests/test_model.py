@@ -167,7 +167,7 @@ def test_arithmetic_is_what_is_needed_and_no_more():
     assert pyramids / 2 == pytest.approx(0.77, rel=0.02)
     assert one_way == pytest.approx(50.1, rel=0.02)
     assert frame == pytest.approx(253.5, rel=0.02)
-    # A published call, which `eqvi bench` sets against ours, must cost what the published one costs.
+    # A published call, with the occlusion decoder, must cost what the published one costs.
     assert pyramids + both_ways == pytest.approx(241.9, rel=0.02)
 
 
