@@ -87,7 +87,7 @@ make_environment = python=; for candidate in $(PYTHON); do \
 LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
 # Data and weights that are given are always measured, and then every page is made anew.
 GIVEN := $(if $(DATA),-p data "$$(realpath "$(DATA)")") $(if $(WEIGHTS),-p weights "$$(realpath "$(WEIGHTS)")")
-$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py) $(if $(LOST)$(DATA)$(WEIGHTS),again)
+$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py eqvi/*/*.py) $(if $(LOST)$(DATA)$(WEIGHTS),again)
 	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
 	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
 	@touch $@

@@ -11,6 +11,7 @@ from eqvi.errors import InputError
 COMMANDS = {
     "interpolate": "a clip or video in, a clip or video with more frames out",
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
+    "train": "carry out a stage of training, or go on with one",
     "render": "make clips whose motion is known, laid out like REDS_VTSR",
     "download": "fetch REDS_VTSR or published weights, or take them from files and mirrors",
     "study": "run the study's notebooks",

@@ -95,14 +95,19 @@ def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = 
 
 def export_published(model: EQVI, path: str | os.PathLike, detail: str = "exported by eqvi") -> None:
     """Write `model` under the published tensor names, in the published file format."""
-    state = to_published(model)
-    content = {
-        "Detail": detail,
-        "epoch": 0,
-        "timestamp": datetime.datetime.now(),
-        "model_state_dict": {f"module.{name}": value for name, value in state.items()},
-    }
-    _write(Path(path), lambda beside: torch.save(content, beside, _use_new_zipfile_serialization=False))
+    state = {f"module.{name}": value for name, value in to_published(model).items()}
+    _export(path, {"Detail": detail, "epoch": 0, "model_state_dict": state})
+
+
+def export_published_flow(flow: ScopeFlow, path: str | os.PathLike) -> None:
+    """Write a flow network under ScopeFlow's tensor names, in the published file format."""
+    names = {own: published for published, own in _modules().items()}
+    state = {}
+    for own, value in flow.state_dict().items():
+        module, _, kind = own.rpartition(".")
+        published = names[f"flow.{module}"].removeprefix("flownet.")
+        state[f"_model.{published}.{kind}"] = value.detach().cpu()
+    _export(path, {"epoch": 0, "state_dict": state})
 
 
 def to_published(model: EQVI) -> _Tensors:
@@ -266,6 +271,12 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path}: holds no dictionary of tensors: not a checkpoint of EQVI, ScopeFlow or IRR-PWC")
     return content, {}
+
+
+def _export(path: str | os.PathLike, content: dict[str, Any]) -> None:
+    """Write a published checkpoint's content, with today's date in it."""
+    content = content | {"timestamp": datetime.datetime.now()}
+    _write(Path(path), lambda beside: torch.save(content, beside, _use_new_zipfile_serialization=False))
 
 
 def _write(path: Path, writer: Callable[[Path], object]) -> None:

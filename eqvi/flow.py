@@ -125,14 +125,18 @@ class ScopeFlow(nn.Module):
 
     def between(self, first: Pyramid, second: Pyramid) -> Float[Tensor, "b 2 h w"]:
         """F_ab in pixels from the two images' `features`."""
-        size = _size(first.image)
-        flow: Tensor | None = None
-        for a, b in zip(first.levels, second.levels, strict=True):
-            flow = self._decode(a, b, flow, size).flow
-        assert flow is not None
         # The published network enlarges twice, not once: the same picture only where sizes divide.
-        flow = resize(flow, _size(first.half), align_corners=True)
-        return FLOW_UNIT * resize(flow, size, align_corners=True)
+        flow = resize(self.levels(first, second)[-1], _size(first.half), align_corners=True)
+        return FLOW_UNIT * resize(flow, _size(first.image), align_corners=True)
+
+    def levels(self, first: Pyramid, second: Pyramid) -> list[Float[Tensor, "b 2 _h _w"]]:
+        """F_ab as decoded at every level, coarse to fine, in units of `FLOW_UNIT` pixels of the full-size image."""
+        flow: Tensor | None = None
+        flows = []
+        for a, b in zip(first.levels, second.levels, strict=True):
+            flow = self._decode(a, b, flow, _size(first.image)).flow
+            flows.append(flow)
+        return flows
 
     def forward(self, image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
         """F_ab in pixels between two images, RGB in [0, 1]."""

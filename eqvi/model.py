@@ -117,6 +117,17 @@ class EQVI(nn.Module):
         before = None if previous is None else previous.half
         return motion._replace(half=self._flows(_half(padded), before))
 
+    def known_motion(self, frames: Frames, flows: Float[Tensor, "b 6 2 h w"]) -> Motion:
+        """The motion of a window whose flows were found beforehand.
+
+        Args:
+            frames: as given to `estimate_motion`; where two scales are fused, the half-size flows are estimated now.
+            flows: F_10, F_12, F_13, F_23, F_21, F_20.
+        """
+        f10, f12, f13, f23, f21, f20 = flows.unbind(1)
+        motion = Motion(f10, f12, f13, f23, f21, f20, features={}, half=None)
+        return motion if self.fusion is None else motion._replace(half=self._flows(_half(frames), None))
+
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
         """The frame at `t`, from a window and its motion.
 

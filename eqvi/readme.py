@@ -96,9 +96,11 @@ def part(name: str) -> str:
 def modules_table() -> str:
     """Every module of the package with the first line of its docstring."""
     rows = []
-    for path in sorted((ROOT / "eqvi").glob("[a-z]*.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        rows.append((f"[`{path.stem}`](eqvi/{path.name})", docstring.split("\n")[0]))
+    for folder in ("eqvi", "eqvi/training"):
+        for path in sorted((ROOT / folder).glob("[a-z]*.py")):
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            name = f"{folder}/{path.stem}".removeprefix("eqvi/").replace("/", ".")
+            rows.append((f"[`{name}`]({folder}/{path.name})", docstring.split("\n")[0]))
     return markdown_table(["module", "what it holds"], rows)
 
 

@@ -1,4 +1,4 @@
-"""Scenes drawn at random: rendered clips for validation, windows for training.
+"""Scenes drawn at random, for rendered clips and training windows.
 
 What is drawn depends on a seed alone. Layers of photographs and procedural pictures move in front of a photograph, all
 along paths of one kind, with rotation, zoom and a camera that blurs, brightens and is noisy. Validation scenes use
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from eqvi.camera import Camera, expose
+from eqvi.camera import Camera
 from eqvi.errors import InputError
 from eqvi.photographs import SPLITS, Split, photograph_size
 from eqvi.procedural import Kind as ProceduralKind
@@ -65,20 +63,6 @@ class Magnitude(NamedTuple):
     motion: float
     acceleration: float
     occlusion: float
-
-
-class Batch(NamedTuple):
-    """Windows to train on.
-
-    Attributes:
-        frames: (B, 4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
-        truth: (B, 3, H, W), the frame at `t`.
-        t: (B,), in (0, 1).
-    """
-
-    frames: Float[Tensor, "b 4 3 h w"]
-    truth: Float[Tensor, "b 3 h w"]
-    t: Float[Tensor, " b"]
 
 
 def draw_clip(
@@ -146,38 +130,6 @@ def magnitude(clip: RenderedClip, start: float, t: float = 0.5) -> Magnitude:
     return Magnitude(
         forward.norm(dim=0).mean().item(), (backward + forward).norm(dim=0).mean().item(), hidden.float().mean().item()
     )
-
-
-def training_batch(
-    seed: int,
-    index: int,
-    count: int,
-    size: tuple[int, int],
-    split: Split = "train",
-    t: tuple[float, ...] = (0.25, 0.5, 0.75),
-    device: str | torch.device = "cpu",
-) -> Batch:
-    """The `index`-th batch of an endless sequence: any batch can be made without those before it.
-
-    Args:
-        seed: which sequence.
-        index: which batch of it.
-        count: windows in it.
-        size: (height, width) in pixels.
-        split: whose pictures are shown.
-        t: the times among which the true frame's is drawn.
-        device: where it is rendered.
-    """
-    draw = random.Random(f"batch {seed} {index}")
-    windows, times = [], []
-    for _ in range(count):
-        clip = draw_clip(draw.randrange(2**53), split, size)
-        start, when = draw.uniform(-1.5, 0.5), draw.choice(t)
-        times.append(when)
-        taken = torch.tensor([start - 1, start, start + 1, start + 2, start + when], device=device)
-        windows.append(expose(clip.scene, clip.camera, taken))
-    frames = torch.stack(windows)
-    return Batch(frames[:, :4], frames[:, 4], torch.tensor(times, device=device))
 
 
 def _background(

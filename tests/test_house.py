@@ -30,7 +30,11 @@ FLOORS = [
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()
-MODULES = {path.stem: path for path in sorted((ROOT / "eqvi").glob("*.py"))}
+# By name within the package: "motion", "training.batch"; a folder's own __init__ goes by the folder's name.
+MODULES = {
+    ".".join(path.relative_to(ROOT / "eqvi").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "eqvi").rglob("*.py"))
+}
 # Packages that only these files may import.
 RESERVED = {"matplotlib": {"page", "viz"}, "papermill": {"headless"}}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -44,8 +48,9 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.module is not None, f"{path.name} has a relative import"
-            if node.module == "eqvi":  # of one of its modules, or of what the package itself offers
-                yield from (f"eqvi.{alias.name}" if alias.name in MODULES else "eqvi" for alias in node.names)
+            if node.module.split(".")[0] == "eqvi":  # of one of its modules, or of what a module or the package offers
+                names = (f"{node.module}.{alias.name}" for alias in node.names)
+                yield from (name if name.removeprefix("eqvi.") in MODULES else node.module for name in names)
             else:
                 yield node.module
 

@@ -77,18 +77,6 @@ def test_frames_are_registered_by_exact_flow():
     assert mixed.float().mean() < 0.25
 
 
-def test_a_batch_is_a_function_of_its_place():
-    batch = scenes.training_batch(1, 7, 2, (48, 64))
-    assert batch.frames.shape == (2, 4, 3, 48, 64)
-    assert batch.truth.shape == (2, 3, 48, 64)
-    assert set(batch.t.tolist()) <= {0.25, 0.5, 0.75}
-    assert all(torch.equal(a, b) for a, b in zip(batch, scenes.training_batch(1, 7, 2, (48, 64)), strict=True))
-    assert not torch.equal(batch.frames, scenes.training_batch(1, 8, 2, (48, 64)).frames)
-    # The truth belongs between the two middle frames: it is nearer to them than to the outer ones.
-    distance = (batch.frames - batch.truth[:, None]).abs().mean(dim=(2, 3, 4))
-    assert (distance[:, 1:3].min(dim=1).values < distance[:, [0, 3]].min(dim=1).values).all()
-
-
 def test_the_device_is_followed(device):
     clip = scenes.draw_clip(2, "train", (48, 64))
     here = expose(clip.scene, clip.camera, torch.tensor([0.5], device=device))

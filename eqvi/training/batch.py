@@ -1,0 +1,90 @@
+"""What a model is trained on: windows of four frames with the true frame between the middle two."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: (a, b) of the flows F_ab in the order in which windows and batches carry them.
+FLOWS = ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0))
+
+
+class Window(NamedTuple):
+    """One sample.
+
+    Attributes:
+        frames: (4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
+        truth: (3, H, W), the frame at `t`.
+        t: in (0, 1).
+        flows: (6, 2, H, W) in pixels, in the order of `FLOWS`, where they were found beforehand.
+    """
+
+    frames: Float[Tensor, "4 3 h w"]
+    truth: Float[Tensor, "3 h w"]
+    t: float
+    flows: Float[Tensor, "6 2 h w"] | None = None
+
+
+class Batch(NamedTuple):
+    """Several windows.
+
+    Attributes:
+        frames: (B, 4, 3, H, W), as in `Window`.
+        truth: (B, 3, H, W).
+        t: (B,).
+        flows: (B, 6, 2, H, W), or None.
+    """
+
+    frames: Float[Tensor, "b 4 3 h w"]
+    truth: Float[Tensor, "b 3 h w"]
+    t: Float[Tensor, " b"]
+    flows: Float[Tensor, "b 6 2 h w"] | None = None
+
+
+class Pair(NamedTuple):
+    """One sample for a flow network.
+
+    Attributes:
+        first, second: (3, H, W), RGB in [0, 1].
+        flow: (2, H, W), from `first` to `second`, pixels; true even where its target is hidden or out of the frame.
+        weight: (1, H, W), how far it is trusted: 1, or 0 where a pixel shows two motions.
+    """
+
+    first: Float[Tensor, "3 h w"]
+    second: Float[Tensor, "3 h w"]
+    flow: Float[Tensor, "2 h w"]
+    weight: Float[Tensor, "1 h w"]
+
+
+class Pairs(NamedTuple):
+    """Several pairs, as in `Pair` with a batch dimension in front."""
+
+    first: Float[Tensor, "b 3 h w"]
+    second: Float[Tensor, "b 3 h w"]
+    flow: Float[Tensor, "b 2 h w"]
+    weight: Float[Tensor, "b 1 h w"]
+
+
+class Source(Protocol):
+    """Samples without end, each made from its number alone."""
+
+    @property
+    def epoch(self) -> int:
+        """Samples in an epoch; sample `number` belongs to epoch ``number // epoch``."""
+
+    def window(self, number: int) -> Window | Pair:
+        """The sample of that number: the same whatever was asked for before."""
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of, in plain values, for the record of a run."""
+
+
+def collate(samples: Sequence[Window | Pair]) -> Batch | Pairs:
+    """Samples of one kind and size as a batch."""
+    if isinstance(samples[0], Pair):
+        return Pairs(*map(torch.stack, zip(*samples, strict=True)))
+    frames, truths, times, flows = zip(*samples, strict=True)
+    known = None if any(flow is None for flow in flows) else torch.stack(flows)
+    return Batch(torch.stack(frames), torch.stack(truths), torch.tensor(times), known)

@@ -1,0 +1,269 @@
+"""Windows of real footage: clips of frames on disk, sampled as EQVI was trained (spec, section 5) or otherwise."""
+
+import random
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import av
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eqvi.data import FORMATS, Header, check_frames, list_frames, read_picture
+from eqvi.encoder import CONTAINERS
+from eqvi.errors import InputError
+from eqvi.picture import Picture, cropped, to_tensor
+from eqvi.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_of, reel_folder
+from eqvi.training.augment import Augmentation, augmented
+from eqvi.training.batch import Window
+
+_VIDEOS = (*CONTAINERS, ".avi", ".flv", ".mpeg", ".mpg", ".mts", ".ts", ".wmv", ".y4m")
+_RATE = 60  # frames a second of the clips of REDS_VTSR that hold every frame
+
+
+class _Clip(NamedTuple):
+    """One clip; `names` are its frames' files in order, `first` is what the first one says of itself."""
+
+    folder: Path
+    names: list[str]
+    first: Header
+
+
+class FootageWindows:
+    """Windows of clips that lie on disk as frames; a `Source`.
+
+    A window spans 3 * `spacing` + 1 consecutive frames: I0 I1 I2 I3 are `spacing` apart, and the truth is one of the
+    frames between I1 and I2, so t = k / `spacing` for a k of 1 .. `spacing` - 1, each as likely. Everything is
+    decided by the seed and the number: an epoch goes once through all windows, in an order drawn from (seed, epoch);
+    frame, crop and augmentation are drawn from (seed, number). The defaults are the published sampling.
+
+    At construction every clip's folder is listed, and the headers of its first and last frame are read: all the headers
+    of REDS_VTSR are 43 440, 4 s from memory and many minutes from a slow disk. The other frames are compared with
+    the first in size when they are read; their colour and depth may differ, every picture becomes RGB in [0, 1].
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        crop: int = 512,
+        spacing: int = 4,
+        start_every: int = 4,
+        augment: Augmentation = "published",
+        seed: int = 0,
+        clips: Sequence[str] | None = None,
+        split: Literal["train", "val"] = "train",
+    ) -> None:
+        """Find the clips and look at them.
+
+        Args:
+            root: a folder with REDS_VTSR's ``train/train_60fps`` (``val/val_60fps``) in it; or one that holds clips, each a folder of
+                pictures; or a single clip.
+            crop: height and width of a window in pixels.
+            spacing: frames from one input to the next; 4 takes 15 frames a second out of 60.
+            start_every: frames from one window's beginning to the next; 1 uses all there are.
+            augment: see `eqvi.training.augment.augmented`.
+            seed: of everything that is drawn.
+            clips: names of those to use; all if None.
+            split: which part of REDS_VTSR; of no effect on other folders.
+
+        Raises:
+            InputError: there are no clips at `root`, or one that was asked for is not; a clip is shorter than a window,
+                smaller than `crop`, unevenly numbered or not of one kind of picture; a video lies among them; a
+                number is out of range.
+        """
+        for what, value, least in (("crop", crop, 1), ("spacing", spacing, 2), ("start_every", start_every, 1)):
+            if value < least:
+                raise InputError(f"{what} {value} is too small: give {least} or more")
+        if augment not in get_args(Augmentation):
+            raise InputError(f"augment {augment!r} is not known: choose one of {', '.join(get_args(Augmentation))}")
+        self._root, self._crop, self._spacing, self._start_every = root, crop, spacing, start_every
+        self._augment, self._seed = augment, seed
+        self._clips = [_open_clip(folder) for folder in _folders(root, split, clips)]
+        for clip in self._clips:
+            self._check(clip)
+        counts = (len(range(0, len(clip.names) - 3 * spacing, start_every)) for clip in self._clips)
+        self._ends = list(accumulate(counts))  # the windows of clip i are those before _ends[i]
+        self.epoch = self._ends[-1]
+        self._order: tuple[int, list[int]] = (-1, [])
+
+    def window(self, number: int) -> Window:
+        """The window of that number, (`crop`, `crop`) in size; five frames are read for it.
+
+        Raises:
+            InputError: one of them is missing, damaged, or unlike its clip in size.
+        """
+        epoch, place = divmod(number, self.epoch)
+        index = self._permutation(epoch)[place]
+        which = bisect_right(self._ends, index)
+        clip, before = self._clips[which], self._ends[which - 1] if which else 0
+        start = (index - before) * self._start_every
+
+        draw = random.Random(f"window {self._seed} {number}")
+        width, height = clip.first.size
+        k = draw.randrange(1, self._spacing)
+        corner = draw.randrange(width - self._crop + 1), draw.randrange(height - self._crop + 1)
+        frames = [self._read(clip, start + position * self._spacing, corner) for position in range(4)]
+        truth = self._read(clip, start + self._spacing + k, corner)
+        return augmented(Window(torch.stack(frames), truth, k / self._spacing), draw, self._augment)
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of; ``frames_sha256`` is of every frame's name and size in bytes, not of its content."""
+        files = [(clip.folder.name, clip.folder / name) for clip in self._clips for name in clip.names]
+        listing = ((f"{name}/{path.name}", str(path.stat().st_size)) for name, path in files)
+        return {
+            "source": "footage",
+            "root": str(self._root),
+            "folder": str(self._clips[0].folder.parent),
+            "clips": [clip.folder.name for clip in self._clips],
+            "frames": len(files),
+            "frames_sha256": fingerprint(listing),
+            "windows": self.epoch,
+            "crop": self._crop,
+            "spacing": self._spacing,
+            "start_every": self._start_every,
+            "augment": self._augment,
+            "seed": self._seed,
+        }
+
+    def _check(self, clip: _Clip) -> None:
+        needed = 3 * self._spacing + 1
+        if len(clip.names) < needed:
+            raise InputError(
+                f"{clip.folder}: holds {len(clip.names)} frame(s), but a window of spacing {self._spacing} needs "
+                f"{needed}: leave the clip out or lower the spacing"
+            )
+        width, height = clip.first.size
+        if self._crop > min(width, height):
+            raise InputError(
+                f"{clip.folder}: frames are {width}x{height}, smaller than the crop of {self._crop}x{self._crop}: "
+                f"give a crop of {min(width, height)} or less"
+            )
+
+    def _permutation(self, epoch: int) -> list[int]:
+        """The windows in the order of an epoch; the last one is kept."""
+        if self._order[0] != epoch:
+            order = list(range(self.epoch))
+            random.Random(f"epoch {self._seed} {epoch}").shuffle(order)
+            self._order = epoch, order
+        return self._order[1]
+
+    def _read(self, clip: _Clip, index: int, corner: tuple[int, int]) -> Float[Tensor, "3 h w"]:
+        path = clip.folder / clip.names[index]
+        first = clip.first
+        plain = (first.format, first.channels, first.depth, first.orientation) == ("PNG", 3, 8, 1)
+        picture = (_decode(path) if plain else None) or read_picture(path)
+        if picture.size != first.size:
+            found, meant = ("x".join(map(str, size)) for size in (picture.size, first.size))
+            raise InputError(
+                f"frames differ in size: {clip.names[0]} is {meant}, {path.name} is {found} (in {clip.folder}); "
+                f"all frames of a clip must be alike"
+            )
+        return to_tensor(cropped(picture, (self._crop, self._crop, *corner)))[0]
+
+
+def _decode(path: Path) -> Picture | None:
+    """An 8-bit RGB PNG as FFmpeg reads it; None if it is anything else or damaged, for `read_picture` to judge.
+
+    Five frames are decoded for a window, which is nearly all its cost. On a 720p frame this takes 12 ms, OpenCV 18,
+    and `read_picture` 26. FFmpeg is told to check the sums that PNG carries: damage does not go unseen.
+    """
+    try:
+        decoder = av.CodecContext.create("png", "r")
+        decoder.thread_count = 1
+        decoder.options = {"err_detect": "crccheck+explode"}
+        frames = decoder.decode(av.Packet(path.read_bytes()))
+    except (OSError, ValueError, av.FFmpegError):
+        return None
+    return Picture(frames[0].to_ndarray()) if frames and frames[0].format.name == "rgb24" else None
+
+
+def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]:
+    """The folders of the clips to use, in order of their names."""
+    if root.is_file():
+        if root.suffix.lower() in FORMATS:
+            raise InputError(f"{root}: is a single picture: give the folder that holds the frames")
+        raise InputError(_extract(root))
+    if any(reel_folder(root, part, rate).is_dir() for part in SPLITS for rate in SPACING):
+        clips = reel_folder(root, split, _RATE)
+        find_place(root, clips.relative_to(root).as_posix())
+        there = [clips / name for name in clip_names(clips)]
+    else:
+        there = _clip_folders(root)
+    if wanted is None:
+        return there
+    absent = sorted(set(wanted) - {folder.name for folder in there})
+    if absent or not wanted:
+        asked = f"there is no clip {absent[0]}" if absent else "no clips are asked for"
+        some = ", ".join(folder.name for folder in there[:3])
+        raise InputError(f"{root}: {asked}: choose among the {len(there)} there ({some}{', ...' * (len(there) > 3)})")
+    return [folder for folder in there if folder.name in wanted]
+
+
+def _clip_folders(root: Path) -> list[Path]:
+    try:
+        entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise InputError(
+            f"{root}: there is no such folder: give one that holds clips, each a folder of frames"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{root}: cannot be read: {error.strerror}") from None
+    folders = [entry for entry in entries if entry.is_dir()]
+    if any(entry.suffix.lower() in FORMATS for entry in entries if entry.is_file()):
+        if folders:
+            raise InputError(f"{root}: holds both pictures and folders ({folders[0].name}): give the clips alone")
+        return [root.resolve()]  # for its name, which . has not
+    video = next((entry for entry in entries if _is_video(entry)), None)
+    if video is not None:
+        raise InputError(_extract(video))
+    if not folders:
+        raise InputError(f"{root}: holds no clips: give a folder that holds clips, each a folder of frames")
+    return folders
+
+
+def _open_clip(folder: Path) -> _Clip:
+    # A glob passes over a folder that cannot be read; the listing after it says so.
+    video = next((entry for entry in sorted(folder.glob("*")) if _is_video(entry)), None)
+    if video is not None:
+        raise InputError(_extract(video))
+    paths, _ = list_frames(folder)
+    _check_numbers(folder, paths)
+    return _Clip(folder, [path.name for path in paths], check_frames([paths[0], paths[-1]])[0])
+
+
+def _check_numbers(folder: Path, paths: Sequence[Path]) -> None:
+    """Make sure that no frame is missing or there twice, as far as the names tell; else the motion would be wrong."""
+    found = [re.fullmatch(r"(.*?)([0-9]+)", path.stem) for path in paths]
+    numbers = [int(match[2]) for match in found if match]
+    if len(numbers) < len(paths) or len({match[1] for match in found if match}) > 1:
+        return
+    steps = [b - a for a, b in pairwise(numbers)]
+    usual = min(filter(None, steps), default=1)
+    odd = next((index for index, step in enumerate(steps) if step != usual), None)
+    if odd is not None:
+        raise InputError(
+            f"{folder}: {paths[odd].name} is followed by {paths[odd + 1].name}: frames are missing or there twice; "
+            f"put the missing ones back, or split the clip there"
+        )
+    # The folder says its rate there, and so do the names.
+    if folder.parent.name in (f"{split}_{_RATE}fps" for split in SPLITS) and rate_of(numbers) not in (_RATE, None):
+        raise InputError(
+            f"{folder}: holds frames at {rate_of(numbers)} a second, by their names; {_RATE} are meant here"
+        )
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in _VIDEOS and not path.name.startswith(".") and path.is_file()
+
+
+def _extract(video: Path) -> str:
+    frames = f"clips/{video.stem}"
+    return (
+        f"{video}: is no folder of frames; extract a video's first, and give the folder clips: "
+        f"mkdir -p '{frames}' && ffmpeg -i '{video}' -fps_mode passthrough '{frames}/%08d.png'"
+    )

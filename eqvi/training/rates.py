@@ -1,0 +1,32 @@
+"""Learning rates over a run, as a fraction of the highest. Pure arithmetic: a continued run needs no state."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["published", "cosine", "constant"]
+
+#: Steps over which the rate rises from nothing to its highest, where a schedule warms up.
+WARM_UP = 100
+
+
+def rate_factor(schedule: Schedule, step: int, steps: int, epoch_steps: int) -> float:
+    """The learning rate of a step, as a fraction of the highest.
+
+    Args:
+        schedule: ``published``: x0.1 at half and again at three quarters of the epochs, each one epoch early, because
+            the released code steps its scheduler before the epoch (of 200: at 99 and 149, not 100 and 150).
+            ``cosine``: rises over `WARM_UP` steps, then falls along half a cosine to a hundredth. ``constant``: 1.
+        step: counted from 0.
+        steps: of the whole run.
+        epoch_steps: of an epoch.
+    """
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        warm = min(WARM_UP, steps // 10)
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = (step - warm) / max(1, steps - warm)
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+    epoch, epochs = step // epoch_steps, steps // epoch_steps
+    return 0.1 ** ((epoch >= epochs // 2 - 1) + (epoch >= 3 * epochs // 4 - 1))

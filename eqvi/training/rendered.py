@@ -1,0 +1,74 @@
+"""Samples rendered on the spot: windows to train interpolation on, pairs of frames with exact flow to train flow on."""
+
+import random
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from eqvi.camera import expose
+from eqvi.photographs import Split
+from eqvi.scenes import draw_clip
+from eqvi.synthetic import exact_flow
+from eqvi.training.batch import Pair, Window
+
+#: Window starts are drawn among the times of a clip at which its motion is about in view.
+_STARTS = (-1.5, 0.5)
+
+
+@dataclass(frozen=True)
+class RenderedWindows:
+    """Windows without end, every one of a clip of its own.
+
+    Attributes:
+        size: (height, width) in pixels.
+        epoch: windows that are called an epoch.
+        seed: which sequence.
+        split: whose pictures are shown.
+        times: among which the true frame's is drawn.
+    """
+
+    size: tuple[int, int]
+    epoch: int
+    seed: int = 0
+    split: Split = "train"
+    times: tuple[float, ...] = (0.25, 0.5, 0.75)
+
+    def window(self, number: int) -> Window:
+        """The window of that number."""
+        draw = random.Random(f"window {self.split} {self.seed} {number}")
+        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        start, t = draw.uniform(*_STARTS), draw.choice(self.times)
+        taken = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
+        return Window(taken[:4], taken[4], t)
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of, in plain values."""
+        return {"source": "rendered windows", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class RenderedPairs:
+    """Pairs of frames without end, one or two intervals apart and in either order, with the exact flow.
+
+    Attributes:
+        size, epoch, seed, split: as of `RenderedWindows`.
+    """
+
+    size: tuple[int, int]
+    epoch: int
+    seed: int = 0
+    split: Split = "train"
+
+    def window(self, number: int) -> Pair:
+        """The pair of that number."""
+        draw = random.Random(f"pair {self.split} {self.seed} {number}")
+        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        start, apart = draw.uniform(*_STARTS), draw.choice((-1.0, 1.0, 2.0))
+        frames = expose(clip.scene, clip.camera, torch.tensor([start, start + apart]))
+        truth = exact_flow(clip.scene, start, start + apart)
+        return Pair(frames[0], frames[1], truth.flow[0], (~truth.mixed[0]).float())
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of, in plain values."""
+        return {"source": "rendered pairs", **asdict(self)}

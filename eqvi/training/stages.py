@@ -1,0 +1,98 @@
+"""The stages of training: which model each makes, which parts of it learn, and where it starts.
+
+Source: facts.md, "Training" (the published stages, known from names of runs and from the released code); spec.md,
+section 5. `flow` is ours: the flow network's own training was never released.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+from torch import nn
+
+from eqvi.config import EQVIConfig, MotionKind
+from eqvi.errors import InputError
+from eqvi.flow import ScopeFlow
+from eqvi.model import EQVI
+
+
+class Stage(NamedTuple):
+    """One stage.
+
+    Attributes:
+        purpose: in a line.
+        trains: the parts of `eqvi.EQVI` that learn; all others are frozen.
+        motion: its motion model.
+        residual, multi_scale: as in `eqvi.EQVIConfig`.
+        after: the stage whose result it starts from; None if it starts from nothing.
+        perceptual: whether its loss has a perceptual term.
+    """
+
+    purpose: str
+    trains: tuple[str, ...]
+    motion: MotionKind = "rectified"
+    residual: bool = True
+    multi_scale: bool = False
+    after: str | None = None
+    perceptual: bool = False
+
+
+_SYNTHESIS = ("refinement", "mask", "residual")
+
+STAGES: dict[str, Stage] = {
+    "flow": Stage("the flow network, from rendered frames with exact flow", ("flow",)),
+    "1": Stage("refinement and mask, on plain quadratic motion", ("refinement", "mask"), "quadratic", residual=False),
+    "2": Stage("adds RCSN, fine-tunes", _SYNTHESIS, "quadratic", after="1"),
+    "3": Stage("switches motion to RQFP, fine-tunes", _SYNTHESIS, after="2"),
+    "4": Stage("adds MS-Fusion, trains it alone", ("fusion",), multi_scale=True, after="3"),
+    "scratch": Stage("stages 1 to 3 at once, from nothing", _SYNTHESIS),
+    "scratch-vgg": Stage("as scratch, with a perceptual term in the loss (EQVI-P)", _SYNTHESIS, perceptual=True),
+}
+
+
+def find_stage(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in STAGES:
+        raise InputError(f"stage {name!r} is not known: choose one of {', '.join(STAGES)}")
+    return STAGES[name]
+
+
+def stage_config(
+    stage: Stage, base: EQVIConfig, motion: MotionKind | None = None, residual: bool | None = None
+) -> EQVIConfig:
+    """What a stage makes of a model of `base`'s widths and flow.
+
+    Args:
+        stage: one of `STAGES`.
+        base: widths and flow estimator.
+        motion, residual: for ablations, instead of the stage's own.
+    """
+    return dataclasses.replace(
+        base,
+        refine=True,
+        motion=motion or stage.motion,
+        residual=stage.residual if residual is None else residual,
+        multi_scale=stage.multi_scale,
+    )
+
+
+def freeze_all_but(model: EQVI | ScopeFlow, parts: tuple[str, ...]) -> list[nn.Parameter]:
+    """Let only `parts` of a model learn, and give their parameters.
+
+    The context convolution of RCSN never learns. In a flow network on its own the occlusion decoder does not: it feeds
+    nothing that EQVI reads.
+    """
+    model.requires_grad_(False)
+    if isinstance(model, ScopeFlow):
+        learning: list[nn.Module | None] = [part for name, part in model.named_children() if name != "occlusion"]
+    else:
+        learning = [getattr(model, name) for name in parts]
+    for part in learning:
+        if part is not None:
+            part.requires_grad_(True)
+    if isinstance(model, EQVI) and model.residual is not None:
+        model.residual.context.requires_grad_(False)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -1,0 +1,213 @@
+"""Windows made once and kept on disk with their flows, so that training reads what it would else make at every step.
+
+Rendering a window and finding its six flows takes longer than a narrow model's step on it. A store holds a fixed number
+of windows, larger than what is trained on, each with a true frame for every t: crops, mirrors and reversals make new
+windows of them (`eqvi.training.augment`), whose flows follow without being estimated anew.
+"""
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from eqvi.camera import expose
+from eqvi.config import FlowKind
+from eqvi.errors import InputError
+from eqvi.metrics import to_8bit
+from eqvi.model import make_flow
+from eqvi.photographs import Split
+from eqvi.picture import write_failure
+from eqvi.scenes import draw_clip
+from eqvi.training.augment import Augmentation, augmented, crop
+from eqvi.training.batch import FLOWS, Window
+
+_FILES = ("frames.npy", "truths.npy", "flows.npy")
+
+
+@dataclass(frozen=True)
+class StoredWindows:
+    """Windows out of a store, cropped and augmented.
+
+    Attributes:
+        folder: the store, which `fill` has filled.
+        size: (height, width) of a window as it is trained on.
+        augment: see `eqvi.training.augment.augmented`.
+        seed: of the order, crops and augmentation.
+    """
+
+    folder: Path
+    size: tuple[int, int]
+    augment: Augmentation = "full"
+    seed: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Windows in the store."""
+        return len(self._arrays[0])
+
+    def window(self, number: int) -> Window:
+        """The window of that number: every epoch visits every stored window once, in an order of its own."""
+        epoch, place = divmod(number, self.epoch)
+        draw = random.Random(f"stored {self.seed} {number}")
+        frames, truths, flows = (array[self._order(epoch)[place]] for array in self._arrays)
+        which = draw.randrange(len(truths))
+        whole = Window(
+            torch.from_numpy(frames).float() / 255,
+            torch.from_numpy(truths[which]).float() / 255,
+            self._record["times"][which],
+            torch.from_numpy(flows).float(),
+        )
+        height, width = frames.shape[-2:]
+        y, x = draw.randint(0, height - self.size[0]), draw.randint(0, width - self.size[1])
+        return augmented(crop(whole, y, x, *self.size), draw, self.augment)
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of, in plain values."""
+        kept = {"size": list(self.size), "augment": self.augment, "seed": self.seed}
+        return {"source": "stored windows", **kept, "store": self._record}
+
+    def _order(self, epoch: int) -> Sequence[int]:
+        known = self.__dict__.setdefault("_orders", {})
+        if epoch not in known:
+            known.clear()
+            known[epoch] = random.Random(f"order {self.seed} {epoch}").sample(range(self.epoch), self.epoch)
+        return known[epoch]
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        # Copied on access, a window at a time: "c" gives arrays that torch may take, and writes nothing back.
+        return tuple(np.load(self.folder / name, mmap_mode="c") for name in _FILES)
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        return json.loads((self.folder / "store.json").read_text(encoding="utf-8"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers open the files themselves.
+        return {name: getattr(self, name) for name in ("folder", "size", "augment", "seed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes one stored window; a data set for the loader that shares the work out to processes."""
+
+    count: int
+    size: tuple[int, int]
+    seed: int
+    split: Split
+    times: tuple[float, ...]
+    flow: FlowKind
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        draw = random.Random(f"store {self.split} {self.seed} {index}")
+        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        start = draw.uniform(-1.5, 0.5)
+        taken = expose(clip.scene, clip.camera, start + torch.tensor([-1.0, 0, 1, 2, *self.times]))
+        pixels = np.stack([to_8bit(frame[None]) for frame in taken]).transpose(0, 3, 1, 2)
+        # Flows are those of what is stored: of the frames in 8 bits, as footage has them.
+        frames = torch.from_numpy(np.ascontiguousarray(pixels[:4])).float() / 255
+        estimator = make_flow(self.flow)
+        flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOWS])
+        return pixels[:4], pixels[4:], flows.half().numpy()
+
+
+def fill(
+    folder: Path,
+    count: int,
+    size: tuple[int, int],
+    seed: int = 0,
+    split: Split = "train",
+    times: tuple[float, ...] = (0.25, 0.5, 0.75),
+    flow: FlowKind = "dis",
+    workers: int = 0,
+    progress: bool = True,
+) -> None:
+    """Render windows into a store; one that is interrupted goes on where it stopped, a full one is left as it is.
+
+    Args:
+        folder: the store.
+        count: windows.
+        size: (height, width) of each in pixels.
+        seed, split: which windows; see `eqvi.scenes.draw_clip`.
+        times: of the true frames.
+        flow: the classical estimator of the flows.
+        workers: processes that render; 0 renders in this one.
+        progress: show a bar where there is a terminal.
+
+    Raises:
+        InputError: the store holds other windows, or cannot be written.
+    """
+    if flow == "scopeflow":
+        raise InputError("a store holds classical flows only: ScopeFlow's are found while training")
+    maker = _Maker(count, size, seed, split, times, flow)
+    what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
+    done = 0
+    record = folder / "store.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if record.is_file():
+            found = json.loads(record.read_text(encoding="utf-8"))
+            done = found.pop("done")
+            if found != what:
+                raise InputError(f"{folder}: holds other windows ({found}): give another folder, or remove it")
+        if done == count:
+            return
+        arrays = _open(folder, done, count, size, len(times))
+        todo: Any = torch.utils.data.Subset(maker, range(done, count))  # type: ignore[arg-type] # has what is needed
+        context = "spawn" if workers else None
+        loader = DataLoader(
+            todo, batch_size=None, num_workers=workers, collate_fn=_as_it_is, multiprocessing_context=context
+        )
+        hidden = None if progress else True
+        for made in tqdm(loader, "rendering", count, initial=done, unit="window", disable=hidden):
+            for array, values in zip(arrays, made, strict=True):
+                array[done] = values
+            done += 1
+            if done % 50 == 0 or done == count:
+                for array in arrays:
+                    array.flush()
+                _write(record, {**what, "done": done})
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
+
+
+def _open(folder: Path, done: int, count: int, size: tuple[int, int], times: int) -> list[np.memmap]:
+    shapes = ((count, 4, 3, *size), (count, times, 3, *size), (count, len(FLOWS), 2, *size))
+    kinds = (np.uint8, np.uint8, np.float16)
+    mode: Any = "r+" if done else "w+"
+    files = [folder / name for name in _FILES]
+    made = [
+        np.lib.format.open_memmap(file, mode, kind, shape)
+        for file, kind, shape in zip(files, kinds, shapes, strict=True)
+    ]
+    if not done:
+        for file in files:
+            # A file with holes would take a full disk for a crash (SIGBUS) later: its blocks are taken now.
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    return made
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    beside = path.with_name(f".{path.name}")
+    beside.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(beside, path)

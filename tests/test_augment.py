@@ -1,0 +1,182 @@
+"""Augmented windows: pictures, flows and t still belong together."""
+
+import random
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+
+from eqvi.errors import InputError
+from eqvi.geometry import backward_warp
+from eqvi.training.augment import augmented, crop, flip, mirror, recolour, reverse, transpose
+from eqvi.training.batch import FLOWS, Window
+
+# Every quarter of the picture moves as d(s) = v s + 4 n s^2; v + n is a multiple of 4, so d is whole at s = 1/4 too.
+T = 0.25
+PATHS = [((-5, 1), (-4, 0)), ((5, -1), (0, 0)), ((-1, 1), (4, 0)), ((1, -1), (-1, 1))]
+TIMES = (-1.0, 0.0, 1.0, 2.0)
+# Farther than anything moves in a window: so close to a quarter's rim another one may show.
+MARGIN = 20
+
+
+def displacement(path: tuple[tuple[int, int], tuple[int, int]], s: float) -> list[int]:
+    found = [v * s + 4 * n * s * s for v, n in path]
+    assert all(value == round(value) for value in found)
+    return [round(value) for value in found]
+
+
+def quadratic_window(height: int = 112, width: int = 96) -> Window:
+    """A window whose quarters move each in its own way, quadratically and by whole pixels, with its exact flows."""
+    make = torch.Generator().manual_seed(0)
+    times = [*TIMES, T]
+    pictures = torch.zeros(5, 3, height, width)
+    flows = torch.zeros(6, 2, height, width)
+    for quarter, path in enumerate(PATHS):
+        down, across = divmod(quarter, 2)
+        rows = slice(down * height // 2, (down + 1) * height // 2)
+        columns = slice(across * width // 2, (across + 1) * width // 2)
+        texture = torch.rand(3, height, width, generator=make)
+        moved = {s: displacement(path, s) for s in times}
+        for index, s in enumerate(times):
+            pictures[index, :, rows, columns] = texture.roll((moved[s][1], moved[s][0]), (1, 2))[:, rows, columns]
+        for index, (a, b) in enumerate(FLOWS):
+            start, end = moved[TIMES[a]], moved[TIMES[b]]
+            flows[index, 0, rows, columns] = end[0] - start[0]
+            flows[index, 1, rows, columns] = end[1] - start[1]
+    return Window(pictures[:4], pictures[4], T, flows)
+
+
+def inside(pictures: Tensor) -> Tensor:
+    """The pixels that stay in their quarter throughout."""
+    height, width = (length // 2 for length in pictures.shape[-2:])
+    keep = torch.zeros(height, width, dtype=torch.bool)
+    keep[MARGIN : height - MARGIN, MARGIN : width - MARGIN] = True
+    assert keep.any()
+    return pictures[..., keep.repeat(2, 2)]
+
+
+def assert_consistent(window: Window) -> None:
+    """Warping frame b by F_ab gives frame a, and warping the truth by the quadratic F_1t gives I1."""
+    assert window.flows is not None
+    for (a, b), flow in zip(FLOWS, window.flows, strict=True):
+        warped = backward_warp(window.frames[b][None], flow[None])[0]
+        torch.testing.assert_close(inside(warped), inside(window.frames[a]), atol=1e-4, rtol=0)
+    back, forth, t = window.flows[0], window.flows[1], window.t
+    flow_1t = (forth - back) / 2 * t + (forth + back) / 2 * t**2
+    warped = backward_warp(window.truth[None], flow_1t[None])[0]
+    torch.testing.assert_close(inside(warped), inside(window.frames[1]), atol=1e-4, rtol=0)
+
+
+def assert_equal(one: Window, other: Window) -> None:
+    for name, a, b in zip(Window._fields, one, other, strict=True):
+        assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, name
+
+
+def test_the_window_to_start_from_is_consistent_and_not_by_chance():
+    window = quadratic_window()
+    assert_consistent(window)
+    with pytest.raises(AssertionError):
+        assert_consistent(window._replace(flows=window.flows.flip(1)))
+    with pytest.raises(AssertionError):
+        assert_consistent(window._replace(t=1 - window.t))
+
+
+@pytest.mark.parametrize("change", [mirror, flip, transpose, reverse], ids=lambda change: change.__name__)
+class TestChanges:
+    @pytest.mark.parametrize("size", [(96, 96), (112, 96), (88, 104)])
+    def test_flows_stay_exact(self, change, size):
+        window = quadratic_window(*size)
+        changed = change(window)
+        assert_consistent(changed)
+        assert not torch.equal(changed.frames.flatten(), window.frames.flatten())
+
+    def test_twice_is_once_nothing(self, change):
+        window = quadratic_window()
+        assert_equal(change(change(window)), window)
+
+    def test_results_are_contiguous_and_the_window_is_left_alone(self, change):
+        window, again = quadratic_window(), quadratic_window()
+        changed = change(window)
+        assert all(part.is_contiguous() for part in (changed.frames, changed.truth, changed.flows))
+        changed.flows.zero_()
+        changed.frames.zero_()
+        assert_equal(window, again)
+
+    def test_flows_may_be_absent(self, change):
+        window = quadratic_window()
+        bare = change(window._replace(flows=None))
+        assert bare.flows is None
+        assert_equal(bare, change(window)._replace(flows=None))
+
+
+def test_each_change_is_the_one_it_is_called():
+    window = quadratic_window()
+    assert torch.equal(mirror(window).frames[..., 0], window.frames[..., -1])
+    assert torch.equal(flip(window).truth[:, 0], window.truth[:, -1])
+    assert torch.equal(transpose(window).truth[:, 3, 7], window.truth[:, 7, 3])
+    assert torch.equal(reverse(window).frames[0], window.frames[3])
+    assert (reverse(window).t, mirror(window).t) == (1 - T, T)
+
+
+def test_colours_change_places_and_nothing_else():
+    window = quadratic_window()
+    changed = recolour(window, (2, 0, 1))
+    assert torch.equal(changed.frames[:, 0], window.frames[:, 2])
+    assert torch.equal(changed.truth[1], window.truth[0])
+    assert_consistent(changed)
+    with pytest.raises(InputError, match=r"order \(0, 1, 1\) of the colours"):
+        recolour(window, (0, 1, 1))
+
+
+def test_a_crop_is_a_part():
+    window = quadratic_window()
+    part = crop(window, y=5, x=7, height=30, width=20)
+    assert part.frames.shape == (4, 3, 30, 20)
+    assert torch.equal(part.truth, window.truth[:, 5:35, 7:27])
+    assert torch.equal(part.flows, window.flows[:, :, 5:35, 7:27])
+    assert all(tensor.is_contiguous() for tensor in (part.frames, part.truth, part.flows))
+    assert_equal(crop(window, 0, 0, 112, 96), window)
+
+
+@pytest.mark.parametrize("box", [(-1, 0, 8, 8), (0, 90, 8, 8), (110, 0, 8, 8), (0, 0, 0, 8)])
+def test_a_crop_beyond_the_window_is_refused(box):
+    with pytest.raises(InputError, match="is not within the 96x112 of the window"):
+        crop(quadratic_window(), *box)
+
+
+class TestDrawn:
+    def small(self, width: int = 6) -> Window:
+        make = torch.Generator().manual_seed(1)
+        pictures = torch.rand(5, 3, 6, width, generator=make)
+        return Window(pictures[:4], pictures[4], T, torch.rand(6, 2, 6, width, generator=make))
+
+    def test_none_is_nothing(self):
+        window = self.small()
+        assert augmented(window, random.Random(0), "none") is window
+
+    def test_published_mirrors_and_reverses_together_half_of_the_time(self):
+        window, both = self.small(), reverse(mirror(self.small()))
+        draw, changed = random.Random(0), 0
+        for _ in range(1000):
+            found = augmented(window, draw, "published")
+            assert_equal(found, window if found.t == T else both)
+            changed += found.t != T
+        assert 450 < changed < 550  # three standard deviations are 47
+
+    @pytest.mark.parametrize(("width", "kinds"), [(6, 16 * 6), (8, 8 * 6)])
+    def test_full_takes_every_combination_alike(self, width, kinds):
+        window, draw = self.small(width), random.Random(0)
+        found = Counter(augmented(window, draw, "full").frames.numpy().tobytes() for _ in range(40 * kinds))
+        assert len(found) == kinds
+        assert max(found.values()) < 80
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_full_keeps_flows_exact(self, seed):
+        assert_consistent(augmented(quadratic_window(96, 96), random.Random(seed), "full"))
+
+    def test_a_wide_window_draws_as_much_as_a_square_one(self):
+        draws = [random.Random(3), random.Random(3)]
+        for draw, width in zip(draws, (6, 8), strict=True):
+            assert augmented(self.small(width), draw, "full").truth.shape == (3, 6, width)
+        assert draws[0].random() == draws[1].random()
