@@ -24,6 +24,7 @@ _DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&co
 _IRR = (
     "https://raw.githubusercontent.com/visinf/irr/master/saved_check_point/pwcnet/IRR-PWC_sintel/checkpoint_best.ckpt"
 )
+_VGG = "https://download.pytorch.org/models/vgg16-397923af.pth"
 
 
 class Source(NamedTuple):
@@ -36,6 +37,7 @@ class Source(NamedTuple):
         gives: the files or folders that it is wanted for, there.
         member: which of a zip archive's files are wanted (see `eqvi.archive.unpack`); None for what is no archive.
         git_blob: hash that git knows it by, where it is kept in git.
+        sha256: how it begins, where the file's author says so.
     """
 
     url: str
@@ -44,6 +46,7 @@ class Source(NamedTuple):
     gives: tuple[str, ...]
     member: re.Pattern[str] | None = None
     git_blob: str | None = None
+    sha256: str | None = None
 
 
 def _archive(name: str) -> Source:
@@ -80,6 +83,7 @@ SOURCES: dict[str, dict[str, Source]] = {
             ("irr/IRR-PWC_sintel/checkpoint_best.ckpt",),
             git_blob="987178d0ef7338ebc54712a49ba617a64ada9431",
         ),
+        "vgg": Source(_VGG, Path(_VGG).name, "", (f"vgg/{Path(_VGG).name}",), sha256="397923af"),
     },
 }
 _DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}
@@ -93,7 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="NAME",
         help="data: val_15fps and val_30fps (what is fetched if none is named), val_60fps, train_15fps, train_30fps, "
-        "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc",
+        "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc, vgg (training's "
+        "perceptual term)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="where it goes: for data always needed; weights: results/weights"
@@ -189,6 +194,8 @@ def _bring(name: str, source: Source, place: str | Path, home: Path, record: Pat
             raise Damaged(f"{file}: arrived damaged (its sha256 is not the one that the server gives): fetch it again")
         if source.git_blob is not None and hashes.git_blob(file) != source.git_blob:
             raise Damaged(f"{file}: is not the file that its authors keep in git ({source.git_blob[:12]}...)")
+        if source.sha256 is not None and not found.sha256.startswith(source.sha256):
+            raise Damaged(f"{file}: its sha256 does not begin with {source.sha256}, as its author's does")
         hashes.hold(source.file if source.member else source.gives[0], found, record)
         shutil.rmtree(staging, ignore_errors=True)
         if source.member is not None:

@@ -390,16 +390,25 @@ class TestWeights:
         assert main(["download", "weights", *options]) == 0
         assert "Stage4_MSFuion/Stage4_checkpoint.ckpt was expected" in capsys.readouterr().out
 
-    def test_pinned(self, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("name", "file", "right"),
+        [
+            ("irr-pwc", "checkpoint_best.ckpt", {"git_blob": "bd9dbf5aae1a3862dd1526723246b20206e5fc37"}),
+            ("vgg", "vgg16-397923af.pth", {"sha256": "af4e812d"}),
+        ],
+    )
+    def test_pinned(
+        self, name: str, file: str, right: dict, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         options = ["--to", str(tmp_path / "mine"), "--record", str(tmp_path / "h.json"), "--from", server.address]
-        server.files["/checkpoint_best.ckpt"], server.content_type = b"what is up, doc?", "application/octet-stream"
-        assert main(["download", "weights", "irr-pwc", *options]) == 2
+        server.files[f"/{file}"], server.content_type = b"what is up, doc?", "application/octet-stream"
+        assert main(["download", "weights", name, *options]) == 2
         assert list((tmp_path / "mine").iterdir()) == []
-        pinned = SOURCES["weights"]["irr-pwc"]._replace(git_blob="bd9dbf5aae1a3862dd1526723246b20206e5fc37")
-        monkeypatch.setitem(SOURCES["weights"], "irr-pwc", pinned)
-        assert main(["download", "weights", "irr-pwc", *options]) == 0
+        pinned = SOURCES["weights"][name]._replace(**right)
+        monkeypatch.setitem(SOURCES["weights"], name, pinned)
+        assert main(["download", "weights", name, *options]) == 0
         assert (tmp_path / "mine" / pinned.gives[0]).read_bytes() == b"what is up, doc?"
-        assert names(tmp_path / "mine") == ["irr"]
+        assert names(tmp_path / "mine") == [Path(pinned.gives[0]).parts[0]]
 
 
 def test_make_hands_its_settings_on() -> None:

@@ -26,7 +26,10 @@ FLOORS = [
     "model panels page charts viz report scores reported tables claimed claims window peers sink hashes transfer "
     "archive inspection",
     "checkpoint __init__ choose methods conversion interpolate evaluate worst download motion_error render doctor "
-    "headless study",
+    "headless study training training.batch training.stages training.rates training.augment training.recipe "
+    "training.rendered training.losses training.vgg training.filters training.learner training.footage training.store "
+    "training.processes training.material training.scoring training.beginning training.snapshot training.curve "
+    "training.outcome training.engine training.watch training.chain train bench",
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()

@@ -1,7 +1,6 @@
 """The terms of the training loss, VGG-16's distance, and the released implementation's first three steps."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 from published import GOLDEN, arrays, state_dict, window, write_checkpoint
 from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
-from server import Server, serving
 from torch import Tensor
 
 import eqvi
@@ -20,7 +18,7 @@ from eqvi.errors import InputError
 from eqvi.synthesis import blend
 from eqvi.training import vgg as vgg_file
 from eqvi.training.losses import PUBLISHED, TERMS, Loss, charbonnier, l1, ms_ssim
-from eqvi.training.vgg import VGG, fetch_vgg, open_vgg
+from eqvi.training.vgg import VGG, open_vgg
 
 RECORDED = json.loads((GOLDEN / "losses.json").read_text())
 EQUAL = {"laplacian": 0, "l1": 0, "charbonnier": 1e-3, "ms_ssim": 0, "vgg": 0}
@@ -63,13 +61,6 @@ def weights(vgg: VGG, tmp_path_factory: pytest.TempPathFactory) -> Path:
     others = {name: torch.zeros(2) for name in ("features.24.weight", "features.28.bias", "classifier.6.weight")}
     torch.save(vgg.state_dict() | others, path, _use_new_zipfile_serialization=False)
     return path
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as state:
-        state.content_type = "application/octet-stream"
-        yield state
 
 
 class TestTerms:
@@ -287,8 +278,8 @@ class TestVGG:
             with pytest.raises(InputError) as caught:
                 open_vgg(path)
             said = str(caught.value)
-            assert said.startswith(f"{named}: is missing: download https://download.pytorch.org/models/{home.name} ")
-            assert "ms_ssim, its offline alternative" in said
+            assert said.startswith(f"{named}: is missing: `python -m eqvi download weights vgg` ")
+            assert "ms_ssim is its offline alternative" in said
             assert "\n" not in said
 
     @pytest.mark.parametrize(
@@ -314,23 +305,8 @@ class TestVGG:
         named = tmp_path / "vgg16-397923af.pth"
         named.symlink_to(weights)
         digest = hashes.sha256(weights)[:8]
-        with pytest.raises(InputError, match=rf"damaged: its sha256 begins {digest}, not 397923af: download http"):
+        with pytest.raises(InputError, match=rf"damaged: its sha256 begins {digest}, not 397923af: run `python"):
             open_vgg(named)
-
-    def test_fetched_once(self, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        target = tmp_path / "vgg" / "vgg16-397923af.pth"
-        server.files["/vgg16.pth"] = b"what is up, doc?"
-        place = f"{server.address}/vgg16.pth"
-        with pytest.raises(InputError, match="damaged"):
-            fetch_vgg(place, target)
-        assert list(target.parent.iterdir()) == []
-        monkeypatch.setattr(vgg_file, "SHA256", "af4e812d")
-        for _ in range(2):
-            assert fetch_vgg(place, target).read_bytes() == b"what is up, doc?"
-        assert len(server.asked) == 2
-        (tmp_path / "file").touch()
-        with pytest.raises(InputError, match="file: cannot be made"):
-            fetch_vgg(place, tmp_path / "file" / "vgg16.pth")
 
 
 def test_three_steps_equal_the_released_implementation(tmp_path: Path) -> None:

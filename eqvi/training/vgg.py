@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from eqvi import hashes
 from eqvi.errors import InputError
 from eqvi.paths import WEIGHTS
-from eqvi.picture import write_failure
 from eqvi.training.losses import check_size
-from eqvi.transfer import fetch
 
 FILE = "vgg16-397923af.pth"
-URL = f"https://download.pytorch.org/models/{FILE}"
-#: Where the weights are looked for, and where `fetch_vgg` puts them.
+#: How the file comes here (`eqvi.download` knows its home).
+COMMAND = "python -m eqvi download weights vgg"
+#: Where the weights are looked for.
 HOME = WEIGHTS / "vgg" / FILE
 #: How the file's sha256 begins: torchvision puts that in the name.
 SHA256 = "397923af"
@@ -95,58 +94,36 @@ def open_vgg(path: str | os.PathLike | None = None) -> VGG:
     path = HOME if path is None else Path(path)
     if not path.is_file():
         raise InputError(
-            f"{path}: is missing: download {URL} (553 MB) there for the term vgg, or train with ms_ssim, its offline "
-            "alternative"
+            f"{path}: is missing: `{COMMAND}` fetches VGG-16's weights (553 MB) for the term vgg; the term "
+            "ms_ssim is its offline alternative"
         )
     digest = _checked(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
-        raise InputError(f"{path}: cannot be read ({type(error).__name__}): download {URL} again") from None
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}): run `{COMMAND}` again") from None
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(f"{path}: holds no dictionary of tensors: VGG-16's weights are at {URL}")
+        raise InputError(f"{path}: holds no dictionary of tensors: fetch VGG-16's with `{COMMAND}`")
     vgg = VGG()
     expected = vgg.state_dict()
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys() - _BEYOND
     for problem, names in (("lacks", missing), ("is not VGG-16's: it holds", unknown)):
         if names:
-            raise InputError(f"{path}: {problem} {min(names, key=str)}: its weights are at {URL}")
+            raise InputError(f"{path}: {problem} {min(names, key=str)}: `{COMMAND}` fetches them")
     for name, value in expected.items():
         if tensors[name].shape != value.shape:
             shapes = tuple(tensors[name].shape), tuple(value.shape)
-            raise InputError(f"{path}: {name} has shape {shapes[0]}, VGG-16's has {shapes[1]}: see {URL}")
+            raise InputError(
+                f"{path}: {name} has shape {shapes[0]}, VGG-16's has {shapes[1]}: `{COMMAND}` fetches them"
+            )
     vgg.load_state_dict({name: tensors[name] for name in expected})
     vgg.sha256 = digest
     return vgg
-
-
-def fetch_vgg(place: str = URL, target: Path = HOME) -> Path:
-    """Download torchvision's weights, unless they are there; an interrupted download is gone on with.
-
-    Args:
-        place: the file's address, or a mirror's.
-        target: where it goes.
-
-    Raises:
-        InputError: as `eqvi.transfer.fetch`, or another file came (it is removed).
-    """
-    if not target.is_file():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{target.parent}: cannot be made: {write_failure(error)}") from None
-        fetch(place, target)
-        try:
-            _checked(target)
-        except InputError:
-            target.unlink()
-            raise
-    return target
 
 
 def _checked(path: Path) -> str:
     """The file's sha256; InputError where it bears torchvision's name and another content."""
     digest = hashes.sha256(path)
     if path.name == FILE and not digest.startswith(SHA256):
-        raise InputError(f"{path}: is damaged: its sha256 begins {digest[:8]}, not {SHA256}: download {URL} again")
+        raise InputError(f"{path}: is damaged: its sha256 begins {digest[:8]}, not {SHA256}: run `{COMMAND}` again")
     return digest
