@@ -6,11 +6,8 @@ weights, data, protocol, parameters, commit, versions, device. Means are for tab
 
 import argparse
 import hashlib
-import importlib.metadata
 import os
-import platform
 import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +22,9 @@ from eqvi.choose import choose_device
 from eqvi.dataset import LAYOUTS, Case, Job, fingerprint, open_layout, open_left_out
 from eqvi.errors import InputError
 from eqvi.methods import Method, open_method
-from eqvi.paths import RESULTS, ROOT, WEIGHTS
+from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.perceptual import LPIPS, open_lpips
+from eqvi.provenance import surroundings
 from eqvi.report import means_table, read_rows
 from eqvi.rows import COLUMNS, Journal, Key, is_complete
 from eqvi.window import windows
@@ -211,9 +209,6 @@ def provenance(
         name: {"model": method.name, "preset": method.preset, "weights_sha256": method.weights_sha256}
         for name, method in zip(names, methods, strict=True)
     }
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     return {
         **({"run": names[0], **models[names[0]]} if len(names) == 1 else {"models": models}),
         "dataset": dataset,
@@ -222,11 +217,7 @@ def provenance(
         "protocol": metrics.PROTOCOL,
         "lpips_sha256": None if lpips is None else lpips.sha256,
         "parameters": dict(parameters),
-        "commit": commit.stdout.strip() or "unknown",
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
-        | {"python": platform.python_version()},
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        "machine": platform.machine(),
+        **surroundings(device, _PACKAGES),
     }
 
 

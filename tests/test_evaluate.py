@@ -19,7 +19,7 @@ from published import state_dict, write_checkpoint
 from reds_folder import frame, write_reds
 from skimage.data import coffee
 
-from eqvi import evaluate, metrics
+from eqvi import evaluate, metrics, provenance
 from eqvi.__main__ import main
 from eqvi.data import read_picture, write_picture
 from eqvi.dataset import open_layout, open_left_out
@@ -196,7 +196,7 @@ class TestLayout:
         run = tmp_path / "blend_rendered.csv"
         evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
         before = [path.read_bytes() for path in (run, run.with_suffix(".json"))]
-        monkeypatch.setattr(evaluate, "ROOT", tmp_path)  # no repository: another commit
+        monkeypatch.setattr(provenance, "ROOT", tmp_path)  # no repository: another commit
         evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
         assert [path.read_bytes() for path in (run, run.with_suffix(".json"))] == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["blend_rendered.csv", "blend_rendered.json", "reds"]

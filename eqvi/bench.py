@@ -1,0 +1,294 @@
+"""The command ``python -m eqvi bench``: speed and memory, ours beside the published schedule of flow calls.
+
+All variants of a part take turns in one process, once in each round, in an order that turns round; a ratio is taken
+within a round, so that what else the machine does falls on both of its sides. What is measured: `eqvi.workloads`.
+"""
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import gc
+import json
+import math
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from tqdm import tqdm
+
+from eqvi.choose import choose_device
+from eqvi.config import PRESETS
+from eqvi.errors import InputError
+from eqvi.memory import peak_apart
+from eqvi.picture import replacing
+from eqvi.provenance import processor, surroundings
+from eqvi.speed import Line, Row, summary, table
+from eqvi.training.recipe import Precision
+from eqvi.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
+
+PARTS = ("training", "data", "interpolation")
+_PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
+
+#: What is measured where nothing is said: the published size on an accelerator, what takes minutes on a CPU.
+_LARGE: dict[str, Any] = {"preset": "eqvi", "crop": 512, "batch": 12, "windows": 8, "rounds": 10}
+_SMALL: dict[str, Any] = {"preset": "eqvi-quarter", "crop": 256, "batch": 2, "windows": 1, "rounds": 5}
+
+_MEMORY = {
+    "cuda": "torch.cuda.max_memory_allocated over one go, with model, optimiser and batch",
+    "cpu": "largest resident set of a process that does nothing else, twice, less that of one that only imports; MiB",
+}
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi bench``."""
+    add = parser.add_argument
+    usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured (all)")
+    add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
+    add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
+    add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
+    add("--crop", type=int, help=f"of a training step, pixels {usual['crop']}")
+    add("--batch", type=int, help=f"samples of a training step {usual['batch']}")
+    add("--precision", choices=get_args(Precision), default="float32", help="of its learned parts (%(default)s)")
+    add("--channels-last", action="store_true", help="memory layout of the model")
+    add("--tf32", action="store_true", help="let float32 convolutions round to TF32, where the device has it")
+    add("--size", default="448x256", metavar="WxH", help="of the interpolated clip (%(default)s)")
+    add("--windows", type=int, help=f"gaps of it filled in a round {usual['windows']}")
+    add("--out", type=Path, help="CSV file of all times, with a JSON file beside it; a folder gets bench_DEVICE.csv")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, show the ratios, write the times.
+
+    Raises:
+        InputError: an option cannot be used (nothing has been measured then), or memory is too small.
+    """
+    device = choose_device(args.device)
+    usual = _SMALL if device == "cpu" else _LARGE
+    given = {name: usual[name] if getattr(args, name) is None else getattr(args, name) for name in usual}
+    rounds = given.pop("rounds")
+    height, width = _size(args.size)
+    load = Load(
+        **given, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
+    )
+    parts = [part for part in PARTS if part in args.parts]
+    check(load, parts, rounds)
+    out = None if args.out is None else _place(args.out, device)
+    with _float32(args.tf32):
+        rows = measure(load, parts, rounds)
+        made_by = record(load, parts, rounds, args.tf32)
+    lines = summary(rows)
+    print("\n".join((*_title(load, made_by, rounds), table(lines), *_remarks(load, parts, lines))))
+    if out is not None:
+        write(rows, {"run": out.stem, **made_by}, out)
+    return 0
+
+
+def check(load: Load, parts: Sequence[str], rounds: int) -> None:
+    """Raise InputError unless all of that can be measured."""
+    if load.preset not in PRESETS:
+        raise InputError(f"--preset {load.preset} is not known: choose one of {', '.join(PRESETS)}")
+    for name, value in (("rounds", rounds), ("windows", load.windows)):
+        if value < 1:
+            raise InputError(f"--{name} {value} is too small: give at least 1")
+    if "training" in parts and not PRESETS[load.preset].refine:
+        raise InputError(f"--preset {load.preset} has nothing to train: give --parts interpolation")
+    if {"training", "data"} & set(parts):
+        learned = load.preset if PRESETS[load.preset].refine else "eqvi"
+        dataclasses.replace(load, preset=learned).recipe()
+
+
+def measure(load: Load, parts: Sequence[str], rounds: int, progress: bool = True) -> list[Row]:
+    """Every variant once a round; a round before the first warms up and does not count.
+
+    Training and the making of samples take turns with each other; interpolation comes by itself afterwards, so that
+    on a GPU neither holds memory while the other is measured.
+
+    Raises:
+        InputError: memory is too small.
+    """
+    device = torch.device(load.device)
+    names = {part: [(part, variant) for variant in variants(load, part)] for part in parts}
+    apart = [name for part in parts if part in DEVICE_PARTS and device.type == "cpu" for name in names[part]]
+    total = sum(map(len, names.values())) * (rounds + 1) + len(apart)
+    rows: list[Row] = []
+    with (
+        tqdm(total=total, unit="go", disable=None if progress else True, file=sys.stderr) as bar,
+        tempfile.TemporaryDirectory() as scratch,
+        _enough_memory(load),
+    ):
+        peaks = _peaks_apart(load, apart, bar) if apart else {}
+        for group in (("training", "data"), ("interpolation",)):
+            tasks: list[Task] = []
+            for part in group:
+                if part in parts:
+                    bar.set_description(part)
+                    tasks += data(load, Path(scratch)) if part == "data" else DEVICE_PARTS[part](load)
+            rows += _take_turns(tasks, rounds, device, peaks, bar)
+            tasks.clear()
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    return rows
+
+
+def record(load: Load, parts: Sequence[str], rounds: int, tf32: bool) -> dict[str, Any]:
+    """What made the times."""
+    kind = torch.device(load.device).type
+    return {
+        "parameters": {
+            "parts": list(parts), "rounds": rounds, "tf32": tf32,
+            **dataclasses.asdict(load),
+        },
+        "weights": "random",
+        "protocol": {
+            "published": f"its schedule of flow calls in our code, {len(PUBLISHED_CALLS)} for each new frame, "
+            "each both ways with occlusion, in float32; all else as in ours",
+            "rounds": "all variants of a part in turn, in an order that turns round; the first round does not count",
+            "peak_mib": _MEMORY.get(kind, "not measured on this device"),
+        },
+        **surroundings(load.device, _PACKAGES),
+        **processor(),
+    }  # fmt: skip
+
+
+def write(rows: Sequence[Row], made_by: dict[str, Any], path: Path) -> None:
+    """Write the rows, and what made them beside; each file is renamed when it is whole.
+
+    Raises:
+        InputError: the place is not writable or the disk is full.
+    """
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        for row in rows:
+            peak = "" if row.peak_mib is None else f"{row.peak_mib:.1f}"
+            writer.writerow((*row[:5], f"{row.seconds:.6f}", peak))
+    with replacing(path.with_suffix(".json")) as beside:
+        beside.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+
+
+def _take_turns(
+    tasks: Sequence[Task], rounds: int, device: torch.device, peaks: dict[tuple[str, str], float], bar: Any
+) -> list[Row]:
+    rows = []
+    for number in range(rounds + 1):
+        for task in tasks if number % 2 else tasks[::-1]:
+            bar.set_description(f"{task.part} {task.variant}")
+            seconds, peak = _timed(task, device)
+            if number:
+                known = peaks.get((task.part, task.variant), peak)
+                rows.append(Row(task.part, task.variant, task.unit, number, task.made, seconds, known))
+            bar.update()
+    order = [(task.part, task.variant) for task in tasks]
+    return sorted(rows, key=lambda row: (order.index((row.part, row.variant)), row.round))
+
+
+def _timed(task: Task, device: torch.device) -> tuple[float, float | None]:
+    """Seconds, and on a GPU the most memory, MiB."""
+    given = task.ready()
+    watched = device.type == "cuda" and task.part in DEVICE_PARTS
+    torch.get_device_module(device).synchronize()
+    if watched:
+        torch.cuda.reset_peak_memory_stats(device)
+    began = time.perf_counter()
+    task.work(given)
+    torch.get_device_module(device).synchronize()
+    seconds = time.perf_counter() - began
+    return seconds, torch.cuda.max_memory_allocated(device) / 2**20 if watched else None
+
+
+def _peaks_apart(load: Load, names: Sequence[tuple[str, str]], bar: Any) -> dict[tuple[str, str], float]:
+    """The most memory of each variant on the CPU, from a process for each, MiB."""
+    threads = torch.get_num_threads()
+    bar.set_description("memory")
+    idle = peak_apart(partial(done_alone, load, None, threads), "idle", _SMALLER)
+    found = {}
+    for name in names:
+        bar.set_description(f"memory of {' '.join(name)}")
+        found[name] = peak_apart(partial(done_alone, load, name, threads), " ".join(name), _SMALLER) - idle
+        bar.update()
+    return found
+
+
+_SMALLER = "give a smaller --crop, --batch or --size, or another preset"
+
+
+@contextlib.contextmanager
+def _enough_memory(load: Load) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # On the CPU it is no OutOfMemoryError, if the system says no at all.
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise InputError(f"the memory of {load.device} is too small: {_SMALLER}") from None
+        raise
+
+
+@contextlib.contextmanager
+def _float32(tf32: bool) -> Iterator[None]:
+    """Whether what is called float32 may round to TF32's ten bits: by itself torch lets convolutions, for all."""
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = tf32
+        yield
+    finally:
+        for place, allowed in zip(places, before, strict=True):
+            place.allow_tf32 = allowed
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = _SIZE.fullmatch(text)
+    if found is None or min(map(int, found.groups())) < 128:
+        raise InputError(f"--size {text} cannot be used: write WIDTHxHEIGHT, at least 128x128, as in 1280x720")
+    return int(found[2]), int(found[1])
+
+
+def _place(out: Path, device: str) -> Path:
+    path = out / f"bench_{device}.csv" if out.is_dir() else out
+    if path.suffix != ".csv":
+        raise InputError(f"--out {out}: give a file that ends in .csv, or a folder that is there")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {path.parent}: make it first")
+    return path
+
+
+def _title(load: Load, made_by: dict[str, Any], rounds: int) -> list[str]:
+    threads = f", {made_by['threads']} thread(s)" if load.device == "cpu" else ""
+    return [
+        f"{made_by['device']}{threads}, preset {load.preset}, random weights, {rounds} round(s)",
+        f"training: {load.batch} sample(s) of {load.crop}x{load.crop} a step, learned parts in {load.precision}; "
+        f"interpolation: {load.width}x{load.height}, float32",
+        f"published: {made_by['protocol']['published']}",
+        "",
+    ]
+
+
+def _remarks(load: Load, parts: Sequence[str], lines: Sequence[Line]) -> list[str]:
+    """What the numbers mean, below the table."""
+    remarks = [""]
+    if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(DEVICE_PARTS):
+        remarks.append(f"preset {load.preset} has classical flow: no published schedule to compare")
+    for line in lines:
+        if line.part == "data" and line.ratio is not None:
+            cores = math.ceil(1 / line.ratio.middle)
+            remarks.append(
+                f"{line.variant} windows: one core makes {line.ratio.middle:.3g} times what the step ({line.against}) "
+                f"takes, {cores} core(s) keep up"
+            )
+    kind = torch.device(load.device).type
+    return [
+        *remarks,
+        f"peak memory: {_MEMORY.get(kind, 'not measured on this device')}",
+        "Rates and memory are of this machine and hour. Only ratios are claims: both sides of one are of one round.",
+    ]
