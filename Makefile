@@ -12,6 +12,9 @@ PARAMS ?= notebooks/params/quick.yaml
 # More processes than this only wait for each other's memory.
 TEST_PROCESSES ?= 4
 
+# Where training runs: cpu, cuda, mps, or auto for the best there is.
+DEVICE ?= auto
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
@@ -63,10 +66,25 @@ weights: $(INSTALLED) ## fetch the published checkpoints: make weights WEIGHTS=/
 bench: $(INSTALLED) ## speed and memory beside the published schedule, into results/; more with BENCH="--preset eqvi"
 	@$(RUN) -m eqvi bench --out results $(BENCH)
 
+# The ablation's models: a row, a seed, a folder. Stages wait for the stage before.
+FAMILY := build/train/family
+ROWS ?= linear quadratic rqfp rcsn stages fusion scratch perceptual
+SEEDS ?= 0 1 2
+family: $(foreach row,$(ROWS),$(SEEDS:%=$(FAMILY)/$(row)_%/weights.safetensors)) ## train the ablation's models: two hours on 2 cores with -j2; some with ROWS="rqfp rcsn" SEEDS=0
+define family_row
+$(FAMILY)/$(1)_%/weights.safetensors: notebooks/params/family_$(1).yaml $(if $(2),$(FAMILY)/$(2)_%/weights.safetensors) | $(INSTALLED)
+	$(RUN) -m eqvi train --recipe $$< --seed $$* --out $$(@D) --device $(DEVICE) $(if $(2),--after $$(word 2,$$^))
+endef
+$(foreach row,linear quadratic rqfp rcsn stage1 scratch perceptual,$(eval $(call family_row,$(row))))
+$(eval $(call family_row,stage2,stage1))
+$(eval $(call family_row,stages,stage2))
+$(eval $(call family_row,fusion,stages))
+.PRECIOUS: $(FAMILY)/stage1_%/weights.safetensors $(FAMILY)/stage2_%/weights.safetensors
+
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench clean again
+.PHONY: help reproduce test check lab lock data weights bench family clean again
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -89,7 +107,10 @@ make_environment = python=; for candidate in $(PYTHON); do \
 # An executed notebook that somebody deleted counts as changed.
 LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
 # Data and weights that are given are always measured, and then every page is made anew.
-GIVEN := $(if $(DATA),-p data "$$(realpath "$(DATA)")") $(if $(WEIGHTS),-p weights "$$(realpath "$(WEIGHTS)")")
+# They are for the notebooks that measure: nothing is trained on them.
+MEASURING := 10_evaluate 12_worst_frames
+GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
+  $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
 $(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py eqvi/*/*.py) $(if $(LOST)$(DATA)$(WEIGHTS),again)
 	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
 	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))

@@ -1,10 +1,14 @@
-"""Numbers as charts: `bars` for plain numbers, `intervals` for estimates. Knows no torch."""
+"""Numbers as charts: `bars` for plain numbers, `intervals` for estimates, `training` for a run. Knows no torch."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from eqvi.page import COLOURS, INK, Picture, blank, styled
 from eqvi.statistics import Estimate
+
+# Dashes of the lines that a model in training is held against.
+_RIVALS = ((0, (5, 1.5)), (0, (1, 1)))
 
 
 def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) -> Picture:
@@ -54,3 +58,51 @@ def intervals(
         axes.set_xlabel(xlabel)
         figure.set_layout_engine("constrained")
     return Picture(figure, alt)
+
+
+def training(
+    scores: Mapping[str, Sequence[float]], curve: Mapping[str, Sequence[float]], steps: int, alt: str, ylabel: str
+) -> Picture:
+    """Scores of a training run at the left, its loss and learning rate at the right, against the steps.
+
+    Args:
+        scores: by column: ``step``, then the model's score, then those of rivals, which need no training.
+        curve: by column: ``step``, ``total`` (the loss) and ``rate``; may be empty.
+        steps: of the whole run.
+        alt: the page in words.
+        ylabel: what the scores are, and their unit.
+    """
+    taken, own, *rivals = scores
+    limits = (-0.02 * steps, 1.02 * steps)
+    with styled():
+        figure = blank(3.5)
+        plots = figure.subplot_mosaic([["score", "loss"], ["score", "rate"]], height_ratios=(2.2, 1))
+        axes = plots["score"]
+        label = f"model {scores[own][-1]:.2f}"
+        axes.plot(scores[taken], scores[own], "o-", color=COLOURS[0], linewidth=1.9, markersize=4.5, label=label)
+        for order, name in enumerate(rivals, 1):
+            label, dash = f"{name} {scores[name][-1]:.2f}", _RIVALS[order - 1]
+            axes.axhline(scores[name][-1], color=COLOURS[order], linestyle=dash, linewidth=1.9, label=label)
+        axes.set(xlabel="step", ylabel=ylabel, xlim=limits)
+        axes.set_title(f"step {scores[taken][-1]:.0f} of {steps}", loc="left")
+        axes = plots["loss"]
+        axes.plot(curve["step"], curve["total"], color="#c8c8c8", linewidth=1, label="loss, every step")
+        axes.plot(curve["step"], _smoothed(curve["total"]), color=COLOURS[3], linewidth=1.9, label="loss, smoothed")
+        axes.set(ylabel="loss", xlim=limits)
+        axes.tick_params(labelbottom=False)
+        axes = plots["rate"]
+        axes.plot(curve["step"], curve["rate"], color=INK, linewidth=1.5)
+        axes.set(xlabel="step", ylabel="rate", xlim=limits)
+        axes.ticklabel_format(axis="y", scilimits=(0, 0))
+        for axes in plots.values():
+            axes.locator_params(axis="x", integer=True)
+        figure.legend(loc="outside lower center", ncols=5, handlelength=2.6)
+        figure.set_layout_engine("constrained")
+    return Picture(figure, alt)
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """Each value's mean with those before it, over five or a twentieth of all."""
+    width = max(5, len(values) // 20)
+    total = [0.0, *itertools.accumulate(values)]
+    return [(total[i] - total[max(0, i - width)]) / min(i, width) for i in range(1, len(total))]

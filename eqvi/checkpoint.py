@@ -33,6 +33,9 @@ _ALLOWED: list[Any] = [datetime.datetime, _codecs_encode]
 
 _Tensors = dict[str, Tensor]
 
+# What our own files call their metadata: a version of the format.
+_FORMAT = "eqvi 1"
+
 
 def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
     """An EQVI in evaluation mode from a published or own checkpoint, on the CPU in float32.
@@ -45,11 +48,11 @@ def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
         InputError: the file is missing, damaged, of another model, or holds a tensor too many or too few.
     """
     path = Path(path)
-    tensors, metadata = _read(path)
-    if "config" in metadata:
-        config = EQVIConfig.from_dict(json.loads(metadata["config"]))
+    tensors, kind = _read(path)
+    if "config" in kind:
+        config = EQVIConfig.from_dict(kind["config"])
         own = tensors
-    elif metadata.get("kind") == "flow" or _is_flow(tensors):
+    elif "flow" in kind or _is_flow(tensors):
         raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.checkpoint.load_flow")
     else:
         config, own = _from_published(path, tensors)
@@ -67,9 +70,9 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
         InputError: as `load`.
     """
     path = Path(path)
-    tensors, metadata = _read(path)
-    if metadata.get("kind") == "flow":
-        own, width = tensors, float(metadata["width"])
+    tensors, kind = _read(path)
+    if "flow" in kind:
+        own, width = tensors, float(kind["flow"]["width"])
     elif _is_flow(tensors):
         tensors = {re.sub(r"^(_model\.)?(module\.)*", "", name): value for name, value in tensors.items()}
         own = _rename(path, {f"flownet.{name}": value for name, value in tensors.items()})
@@ -85,12 +88,13 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
 def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> None:
     """Write a model as safetensors with its configuration inside; `dtype` float16 halves the file."""
     if isinstance(model, EQVI):
-        metadata = {"format": "eqvi 1", "config": json.dumps(dataclasses.asdict(model.config))}
+        kind: dict[str, Any] = {"config": dataclasses.asdict(model.config)}
     else:
         width = model.state_dict()["pyramid.levels.0.0.weight"].shape[0] / 16
-        metadata = {"format": "eqvi 1", "kind": "flow", "width": repr(width)}
+        kind = {"flow": {"width": width}}
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
-    _write(Path(path), lambda beside: save_file(tensors, beside, metadata))
+    # One entry, as safetensors writes several in any order: the same weights are the same bytes.
+    _write(Path(path), lambda beside: save_file(tensors, beside, {_FORMAT: json.dumps(kind)}))
 
 
 def export_published(model: EQVI, path: str | os.PathLike, detail: str = "exported by eqvi") -> None:
@@ -240,8 +244,8 @@ def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
     module.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
 
 
-def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
-    """All tensors of a file by their stored names, and our own format's metadata."""
+def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
+    """All tensors of a file by their stored names, and what our own format says of them."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file")
     if path.suffix == ".safetensors":
@@ -251,9 +255,9 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, str]]:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except SafetensorError as error:
             raise InputError(f"{path}: not a readable safetensors file, perhaps cut short ({error})") from None
-        if metadata.get("format") != "eqvi 1":
+        if _FORMAT not in metadata:
             raise InputError(f"{path}: a safetensors file, but not written by eqvi.checkpoint.save")
-        return tensors, metadata
+        return tensors, json.loads(metadata[_FORMAT])
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
             # What the file holds decides, not how it is spelled.
@@ -285,7 +289,7 @@ def _write(path: Path, writer: Callable[[Path], object]) -> None:
     try:
         writer(beside)
         os.replace(beside, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
     finally:
         beside.unlink(missing_ok=True)

@@ -41,6 +41,6 @@ def choose_device(name: str) -> str:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return next(device for device, found in there.items() if found)
-    if not there[name]:
+    if not there.get(name):
         raise InputError(f"--device {name}: none found here: use --device auto or cpu")
     return name

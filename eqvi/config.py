@@ -73,6 +73,7 @@ class EQVIConfig:
 
 _WEIGHT_FREE = EQVIConfig(flow="dis", refine=False, residual=False)
 _QUARTER = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, context_channels=16)
+_EIGHTH = EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=8)
 
 #: Named configurations. `eqvi` and `eqvi-ms` have the published widths; `baseline` needs no weights.
 PRESETS: dict[str, EQVIConfig] = {
@@ -81,6 +82,7 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-half": EQVIConfig(flow_width=0.5, refine_width=0.5, synthesis_width=0.5, context_channels=32),
     "eqvi-quarter": _QUARTER,
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
+    "eqvi-eighth-dis": _EIGHTH,
     "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
     "baseline-linear": dataclasses.replace(_WEIGHT_FREE, motion="linear"),
     "baseline-rectified": _WEIGHT_FREE,

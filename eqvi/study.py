@@ -7,8 +7,8 @@ Parameters come from a YAML file that is shared by all notebooks, so it says for
     03_quadratic_motion:    # for this notebook, which must declare it
       seed: 1
 
-and from ``-p NAME VALUE``, which goes to every chosen notebook that declares NAME. A name that nobody
-declares is refused before anything runs: papermill itself would only warn.
+and from ``-p NAME VALUE``, which goes to every chosen notebook that declares NAME (``-p NOTEBOOK.NAME VALUE`` to
+that one alone). A name that nobody declares is refused before anything runs: papermill itself would only warn.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="one parameter, for every chosen notebook that declares it; stronger than --params",
+        help="one parameter, for every chosen notebook that declares it, or as NOTEBOOK.NAME; stronger than --params",
     )
     parser.add_argument(
         "--out", type=Path, default=BUILD / "notebooks", help="folder for the executed notebooks (default: %(default)s)"
@@ -136,7 +136,7 @@ def assign(
 
     Args:
         shared: parameters by notebook stem or ``all``, as `read_yaml` returns them.
-        overrides: pairs of a name and a value's text.
+        overrides: pairs of a name, or ``NOTEBOOK.NAME``, and a value's text.
         declared: the chosen notebooks, each with its parameters and their defaults as source text.
         elsewhere: the same for the notebooks that were not chosen; what only they declare is no mistake.
 
@@ -145,11 +145,12 @@ def assign(
     """
     known = {name for parameters in declared.values() for name in parameters}
     known_anywhere = known.union(*elsewhere)
+    scoped = {f"{path.stem}.{name}" for path, parameters in declared.items() for name in parameters}
     for name in shared.get("all", {}):
         if name not in known_anywhere:
             raise InputError(f"no notebook has a parameter {name!r}{nearest(name, known_anywhere)}")
     for name, _ in overrides:
-        if name not in known:
+        if name not in known | scoped:
             raise InputError(f"none of the chosen notebooks has a parameter {name!r}{nearest(name, known)}")
     given: dict[Path, Parameters] = {}
     for path, defaults in declared.items():
@@ -158,7 +159,10 @@ def assign(
             if name not in defaults:
                 raise InputError(f"{path.stem} has no parameter {name!r}{nearest(name, defaults)}")
         values = {name: value for name, value in shared.get("all", {}).items() if name in defaults} | own
-        values |= {name: _parsed(text, defaults[name]) for name, text in overrides if name in defaults}
+        for full, text in overrides:
+            name = full.removeprefix(f"{path.stem}.")
+            if name in defaults:
+                values[name] = _parsed(text, defaults[name])
         for name, value in values.items():
             _check_type(name, value, defaults[name])
         given[path] = values

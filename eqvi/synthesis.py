@@ -49,7 +49,8 @@ class Refinement(nn.Module):
         warped = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
         seen = torch.cat((frame_1, frame_2, *warped, flow_12, flow_21, flow_t1, flow_t2), dim=1)
         features = self.unet.features(seen)
-        shift_1, shift_2, aside_1, aside_2 = activate(self.unet.head(features)).split(2, dim=1)
+        # Under autocast the head gives bfloat16, which cannot tell a frame's pixels apart: as positions they need more.
+        shift_1, shift_2, aside_1, aside_2 = activate(self.unet.head(features)).to(flow_t1).split(2, dim=1)
         return Refined(
             backward_warp(flow_t1, FILTER_REACH * torch.tanh(aside_1)) + shift_1,
             backward_warp(flow_t2, FILTER_REACH * torch.tanh(aside_2)) + shift_2,

@@ -7,13 +7,12 @@ option as well. Several processes or machines: ``torchrun --nproc-per-node 4 --n
 import argparse
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from eqvi.errors import InputError
 from eqvi.evaluate import local_device
-from eqvi.paths import BUILD
+from eqvi.paths import BUILD, ROOT
 from eqvi.study import read_yaml
 from eqvi.training.recipe import Recipe
 
@@ -24,22 +23,24 @@ NOTEBOOK = "13_train"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi train``."""
     parser.add_argument("--recipe", type=Path, metavar="YAML", help="of notebooks/params/; options are stronger")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the run; build/train/STAGE if not given")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the run (the YAML's, or build/train/STAGE)")
     parser.add_argument("--minutes", type=float, help="time after which the run is saved and ends, to be gone on with")
     parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left in FOLDER")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
+    devices = ("auto", "cpu", "cuda", "mps")
+    parser.add_argument("--device", choices=devices, default="auto", help="where to compute (%(default)s)")
     parser.add_argument("--workers", type=int, default=-1, help="processes that prepare windows; -1 chooses")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's logs too (needs its package)")
     recipe = parser.add_argument_group("the recipe", "what decides the weights; a run goes on with the same only")
     for field in dataclasses.fields(Recipe):
-        default, text = field.metadata["default"], f"{field.metadata['help']} (%(default)s)".replace(" ()", "")
+        default, text = field.metadata["default"], field.metadata["help"]
         kind: dict[str, Any] = {"type": type(default)}
         if isinstance(default, bool):
             kind = {"action": argparse.BooleanOptionalAction}
         elif isinstance(default, dict):
-            kind, text = {"nargs": "+", "metavar": "NAME=WEIGHT"}, field.metadata["help"]
+            kind = {"nargs": "+", "metavar": "NAME=WEIGHT"}
+        said = f"{text} ({default})" if default not in ("", {}) else text
         option = "--" + field.name.replace("_", "-")
-        recipe.add_argument(option, default=argparse.SUPPRESS, help=text.replace("%(default)s", str(default)), **kind)
+        recipe.add_argument(option, default=argparse.SUPPRESS, help=said, **kind)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,25 +51,27 @@ def run(args: argparse.Namespace) -> int:
     """
     from eqvi.training.engine import train  # imports what --help can do without
     from eqvi.training.material import default_workers
+    from eqvi.training.outcome import throw_away
+    from eqvi.training.watch import keep
 
     given = vars(args)
-    values = recipe_values(args.recipe) if args.recipe else {}
+    values, out = recipe_values(args.recipe) if args.recipe else ({}, None)
     values |= {field.name: given[field.name] for field in dataclasses.fields(Recipe) if field.name in given}
     if isinstance(values.get("terms"), list):
         values["terms"] = _terms(values["terms"])
     recipe = Recipe.from_values(values)
     if args.minutes is not None and not args.minutes > 0:
         raise InputError(f"--minutes {args.minutes} must be above 0")
-    folder = args.out or BUILD / "train" / recipe.stage
+    folder = args.out or out or BUILD / "train" / recipe.stage
     device = local_device(args.device)
     if args.restart and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(f"one of several processes cannot start anew for all: remove {folder} first")
     if args.restart:
-        shutil.rmtree(folder, ignore_errors=True)
+        throw_away(folder)
     import torch
 
     workers = default_workers(torch.device(device)) if args.workers < 0 else args.workers
-    outcome = train(recipe, folder, device, workers, args.minutes, tensorboard=args.tensorboard)
+    outcome = train(recipe, folder, device, workers, args.minutes, listen=keep, tensorboard=args.tensorboard)
     if os.environ.get("RANK", "0") == "0":
         scores = ", ".join(f"{name} {value:.3f}" for name, value in outcome.scores.items())
         left = "done" if outcome.step == outcome.steps else "run the same command to go on"
@@ -76,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def recipe_values(path: Path) -> dict[str, Any]:
-    """The fields that a recipe's YAML file gives.
+def recipe_values(path: Path) -> tuple[dict[str, Any], Path | None]:
+    """The fields that a recipe's YAML file gives, and the folder of the run if it names one.
 
     Raises:
         InputError: it cannot be read, or gives no recipe.
@@ -87,8 +90,9 @@ def recipe_values(path: Path) -> dict[str, Any]:
     if not values:
         raise InputError(f"{path}: holds no recipe: write '{NOTEBOOK}: {{stage: ..., ...}}'")
     known = {field.name for field in dataclasses.fields(Recipe)}
-    # What else the notebook takes (a folder, a device) is no part of a recipe.
-    return {name: value for name, value in values.items() if name in known}
+    # What else the notebook takes (a device, a number of minutes) is left to the options.
+    folder = ROOT / values["out"] if values.get("out") else None
+    return {name: value for name, value in values.items() if name in known}, folder
 
 
 def _terms(texts: list[str]) -> dict[str, float]:

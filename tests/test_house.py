@@ -28,9 +28,9 @@ FLOORS = [
     "archive inspection",
     "checkpoint __init__ choose methods conversion interpolate evaluate worst download motion_error render doctor "
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
-    "training.rendered training.losses training.vgg training.filters training.learner training.footage training.snapshot "
-    "training.store training.processes training.material training.scoring training.beginning training.curve "
-    "training.outcome training.engine training.watch training.chain train workloads bench",
+    "training.rendered training.losses training.vgg training.filters training.learner training.footage "
+    "training.snapshot training.store training.processes training.material training.scoring training.beginning "
+    "training.curve training.outcome training.run training.engine training.watch training.chain train workloads bench",
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()
@@ -169,7 +169,8 @@ class TestNotebooks:
     def test_cells_are_short_calls(self, path: Path) -> None:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try)
         for cell in self.cells(path):
-            assert len(cell.source.splitlines()) <= 15, cell.source
+            # A recipe has more fields than that, each with its line.
+            assert len(cell.source.splitlines()) <= 15 or "parameters" in cell.metadata.get("tags", []), cell.source
             tree = ast.parse(cell.source)  # no magics and no shell commands either: papermill misses their failures
             assert [node for node in ast.walk(tree) if isinstance(node, kinds)] == [], cell.source
 

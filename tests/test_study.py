@@ -51,6 +51,12 @@ def names(folder: Path) -> list[str]:
 
 
 class TestExecution:
+    def test_a_parameter_for_one_notebook_alone(self, house: Path) -> None:
+        for name in ("01_first", "02_second"):
+            write_notebook(house, name, "print(size)", parameters="size: int = 3  # pixels")
+        assert run("-p", "01_first.size", "5") == 0
+        assert [printed(house / "out" / f"{name}.ipynb") for name in ("01_first", "02_second")] == ["5\n", "3\n"]
+
     def test_in_order_with_parameters_and_news(self, house: Path, capsys: pytest.CaptureFixture[str]) -> None:
         save = "import pathlib; pathlib.Path('../figures/02_a.png').write_text(str(size))"
         write_notebook(house, "02_second", save, parameters="size: int = 3  # pixels")
@@ -212,6 +218,7 @@ class TestBadInput:
         message = "none of the chosen notebooks has a parameter 'rat': choose from name, size"
         assert self.refused(capsys, "01_first", "-p", "rat", "2") == message
         assert "size='x' must be of type int" in self.refused(capsys, "01_first", "-p", "size", "x")
+        assert "has a parameter '02_other.size'" in self.refused(capsys, "01_first", "-p", "02_other.size", "2")
 
     def test_notebook(self, capsys: pytest.CaptureFixture[str], house: Path) -> None:
         message = "notebook '01_frist' does not exist: did you mean '01_first'?"

@@ -1,7 +1,7 @@
 """What a model is trained on: windows of four frames with the true frame between the middle two."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -67,6 +67,7 @@ class Pairs(NamedTuple):
     weight: Float[Tensor, "b 1 h w"]
 
 
+@runtime_checkable
 class Source(Protocol):
     """Samples without end, each made from its number alone."""
 

@@ -61,8 +61,8 @@ class FootageWindows:
         """Find the clips and look at them.
 
         Args:
-            root: a folder with REDS_VTSR's ``train/train_60fps`` (``val/val_60fps``) in it; or one that holds clips, each a folder of
-                pictures; or a single clip.
+            root: a folder with REDS_VTSR's ``train/train_60fps`` or ``val/val_60fps`` in it; or one that holds clips,
+                each a folder of pictures; or a single clip.
             crop: height and width of a window in pixels.
             spacing: frames from one input to the next; 4 takes 15 frames a second out of 60.
             start_every: frames from one window's beginning to the next; 1 uses all there are.

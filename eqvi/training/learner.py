@@ -83,4 +83,5 @@ def end_point_error(
     wanted = F.adaptive_avg_pool2d(truth * weight, size) / share.clamp_min(1e-6)
     # Not `norm`, whose gradient is undefined where flow and truth are equal.
     distance = ((flow - wanted).square().sum(1, keepdim=True) + 1e-12).sqrt()
-    return (distance * share).sum() / share.sum().clamp_min(1e-6)
+    # A mean for each sample first: the loss of a batch is then that of its parts, in however many processes.
+    return ((distance * share).sum((1, 2, 3)) / share.sum((1, 2, 3)).clamp_min(1e-6)).mean()

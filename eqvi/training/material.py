@@ -1,6 +1,7 @@
 """Where a recipe's samples come from, and the loader that brings them."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from eqvi.training.footage import FootageWindows
 from eqvi.training.processes import Processes
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
+from eqvi.training.snapshot import alone
 from eqvi.training.store import StoredWindows, fill
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
@@ -49,7 +51,8 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     side = recipe.stored or recipe.crop + recipe.crop // 2
     folder = Path(recipe.store)
     if processes.first:
-        fill(folder, recipe.windows, (side, side), flow=recipe.config().flow, workers=workers)
+        with alone(folder, wait=True):  # of two runs one fills a store that they share
+            fill(folder, recipe.windows, (side, side), flow=recipe.config().flow, workers=workers)
     processes.wait()
     return StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
 
@@ -67,7 +70,12 @@ def scoring_samples(recipe: Recipe) -> list[Window] | list[Pair]:
     source: Source = RenderedWindows(size, recipe.scored, SCORING_SEED, "val")
     if recipe.validation != "rendered":
         source = FootageWindows(
-            Path(recipe.validation), crop=recipe.crop, spacing=recipe.spacing, start_every=recipe.every, augment="none"
+            Path(recipe.validation),
+            crop=recipe.crop,
+            spacing=recipe.spacing,
+            start_every=recipe.every,
+            augment="none",
+            split="val",
         )
     found = [source.window(number) for number in range(min(recipe.scored, source.epoch))]
     return [window for window in found if isinstance(window, Window)]
@@ -107,6 +115,7 @@ def batches(
         # A process that holds CUDA, or OpenCV's threads, must not be forked.
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=_leave_signals,
     )
     for batch in loader:
         yield type(batch)(*(None if field is None else field.to(device, non_blocking=True) for field in batch))
@@ -119,3 +128,9 @@ def default_workers(device: torch.device) -> int:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _leave_signals(worker: int) -> None:
+    # Ctrl-C, and torchrun's end, reach workers as well; the run still needs them for the step that it is at.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)

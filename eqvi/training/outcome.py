@@ -2,10 +2,8 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
-import subprocess
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import torch
 from eqvi import checkpoint
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
-from eqvi.paths import ROOT
 from eqvi.picture import replacing
+from eqvi.provenance import surroundings
 from eqvi.training.batch import Source
 from eqvi.training.recipe import Recipe
 
@@ -26,20 +24,13 @@ _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
 def provenance(recipe: Recipe, source: Source, steps: int, device: torch.device, processes: int) -> dict[str, Any]:
     """What makes a run, in plain values."""
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     given = {name: getattr(recipe, name) for name in ("after", "flow", "context", "vgg")}
     return {
         "recipe": dataclasses.asdict(recipe),
         "steps": steps,
         "data": source.record(),
         "inputs_sha256": {name: _sha256(Path(path)) for name, path in given.items() if path},
-        "commit": commit.stdout.strip() or "unknown",
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
-        | {"python": platform.python_version()},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "machine": platform.machine(),
+        **surroundings(device, _PACKAGES),
         "threads": torch.get_num_threads(),
         "processes": processes,
     }
@@ -62,6 +53,24 @@ def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores
     done = record | {"scores": scores, "weights_sha256": _sha256(weights)}
     with replacing(folder / RECORD_FILE) as beside:
         beside.write_text(json.dumps(done, indent=1), encoding="utf-8")
+
+
+def throw_away(folder: Path) -> None:
+    """Remove what a run has left in its folder, and nothing else that lies there."""
+    for name in ("state.pt", "curve.csv", "scores.csv", RECORD_FILE, WEIGHTS_FILE, PUBLISHED_FILE, "bad_batch_*"):
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+    for name in ("tensorboard", "examples"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether `finish` has done its work there, and its weights are still as they were."""
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        return record.get("weights_sha256") == _sha256(folder / WEIGHTS_FILE)
+    except (OSError, ValueError):
+        return False
 
 
 def _sha256(path: Path) -> str:

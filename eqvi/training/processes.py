@@ -1,6 +1,9 @@
 """Several processes that train one model together, as torchrun starts them; alone without it."""
 
+import contextlib
 import os
+import signal
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import torch
@@ -51,6 +54,14 @@ class Processes:
             values /= self.world
         return values
 
+    def agree(self, value: int) -> bool:
+        """Whether all have the same number."""
+        if self.world == 1:
+            return True
+        both = torch.tensor([value, -value], device=self._device)
+        dist.all_reduce(both, dist.ReduceOp.MAX)
+        return both[0].item() == -both[1].item()
+
     def any(self, flag: bool) -> bool:
         """Whether one of them says so."""
         if self.world == 1:
@@ -58,3 +69,26 @@ class Processes:
         value = torch.tensor(float(flag), device=self._device)
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return bool(value)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a polite kill has come since: a run then ends after its step, with its state on disk."""
+    asked: list[int] = []
+    names = (signal.SIGINT, signal.SIGTERM)
+
+    def note(number: int, frame: object) -> None:
+        if asked:  # asked twice: at once
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    try:
+        before = [signal.signal(name, note) for name in names]
+    except ValueError:  # not the main thread, which alone hears signals
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

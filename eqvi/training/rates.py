@@ -14,7 +14,8 @@ def rate_factor(schedule: Schedule, step: int, steps: int, epoch_steps: int) -> 
 
     Args:
         schedule: ``published``: x0.1 at half and again at three quarters of the epochs, each one epoch early, because
-            the released code steps its scheduler before the epoch (of 200: at 99 and 149, not 100 and 150).
+            the released code steps its scheduler before the epoch (of 200: at 99 and 149, not 100 and 150); a run of
+            less than 4 epochs has none to spare and drops at half and three quarters of its steps.
             ``cosine``: rises over `WARM_UP` steps, then falls along half a cosine to a hundredth. ``constant``: 1.
         step: counted from 0.
         steps: of the whole run.
@@ -29,4 +30,6 @@ def rate_factor(schedule: Schedule, step: int, steps: int, epoch_steps: int) -> 
         done = (step - warm) / max(1, steps - warm)
         return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
     epoch, epochs = step // epoch_steps, steps // epoch_steps
+    if epochs < 4:
+        return 0.1 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
     return 0.1 ** ((epoch >= epochs // 2 - 1) + (epoch >= 3 * epochs // 4 - 1))

@@ -4,6 +4,7 @@ How a run is carried out (device, processes, workers, when it stops) is no part 
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -85,20 +86,20 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)} is too small: give at least 1")
         for name in ("steps", "clip", "decay", "seed", "stored"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} {getattr(self, name)} must not be negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} {getattr(self, name)} cannot be used: give 0 or more")
         if self.crop < 64 or self.crop % 32:
             raise InputError(f"crop {self.crop} cannot be used: give a multiple of 32, at least 64")
+        if self.store and find_stage(self.stage).multi_scale and self.crop < 128:
+            raise InputError(f"crop {self.crop} is too small for two scales out of a store: give at least 128")
         if self.stored and self.stored < self.crop:
             raise InputError(f"stored {self.stored} is smaller than crop {self.crop}: give at least that")
-        if not self.rate > 0:
-            raise InputError(f"rate {self.rate} must be above 0")
+        if not 0 < self.rate < math.inf:
+            raise InputError(f"rate {self.rate} cannot be used: give a number above 0")
         if not 0 <= self.average < 1:
             raise InputError(f"average {self.average} must be at least 0 and below 1")
         if self.batch % self.accumulate:
             raise InputError(f"batch {self.batch} cannot be taken in {self.accumulate} equal parts")
-        if self.stage != "flow" and not self.config().refine:
-            raise InputError(f"preset {self.preset} has nothing to train")
 
     def config(self) -> EQVIConfig:
         """What the run makes."""

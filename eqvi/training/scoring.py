@@ -45,12 +45,14 @@ class FrameScores:
         config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False)
         plain = EQVI(config).to(device)
         plain.flow = model.flow
+        # Two scales pad small windows to more, and their flows with them.
+        known = [_motion(plain, batch) for batch in self._batches] if model.config.multi_scale else self._motions
         self._rivals: list[dict[str, Tensor]] = []
         with torch.inference_mode():
-            for batch, motion in zip(self._batches, self._motions, strict=True):
+            for batch, motion in zip(self._batches, known, strict=True):
                 share = batch.t.view(-1, 1, 1, 1)
                 blend = torch.lerp(batch.frames[:, 1], batch.frames[:, 2], share)
-                warp = plain.interpolate(batch.frames, motion._replace(half=None), batch.t).frame
+                warp = plain.interpolate(batch.frames, motion, batch.t).frame
                 self._rivals.append({"blend": blend, "warp": warp})
         self._known = {
             name: _mean(_psnr(r[name], b.truth) for r, b in zip(self._rivals, self._batches, strict=True))

@@ -161,8 +161,11 @@ def fill(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if record.is_file():
-            found = json.loads(record.read_text(encoding="utf-8"))
-            done = found.pop("done")
+            try:
+                found = json.loads(record.read_text(encoding="utf-8"))
+                done = found.pop("done")
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise InputError(f"{record}: is no record of a store: give another folder, or remove it") from None
             if found != what:
                 raise InputError(f"{folder}: holds other windows ({found}): give another folder, or remove it")
         if done == count:
@@ -199,7 +202,7 @@ def _open(folder: Path, done: int, count: int, size: tuple[int, int], times: int
         np.lib.format.open_memmap(file, mode, kind, shape)
         for file, kind, shape in zip(files, kinds, shapes, strict=True)
     ]
-    if not done:
+    if not done and hasattr(os, "posix_fallocate"):  # macOS has none
         for file in files:
             # A file with holes would take a full disk for a crash (SIGBUS) later: its blocks are taken now.
             with file.open("r+b") as opened:

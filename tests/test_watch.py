@@ -1,0 +1,173 @@
+"""A run as it is seen: its curves, pictures and live figure; and that notebook 13 and the recipe files fit `Recipe`."""
+
+import ast
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from eqvi import headless, study
+from eqvi.errors import InputError
+from eqvi.paths import NOTEBOOKS, PARAMS
+from eqvi.train import NOTEBOOK, recipe_values
+from eqvi.training import watch
+from eqvi.training.batch import Pair, Window
+from eqvi.training.engine import Progress
+from eqvi.training.recipe import Recipe
+from eqvi.training.scoring import Example
+
+RECIPES = sorted(PARAMS.glob("train_*.yaml"))
+
+
+def make_run(folder: Path, steps: int, of: int, names: str = "psnr,blend,warp") -> None:
+    """The files of a run that has come to step `steps`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({"recipe": {"stage": "scratch"}, "steps": of}))
+    scores = [f"step,{names}", *(f"{step},{20 + step},21.5,29.25" for step in range(0, steps + 1, 2))]
+    curve = ["step,epoch,rate,l1,total,gradient", *(f"{n},0,0.001,0.1,{1 / n},2" for n in range(1, steps + 1))]
+    for name, lines in (("scores.csv", scores), ("curve.csv", curve)):
+        (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def example(*names: str) -> Example:
+    return Example(torch.full((1, 3, 64, 64), 0.5), {name: torch.full((1, 3, 64, 64), 0.6) for name in names})
+
+
+def titles(picture: Any) -> list[str]:
+    return [axes.get_title(loc="left") for axes in picture.figure.axes if axes.get_title(loc="left")]
+
+
+class TestCurves:
+    def test_says_how_far_it_is_and_how_good(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "run", 4, 10)
+        picture = watch.training_curves(tmp_path / "run")
+        assert "step 4 of 10. PSNR, dB: psnr 24.00, blend 21.50, warp 29.25" in picture.alt
+        score, loss, rate = picture.figure.axes
+        model, blend, warp = score.get_lines()
+        assert list(model.get_ydata()) == [20, 22, 24]
+        assert list(blend.get_ydata()) == [21.5, 21.5]
+        assert list(warp.get_ydata()) == [29.25, 29.25]
+        looks = {(line.get_marker(), line._unscaled_dash_pattern) for line in (model, blend, warp)}  # type: ignore[attr-defined]
+        assert len(looks) == 3  # known by more than their colours
+        every, smoothed = loss.get_lines()
+        assert list(every.get_ydata()) == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+        assert list(smoothed.get_ydata()) == pytest.approx([1, 3 / 4, 11 / 18, 25 / 48])
+        assert rate.get_xlim()[1] >= 10
+
+    def test_before_the_first_step(self, tmp_path: Path) -> None:
+        make_run(tmp_path, 0, 10, "epe,still,dis")
+        assert "end-point error, px: epe 20.00" in watch.training_curves(tmp_path).alt
+
+    def test_where_there_is_no_run(self, tmp_path: Path, unchecked: None) -> None:
+        with pytest.raises(InputError, match=r"scores\.csv"):
+            watch.training_curves(tmp_path)
+
+
+class TestPictures:
+    def test_frames_have_their_psnr_and_flows_have_none(self) -> None:
+        shown = titles(watch.example_frames([example("blend", "warp", "model")] * 2))
+        row = ["truth", "model\n20.17 dB", "blend\n20.17 dB", "warp\n20.17 dB"]
+        heads = ["window {0}\n", *["window {0}, "] * 3]
+        assert shown == [head.format(n) + text for n in (1, 2) for head, text in zip(heads, row, strict=True)]
+        flows = titles(watch.example_frames([example("dis", "model")]))
+        assert flows == ["window 1\ntruth", "window 1, model", "window 1, dis"]
+
+    def test_samples(self) -> None:
+        window = Window(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
+        assert len(titles(watch.sample(window))) == 12
+        pair = Pair(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
+        assert titles(watch.sample(pair)) == ["first", "second", "exact flow", "left out of the loss"]
+
+    def test_kept_as_files_the_same_every_time(self, tmp_path: Path) -> None:
+        contents = []
+        for name in ("a", "b"):
+            make_run(tmp_path / name, 4, 10)
+            watch.keep(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
+            made = [tmp_path / name / "curves.png", tmp_path / name / "examples" / "step_000004.png"]
+            contents.append([path.read_bytes() for path in made])
+            with Image.open(made[0]) as picture:
+                assert picture.info["Description"].startswith("Training curves")
+            assert [path.name for path in tmp_path.rglob("*.png") if path.name.startswith(".")] == []
+        assert contents[0] == contents[1]
+
+
+class TestLive:
+    @pytest.fixture
+    def shown(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+        """What is displayed, and what takes its place, as (what happened, alternative text)."""
+        found: list[tuple[str, str]] = []
+
+        class Handle:
+            def update(self, data: dict[str, str], **told: Any) -> None:
+                found.append(("update", told["metadata"]["image/png"]["alt"]))
+
+        def display(data: dict[str, str], display_id: bool, **told: Any) -> Handle:
+            assert display_id
+            found.append(("display", told["metadata"]["image/png"]["alt"]))
+            return Handle()
+
+        monkeypatch.setattr(watch, "display", display)
+        monkeypatch.setattr(watch, "DisplayHandle", Handle)
+        return found
+
+    def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(watch, "save", lambda picture, name: folder / "curves.png")
+        make_run(folder, 4, 4)
+        with watch.Live(folder, "13_curves") as live:
+            for step in (0, 2, 4):
+                live(Progress(folder, step, 4, {}, [example("blend", "warp", "model")]))
+
+    def test_one_picture_in_place(
+        self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, unchecked: None
+    ) -> None:
+        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        self.carry_out(tmp_path, monkeypatch)
+        assert [what for what, _ in shown] == ["display", "update", "update", "update"]
+        assert shown[0][1] == "Training, step 0 of 4."
+        assert shown[-1][1].startswith("Training curves of stage scratch, step 4 of 4")
+
+    def test_nothing_outside_a_notebook(
+        self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.carry_out(tmp_path, monkeypatch)
+        assert shown == []
+        assert len(list((tmp_path / "examples").glob("step_*.png"))) == 3
+
+
+class TestRecipes:
+    def test_parameters_of_the_notebook_are_the_recipe(self) -> None:
+        declared = headless.parameters_of(NOTEBOOKS / f"{NOTEBOOK}.ipynb")
+        fields = {field.name: type(field.metadata["default"]) for field in dataclasses.fields(Recipe)}
+        besides = {"out": str, "device": str, "workers": int, "minutes": float, "restart": bool}
+        assert list(declared) == [*fields, *besides]
+        values = {name: ast.literal_eval(text) for name, text in declared.items()}
+        assert {name: type(value) for name, value in values.items()} == fields | besides
+        Recipe.from_values({name: values[name] for name in fields})
+
+    def test_there_is_one_for_every_stage(self) -> None:
+        from eqvi.training.stages import STAGES
+
+        assert {Recipe.from_values(recipe_values(path)[0]).stage for path in RECIPES} == set(STAGES)
+
+    @pytest.mark.parametrize("path", [*RECIPES, PARAMS / "quick.yaml"], ids=lambda path: path.stem)
+    def test_notebook_takes_it(self, path: Path) -> None:
+        notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
+        shared = study.read_yaml(path, {each.stem for each in study.all_notebooks()})
+        defaults = headless.parameters_of(notebook)
+        given = study.assign(shared, [], {notebook: defaults})[notebook]
+        values = {name: ast.literal_eval(text) for name, text in defaults.items()} | given
+        names = [field.name for field in dataclasses.fields(Recipe)]
+        Recipe.from_values({name: values[name] for name in names})
+
+    @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+    def test_says_all_in_which_the_notebook_differs_from_the_command(self, path: Path) -> None:
+        notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
+        given = recipe_values(path)[0]
+        for name, text in headless.parameters_of(notebook).items():
+            known = {field.name: field.metadata["default"] for field in dataclasses.fields(Recipe)}
+            if name in known and ast.literal_eval(text) != known[name]:
+                assert name in given, f"{path.name} leaves {name} to a default, of which there are two"
