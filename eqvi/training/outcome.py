@@ -57,7 +57,16 @@ def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores
 
 def throw_away(folder: Path) -> None:
     """Remove what a run has left in its folder, and nothing else that lies there."""
-    for name in ("state.pt", "curve.csv", "scores.csv", RECORD_FILE, WEIGHTS_FILE, PUBLISHED_FILE, "bad_batch_*"):
+    for name in (
+        "state.pt",
+        "curve.csv",
+        "scores.csv",
+        "curves.png",
+        RECORD_FILE,
+        WEIGHTS_FILE,
+        PUBLISHED_FILE,
+        "bad_batch_*",
+    ):
         for path in folder.glob(name):
             path.unlink(missing_ok=True)
     for name in ("tensorboard", "examples"):
