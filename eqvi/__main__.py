@@ -12,6 +12,7 @@ COMMANDS = {
     "interpolate": "a clip or video in, a clip or video with more frames out",
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
     "train": "carry out a stage of training, or go on with one",
+    "ship": "keep a finished training run's weights and record in the project",
     "bench": "speed and memory, beside the published schedule of flow calls",
     "render": "make clips whose motion is known, laid out like REDS_VTSR",
     "download": "fetch REDS_VTSR or published weights, or take them from files and mirrors",
