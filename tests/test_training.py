@@ -737,8 +737,21 @@ class TestStore:
             fill(store, 4, size, progress=False)
         with pytest.raises(InputError, match="holds other windows"):
             fill(store, 5, (96, 96), progress=False)
-        with pytest.raises(InputError, match="classical flows only"):
+        with pytest.raises(InputError, match="holds other windows"):
             fill(store, 4, (96, 96), flow="scopeflow", progress=False)
+
+    def test_scopeflow_has_its_flows_found_while_training(self, tmp_path: Path, store: Path) -> None:
+        fill(tmp_path, 2, (96, 96), flow="scopeflow", progress=False)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.npy", "store.json", "truths.npy"]
+        assert np.array_equal(np.load(tmp_path / "frames.npy"), np.load(store / "frames.npy")[:2])
+        window = StoredWindows(tmp_path, (64, 64)).window(3)
+        assert window.flows is None
+        assert window.frames.shape == (4, 3, 64, 64)
+
+    def test_a_file_that_is_gone(self, store: Path, tmp_path: Path) -> None:
+        (tmp_path / "store.json").write_bytes((store / "store.json").read_bytes())
+        with pytest.raises(InputError, match=r"a file of the store cannot be read .*: remove the folder"):
+            StoredWindows(tmp_path, (64, 64)).window(0)
 
     def test_a_record_that_is_none(self, tmp_path: Path) -> None:
         for text in ("nonsense", "[]", "{}"):
@@ -857,7 +870,6 @@ class TestRecipe:
             ({"context": "README.md"}, "README.md: is no ResNet of torchvision's"),
             ({"data": "missing"}, "missing: there is no such folder"),
             ({"validation": "missing"}, "missing: there is no such folder"),
-            ({"preset": "tiny", "flow": "FLOW", "store": "x"}, "x: holds DIS flows, preset tiny has its own"),
             ({"data": "y", "store": "x"}, "a store holds rendered windows"),
             ({"stage": "flow", "preset": "tiny", "data": "y"}, "stage flow needs exact flow"),
             ({"terms": {"l2": 1.0}}, "loss term 'l2' is not known"),

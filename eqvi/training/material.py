@@ -46,8 +46,6 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
         )
     if not recipe.store:
         return RenderedWindows(size, recipe.windows, recipe.seed)
-    if recipe.config().flow == "scopeflow":
-        raise InputError(f"store {recipe.store}: holds DIS flows, preset {recipe.preset} has its own: leave store out")
     side = recipe.stored or recipe.crop + recipe.crop // 2
     folder = Path(recipe.store)
     if processes.first:

@@ -46,7 +46,9 @@ class Recipe:
     spacing: int = _said(4, "frames of a clip from one input frame to the next")
     every: int = _said(4, "windows of a clip start every so many frames")
     windows: int = _said(10320, "rendered windows in an epoch")
-    store: str = _said("", "folder: so many windows are rendered once and kept there with their DIS flows")
+    store: str = _said(
+        "", "folder: so many windows are rendered once and kept there, with their flows if those are DIS's"
+    )
     stored: int = _said(0, "height and width of a stored window in pixels; 0: half more than crop")
     crop: int = _said(512, "height and width of what is trained on, pixels")
     augment: str = _said("published", "published (mirrored and reversed together, by half), full or none")

@@ -2,7 +2,8 @@
 
 Rendering a window and finding its six flows takes longer than a narrow model's step on it. A store holds a fixed number
 of windows, larger than what is trained on, each with a true frame for every t: crops, mirrors and reversals make new
-windows of them (`eqvi.training.augment`), whose flows follow without being estimated anew.
+windows of them (`eqvi.training.augment`), whose flows follow without being estimated anew. For a model with ScopeFlow
+the frames alone are kept: its flows are found while it trains.
 """
 
 import json
@@ -30,7 +31,8 @@ from eqvi.scenes import draw_clip
 from eqvi.training.augment import Augmentation, augmented, crop
 from eqvi.training.batch import FLOWS, Window
 
-_FILES = ("frames.npy", "truths.npy", "flows.npy")
+_RECORD = "store.json"
+_FRAMES, _TRUTHS, _FLOWS = "frames.npy", "truths.npy", "flows.npy"
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class StoredWindows:
         """The window of that number: every epoch visits every stored window once, in an order of its own."""
         epoch, place = divmod(number, self.epoch)
         draw = random.Random(f"stored {self.seed} {number}")
-        frames, truths, flows = (array[self._order(epoch)[place]] for array in self._arrays)
+        frames, truths, *flows = (array[self._order(epoch)[place]] for array in self._arrays)
         which = draw.randrange(len(truths))
         whole = Window(
             torch.from_numpy(frames).float() / 255,
             torch.from_numpy(truths[which]).float() / 255,
             self._record["times"][which],
-            torch.from_numpy(flows).float(),
+            torch.from_numpy(flows[0]).float() if flows else None,
         )
         height, width = frames.shape[-2:]
         y, x = draw.randint(0, height - self.size[0]), draw.randint(0, width - self.size[1])
@@ -85,11 +87,16 @@ class StoredWindows:
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         # Copied on access, a window at a time: "c" gives arrays that torch may take, and writes nothing back.
-        return tuple(np.load(self.folder / name, mmap_mode="c") for name in _FILES)
+        try:
+            return tuple(np.load(self.folder / name, mmap_mode="c") for name in _files(self._record["flow"]))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.folder}: a file of the store cannot be read ({error}): remove the folder"
+            ) from None
 
     @cached_property
     def _record(self) -> dict[str, Any]:
-        return json.loads((self.folder / "store.json").read_text(encoding="utf-8"))
+        return json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers open the files themselves.
@@ -121,6 +128,8 @@ class _Maker:
         pixels = np.stack([to_8bit(frame[None]) for frame in taken]).transpose(0, 3, 1, 2)
         # Flows are those of what is stored: of the frames in 8 bits, as footage has them.
         frames = torch.from_numpy(np.ascontiguousarray(pixels[:4])).float() / 255
+        if self.flow == "scopeflow":
+            return pixels[:4], pixels[4:]
         estimator = make_flow(self.flow)
         flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOWS])
         return pixels[:4], pixels[4:], flows.half().numpy()
@@ -145,19 +154,17 @@ def fill(
         size: (height, width) of each in pixels.
         seed, split: which windows; see `eqvi.scenes.draw_clip`.
         times: of the true frames.
-        flow: the classical estimator of the flows.
+        flow: whose flows are kept; of ScopeFlow none are.
         workers: processes that render; 0 renders in this one.
         progress: show a bar where there is a terminal.
 
     Raises:
         InputError: the store holds other windows, or cannot be written.
     """
-    if flow == "scopeflow":
-        raise InputError("a store holds classical flows only: ScopeFlow's are found while training")
     maker = _Maker(count, size, seed, split, times, flow)
     what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
     done = 0
-    record = folder / "store.json"
+    record = folder / _RECORD
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if record.is_file():
@@ -170,7 +177,7 @@ def fill(
                 raise InputError(f"{folder}: holds other windows ({found}): give another folder, or remove it")
         if done == count:
             return
-        arrays = _open(folder, done, count, size, len(times))
+        arrays = _open(folder, bool(done), count, size, len(times), flow)
         todo: Any = torch.utils.data.Subset(maker, range(done, count))  # type: ignore[arg-type] # has what is needed
         context = "spawn" if workers else None
         loader = DataLoader(
@@ -193,16 +200,20 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
-def _open(folder: Path, done: int, count: int, size: tuple[int, int], times: int) -> list[np.memmap]:
-    shapes = ((count, 4, 3, *size), (count, times, 3, *size), (count, len(FLOWS), 2, *size))
-    kinds = (np.uint8, np.uint8, np.float16)
-    mode: Any = "r+" if done else "w+"
-    files = [folder / name for name in _FILES]
-    made = [
-        np.lib.format.open_memmap(file, mode, kind, shape)
-        for file, kind, shape in zip(files, kinds, shapes, strict=True)
-    ]
-    if not done and hasattr(os, "posix_fallocate"):  # macOS has none
+def _files(flow: FlowKind) -> tuple[str, ...]:
+    return (_FRAMES, _TRUTHS) if flow == "scopeflow" else (_FRAMES, _TRUTHS, _FLOWS)
+
+
+def _open(folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: FlowKind) -> list[np.memmap]:
+    kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
+        _FRAMES: (np.uint8, (count, 4, 3, *size)),
+        _TRUTHS: (np.uint8, (count, times, 3, *size)),
+        _FLOWS: (np.float16, (count, len(FLOWS), 2, *size)),
+    }
+    mode: Any = "r+" if begun else "w+"
+    files = [folder / name for name in _files(flow)]
+    made = [np.lib.format.open_memmap(file, mode, *kinds[file.name]) for file in files]
+    if not begun and hasattr(os, "posix_fallocate"):  # macOS has none
         for file in files:
             # A file with holes would take a full disk for a crash (SIGBUS) later: its blocks are taken now.
             with file.open("r+b") as opened:
