@@ -5,6 +5,7 @@ The parts (see `eqvi.report` for the markers):
 - ``make targets``: the Makefile's targets with their explanations;
 - ``options MODULE``: the command-line options that ``eqvi.MODULE`` declares;
 - ``table FILE``: a CSV file, named from the project's root;
+- ``bench FILE``: speed and memory from a file of rows that ``eqvi bench`` wrote;
 - ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote;
 - ``published``: the published table, each figure beside what was measured;
 - ``sensitivity RUN``: every reading of a run's PSNR and SSIM;
@@ -17,7 +18,7 @@ import ast
 import importlib
 from pathlib import Path
 
-from eqvi import claims, tables
+from eqvi import claims, speed, tables
 from eqvi.errors import InputError
 from eqvi.paths import RESULTS, ROOT
 from eqvi.report import csv_table, fill, make_targets, markdown_table, means_table, read_rows
@@ -76,6 +77,8 @@ def part(name: str) -> str:
         return markdown_table(["command", "what it does"], [(f"`make {target}`", text) for target, text in targets])
     if kind == "table" and subject:
         return csv_table(ROOT / Path(subject))
+    if kind == "bench" and subject:
+        return markdown_table(speed.HEAD, speed.cells(speed.summary(speed.read(ROOT / subject))))
     if kind == "psnr" and subject:
         return means_table(read_rows(ROOT / subject), "clip", "model", "psnr")
     if kind == "options" and subject:
@@ -88,7 +91,7 @@ def part(name: str) -> str:
         return tables.sensitivity(RESULTS, subject)
     if name == "claims":
         return claims.summary(claims.ledger(RESULTS))
-    files = "'table FILE', 'psnr FILE', 'sensitivity RUN', 'options MODULE'"
+    files = "'table FILE', 'bench FILE', 'psnr FILE', 'sensitivity RUN', 'options MODULE'"
     known = f"'make targets', 'modules', 'published', 'claims', {files}"
     raise InputError(f"there is no generated part {name!r}: write {known}")
 

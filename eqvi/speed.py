@@ -1,8 +1,12 @@
 """Times of alternating measurements, and what they say: rates, ratios within a round, a table. Knows no torch."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+from eqvi.errors import InputError
+from eqvi.report import read_rows
 
 #: What a (part, variant) is held against: the first of these that was measured as well. Of data it is the step that has
 #: to be fed.
@@ -89,25 +93,50 @@ def summary(rows: Iterable[Row]) -> list[Line]:
     return lines
 
 
-def table(lines: Sequence[Line]) -> str:
-    """The lines for a terminal, in columns."""
-    head = ("", "", "median (lowest to highest)", "ratio, by round", "of", "peak MiB", "ratio")
-    cells = [head]
+#: What the columns of `cells` are.
+HEAD = ("part", "variant", "median (lowest to highest)", "ratio, by round", "of", "peak MiB", "ratio")
+
+
+def cells(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """The lines as text, under `HEAD`."""
+    found: list[tuple[str, ...]] = []
     for line in lines:
         ratio = "" if line.ratio is None else _written(line.ratio, "x")
         peak = "" if line.peak_mib is None else f"{line.peak_mib:.0f}"
         memory = "" if line.memory_ratio is None else f"{line.memory_ratio:.2f}x"
         rate = _written(line.rate, f" {line.unit}/s")
-        cells.append((line.part, line.variant, rate, ratio, line.against or "", peak, memory))
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+        found.append((line.part, line.variant, rate, ratio, line.against or "", peak, memory))
+    return found
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The lines for a terminal, in columns."""
+    rows = [HEAD, *cells(lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     right = (5, 6)
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in cells
+        for row in rows
     )
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a file that `eqvi.bench` wrote.
+
+    Raises:
+        InputError: it cannot be read, or is another file.
+    """
+    try:
+        rows = [tuple(row[name] for name in Row._fields) for row in read_rows(path)]
+        return [
+            Row(part, variant, unit, int(number), int(made), float(seconds), float(peak) if peak else None)
+            for part, variant, unit, number, made, seconds, peak in rows
+        ]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: is no file of `python -m eqvi bench` ({error})") from None
 
 
 def _spread(values: Sequence[float]) -> Spread:

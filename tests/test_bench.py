@@ -19,7 +19,7 @@ from eqvi.errors import InputError
 from eqvi.flow import Bidirectional, ScopeFlow
 from eqvi.model import EQVI
 from eqvi.provenance import surroundings
-from eqvi.speed import Row, Spread, summary, table
+from eqvi.speed import Row, Spread, read, summary, table
 from eqvi.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
@@ -319,3 +319,12 @@ def test_surroundings_name_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["device"] == "cpu"
     monkeypatch.setenv("PATH", "")
     assert surroundings("cpu", ())["commit"] == "unknown", "no git here"
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "bench_cpu.csv"
+    file.write_text("part,variant,unit,round,made,seconds,peak_mib\ntraining,ours,samples,1,2,4.5,\n")
+    assert read(file) == [Row("training", "ours", "samples", 1, 2, 4.5, None)]
+    file.write_text("step,psnr\n1,30\n")
+    with pytest.raises(InputError, match=r"bench_cpu.csv: is no file of `python -m eqvi bench`"):
+        read(file)

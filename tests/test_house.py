@@ -20,11 +20,11 @@ from eqvi.report import make_targets
 
 # The package by floors. A file imports only what stands above it, or in its own line to the left of it.
 FLOORS = [
-    "errors paths provenance memory speed config geometry motion unet metrics statistics palette picture procedural "
+    "errors paths provenance memory config geometry motion unet metrics statistics palette picture procedural "
     "schedule settings",
     "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
     "video clip naming reds perceptual ensemble dataset rows",
-    "model panels page charts viz report scores reported tables claimed claims window peers sink hashes transfer "
+    "model panels page charts viz report speed scores reported tables claimed claims window peers sink hashes transfer "
     "archive inspection",
     "checkpoint __init__ choose methods conversion interpolate evaluate worst download motion_error render doctor "
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
