@@ -19,7 +19,7 @@ def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
     """
     import eqvi  # here, because torch takes a second that --help can do without
 
-    path = Path(name) if Path(name).is_file() else WEIGHTS / f"{name}.safetensors"
+    path = weights_file(name)
     if name in PRESETS and not PRESETS[name].has_weights:
         return eqvi.EQVI(PRESETS[name]).eval().to(device), name
     if path.is_file():
@@ -28,6 +28,11 @@ def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
     if name in PRESETS:
         raise InputError(f"--model {name} needs weights and {path} is not there: give a checkpoint, or one of {free}")
     raise InputError(f"--model {name}: there is no such file or preset: give a checkpoint, or one of {free}")
+
+
+def weights_file(name: str) -> Path:
+    """Where the weights of that name are, or would be: the file itself, or ``results/weights/NAME.safetensors``."""
+    return Path(name) if Path(name).is_file() else WEIGHTS / f"{name}.safetensors"
 
 
 def choose_device(name: str) -> str:

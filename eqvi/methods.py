@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from eqvi import checkpoint
-from eqvi.choose import load_model
+from eqvi.choose import load_model, weights_file
 from eqvi.config import PRESETS, MotionKind
 from eqvi.dataset import Case
 from eqvi.ensemble import Ensemble, members_of
@@ -79,10 +79,9 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
         return of_model(name, EQVI(config).eval().to(device), device, members, f"baseline, motion {name}")
     model, _ = load_model(name, device)
-    path = Path(name)
-    if path.is_file():
-        return of_model(path.stem, model, device, members, None, _sha256(path))
-    return of_model(name, model, device, members, name)
+    preset, path = name if name in PRESETS else None, weights_file(name)
+    digest = _sha256(path) if path.is_file() and (preset is None or PRESETS[preset].has_weights) else None
+    return of_model(path.stem if preset is None else preset, model, device, members, preset, digest)
 
 
 def of_model(
