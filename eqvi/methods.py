@@ -79,9 +79,10 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
         return of_model(name, EQVI(config).eval().to(device), device, members, f"baseline, motion {name}")
     model, _ = load_model(name, device)
-    preset, path = name if name in PRESETS else None, weights_file(name)
-    digest = _sha256(path) if path.is_file() and (preset is None or PRESETS[preset].has_weights) else None
-    return of_model(path.stem if preset is None else preset, model, device, members, preset, digest)
+    path = weights_file(name)
+    preset = name if name in PRESETS else None
+    weighted = path.is_file() and (preset is None or PRESETS[preset].has_weights)
+    return of_model(preset or path.stem, model, device, members, preset, _sha256(path) if weighted else None)
 
 
 def of_model(

@@ -13,11 +13,14 @@ from typing import Any
 from eqvi.errors import InputError
 from eqvi.evaluate import local_device
 from eqvi.paths import BUILD, ROOT
-from eqvi.study import read_yaml
+from eqvi.study import all_notebooks, nearest, read_yaml
 from eqvi.training.recipe import Recipe
 
 #: The notebook whose parameters a recipe's file gives.
 NOTEBOOK = "13_train"
+
+# What that notebook takes besides: how a run is carried out, which the options say here.
+_BESIDES = ("out", "device", "workers", "minutes", "restart")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, metavar="YAML", help="of notebooks/params/; options are stronger")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the run (the YAML's, or build/train/STAGE)")
     parser.add_argument("--minutes", type=float, help="time after which the run is saved and ends, to be gone on with")
-    parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left in FOLDER")
+    parser.add_argument("--restart", action="store_true", help="throw away the run in FOLDER, finished or not")
     devices = ("auto", "cpu", "cuda", "mps")
     parser.add_argument("--device", choices=devices, default="auto", help="where to compute (%(default)s)")
     parser.add_argument("--workers", type=int, default=-1, help="processes that prepare windows; -1 chooses")
@@ -71,8 +74,14 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     workers = default_workers(torch.device(device)) if args.workers < 0 else args.workers
-    outcome = train(recipe, folder, device, workers, args.minutes, listen=keep, tensorboard=args.tensorboard)
-    if os.environ.get("RANK", "0") == "0":
+    first = os.environ.get("RANK", "0") == "0"
+    try:
+        outcome = train(recipe, folder, device, workers, args.minutes, listen=keep, tensorboard=args.tensorboard)
+    except KeyboardInterrupt:
+        if first:
+            print(f"{folder}: stopped; run the same command to go on")
+        raise
+    if first:
         scores = ", ".join(f"{name} {value:.3f}" for name, value in outcome.scores.items())
         left = "done" if outcome.step == outcome.steps else "run the same command to go on"
         print(f"{folder}: step {outcome.step} of {outcome.steps} ({scores}); {left}")
@@ -85,12 +94,14 @@ def recipe_values(path: Path) -> tuple[dict[str, Any], Path | None]:
     Raises:
         InputError: it cannot be read, or gives no recipe.
     """
-    content = read_yaml(path, [NOTEBOOK])
-    values = content.get(NOTEBOOK)
-    if not values:
+    content = read_yaml(path, [notebook.stem for notebook in all_notebooks()])
+    if not content.get(NOTEBOOK):
         raise InputError(f"{path}: holds no recipe: write '{NOTEBOOK}: {{stage: ..., ...}}'")
     known = {field.name for field in dataclasses.fields(Recipe)}
-    # What else the notebook takes (a device, a number of minutes) is left to the options.
+    for name in content[NOTEBOOK]:
+        if name not in known and name not in _BESIDES:
+            raise InputError(f"{path}: a recipe has no {name!r}{nearest(str(name), known)}")
+    values = content.get("all", {}) | content[NOTEBOOK]
     folder = ROOT / values["out"] if values.get("out") else None
     return {name: value for name, value in values.items() if name in known}, folder
 

@@ -56,7 +56,7 @@ def test_a_run_from_a_recipe_and_again(
     assert (made["stage"], made["rate"], made["terms"], made["crop"]) == ("1", 1e-3, {"l1": 1.0}, 64)
     assert record["weights_sha256"]
     assert [float(row["rate"]) for row in read_curve(out / "curve.csv")] == [1e-3, 1e-3]
-    names = {"state.pt", "curve.csv", "scores.csv", "run.json", "weights.safetensors"}
+    names = {"state.pt", "curve.csv", "scores.csv", "run.json", "weights.safetensors", "curves.png", "examples"}
     assert {path.name for path in out.iterdir()} == names
     stamps = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     began = time.monotonic()
@@ -74,14 +74,18 @@ def test_a_run_from_a_recipe_and_again(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("13_train: {colour: 1, rate: fast}", "rate='fast' must be of type float"),
+        ("13_train: {colour: 1}", "recipe.yaml: a recipe has no 'colour': choose from accumulate, after,"),
+        ("13_train: {device: cpu, rate: fast}", "rate='fast' must be of type float"),
+        ("{all: {batch: 2.5}, 13_train: {crop: 64}, 14_stages: {steps: 1}}", "batch=2.5 must be of type int"),
         ("13_train: {batch: 2.5}", "batch=2.5 must be of type int"),
         ("13_train: {stage: 1}", "stage=1 must be of type str"),
         ("13_train: {stage: '7'}", "stage '7' is not known: choose one of flow, 1, 2"),
         ("13_train: {channels_last: 1}", "channels_last=1 must be of type bool"),
+        ("13_train: {sped: 2}", "recipe.yaml: a recipe has no 'sped': did you mean 'seed'?"),
         ("14_train: {stage: '1'}", "there is no notebook '14_train'"),
         ("[1, 2]", "write 'NOTEBOOK: {PARAMETER: VALUE}'"),
         ("13_train: {", "is not valid YAML"),
+        ("10_evaluate: {stage: '1'}", "holds no recipe: write '13_train: {"),
         ("", "holds no recipe"),
         (None, "No such file"),
     ],

@@ -130,6 +130,24 @@ class TestLive:
         assert shown[0][1] == "Training, step 0 of 4."
         assert shown[-1][1].startswith("Training curves of stage scratch, step 4 of 4")
 
+    def test_an_interrupted_run_is_there_again_from_the_start(
+        self,
+        tmp_path: Path,
+        shown: list[tuple[str, str]],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        make_run(tmp_path, 4, 10)
+        with pytest.raises(KeyboardInterrupt), watch.Live(tmp_path, "13_curves") as live:
+            live(Progress(tmp_path, 4, 10, {}, [example("blend", "warp", "model")]))
+            raise KeyboardInterrupt
+        assert shown == [("display", "Training, step 4 of 10.")]
+        assert capsys.readouterr().out == "Interrupted: run this cell again to go on.\n"
+        with pytest.raises(KeyboardInterrupt), watch.Live(tmp_path, "13_curves"):
+            raise KeyboardInterrupt
+        assert shown[1:] == [("display", "Training, as far as the run has come.")]
+
     def test_nothing_outside_a_notebook(
         self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -103,6 +103,8 @@ class Run:
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average)) if recipe.average else None
         )
         self._record = provenance(recipe, self._source, self.steps, device, processes.world)
+        if loss is not None and loss.vgg is not None:
+            self._record["inputs_sha256"]["vgg"] = loss.vgg.sha256
         if processes.first:
             held.enter_context(alone(folder))
         if state is not None:

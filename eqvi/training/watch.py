@@ -63,8 +63,8 @@ def keep(progress: Progress) -> None:
 class Live:
     """Listen as `keep` does and show the curves below the cell, in place; use as a context.
 
-    Once the context is left, the curves are saved with the figures and stay below the cell: an executed notebook keeps
-    that one picture. Outside a notebook nothing is shown.
+    Those of a run that goes on are there from the start. Once the context is left, the curves are saved with the
+    figures and stay below the cell: an executed notebook keeps that one picture. Outside a notebook nothing is shown.
 
     Args:
         folder: of the run.
@@ -76,6 +76,8 @@ class Live:
         self._shown: DisplayHandle | None = None
 
     def __enter__(self) -> "Live":
+        if (self._folder / CURVES_FILE).is_file():
+            self._show(self._folder / CURVES_FILE, "Training, as far as the run has come.")
         return self
 
     def __call__(self, progress: Progress) -> None:
@@ -88,6 +90,8 @@ class Live:
         if kind is None:
             picture = training_curves(self._folder)
             self._show(save(picture, self._name), picture.alt)
+        elif issubclass(kind, KeyboardInterrupt):
+            print("Interrupted: run this cell again to go on.")
 
     def _show(self, path: Path, alt: str) -> None:
         if not hasattr(get_ipython(), "kernel"):
