@@ -46,7 +46,7 @@ check: $(INSTALLED) ## check style, types, stripped notebooks and generated text
 
 lab: $(INSTALLED) ## open JupyterLab on the notebooks, on this machine only
 	@$(RUN) -m jupyterlab notebooks --ip=127.0.0.1 --LabApp.extension_manager=readonly \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_OPTIONS)
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None $(LAB_OPTIONS)
 
 lock: ## compile requirements.lock anew from pyproject.toml
 	@rm -rf build/lock; $(make_environment) build/lock

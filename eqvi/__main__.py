@@ -27,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, purpose in COMMANDS.items():
-        # Only the command that was asked for is imported: the others' imports take time.
-        command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
-        if name in given[:1]:
-            module = import_module(f"eqvi.{name}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    args = parser.parse_args(given)
     try:
+        for name, purpose in COMMANDS.items():
+            # Only the command that was asked for is imported: the others' imports take time.
+            command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+            if name in given[:1]:
+                module = import_module(f"eqvi.{name}")
+                module.add_arguments(command)
+                command.set_defaults(run=module.run)
+        args = parser.parse_args(given)
         return args.run(args)
     except InputError as error:
         print(f"eqvi: error: {error}", file=sys.stderr)

@@ -247,7 +247,7 @@ def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
 def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
     """All tensors of a file by their stored names, and what our own format says of them."""
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file")
+        raise InputError(f"{path}: there is no such checkpoint: train or fetch it first, or name another")
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as file:
@@ -288,6 +288,10 @@ def _write(path: Path, writer: Callable[[Path], object]) -> None:
     beside = path.with_name(f".{path.name}.partial")
     try:
         writer(beside)
+        # safetensors lets nobody else read its files; the rest of the project's are as the user's umask has it.
+        mask = os.umask(0)
+        os.umask(mask)
+        beside.chmod(0o666 & ~mask)
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None

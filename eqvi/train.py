@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from eqvi.training.engine import train  # imports what --help can do without
     from eqvi.training.material import default_workers
-    from eqvi.training.outcome import throw_away
     from eqvi.training.watch import keep
 
     given = vars(args)
@@ -63,20 +62,21 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(values.get("terms"), list):
         values["terms"] = _terms(values["terms"])
     recipe = Recipe.from_values(values)
+    if args.workers < -1:
+        raise InputError(f"--workers {args.workers} cannot be used: give 0 or more, or -1 to have it chosen")
     if args.minutes is not None and not args.minutes > 0:
         raise InputError(f"--minutes {args.minutes} must be above 0")
     folder = args.out or out or BUILD / "train" / recipe.stage
     device = local_device(args.device)
-    if args.restart and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(f"one of several processes cannot start anew for all: remove {folder} first")
-    if args.restart:
-        throw_away(folder)
     import torch
 
     workers = default_workers(torch.device(device)) if args.workers < 0 else args.workers
     first = os.environ.get("RANK", "0") == "0"
     try:
-        outcome = train(recipe, folder, device, workers, args.minutes, listen=keep, tensorboard=args.tensorboard)
+        outcome = train(
+            recipe, folder, device, workers, args.minutes,
+            listen=keep, tensorboard=args.tensorboard, restart=args.restart,
+        )  # fmt: skip
     except KeyboardInterrupt:
         if first:
             print(f"{folder}: stopped; run the same command to go on")

@@ -176,7 +176,7 @@ def test_flow_and_model_checkpoints_are_told_apart(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="no such checkpoint file"):
+    with pytest.raises(InputError, match="there is no such checkpoint: train or fetch it"):
         eqvi.load(tmp_path / "nothing.ckpt")
 
 

@@ -127,11 +127,15 @@ def test_bad_options(
     assert not (tmp_path / "run").exists()
 
 
-def test_one_of_several_cannot_restart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_restart_that_is_refused_loses_nothing(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "cannot start anew for all" in mistake(capsys, "--restart", "--out", tmp_path)
+    assert train("--store", store, "--out", tmp_path / "run") == 0
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    wrong = ("--store", store, "--out", tmp_path / "run", "--after", tmp_path / "typo", "--restart")
+    assert "there is no such checkpoint" in mistake(capsys, *wrong)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == files
 
 
 def test_a_time_budget(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

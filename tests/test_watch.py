@@ -121,6 +121,12 @@ class TestLive:
             for step in (0, 2, 4):
                 live(Progress(folder, step, 4, {}, [example("blend", "warp", "model")]))
 
+    def break_off(self, folder: Path, *steps: int) -> None:
+        with watch.Live(folder, "13_curves") as live:
+            for step in steps:
+                live(Progress(folder, step, 10, {}, [example("blend", "warp", "model")]))
+            raise KeyboardInterrupt
+
     def test_one_picture_in_place(
         self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, unchecked: None
     ) -> None:
@@ -139,13 +145,12 @@ class TestLive:
     ) -> None:
         monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
         make_run(tmp_path, 4, 10)
-        with pytest.raises(KeyboardInterrupt), watch.Live(tmp_path, "13_curves") as live:
-            live(Progress(tmp_path, 4, 10, {}, [example("blend", "warp", "model")]))
-            raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            self.break_off(tmp_path, 4)
         assert shown == [("display", "Training, step 4 of 10.")]
         assert capsys.readouterr().out == "Interrupted: run this cell again to go on.\n"
-        with pytest.raises(KeyboardInterrupt), watch.Live(tmp_path, "13_curves"):
-            raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            self.break_off(tmp_path)
         assert shown[1:] == [("display", "Training, as far as the run has come.")]
 
     def test_nothing_outside_a_notebook(

@@ -59,9 +59,14 @@ def _begin_frames(recipe: Recipe) -> EQVI:
         before = checkpoint.load(recipe.after)
         for name, part in model.named_children():
             given = getattr(before, name)
-            if given is not None and any(True for _ in part.parameters()) and any(True for _ in given.parameters()):
+            if _has_weights(part) and _has_weights(given):
                 _copy(given, part, recipe.after, name)
                 has_flow |= name == "flow"
+            elif _has_weights(part) and name not in (*stage.trains, "flow"):
+                raise InputError(
+                    f"{recipe.after}: has no {name}, which stage {recipe.stage} does not train: give a checkpoint of "
+                    f"stage {stage.after}"
+                )
     elif stage.after is not None:
         known = f"of stage {stage.after} ({STAGES[stage.after].purpose})"
         raise InputError(f"stage {recipe.stage} goes on from another: give after, a checkpoint {known}")
@@ -78,8 +83,12 @@ def _begin_frames(recipe: Recipe) -> EQVI:
     return model
 
 
+def _has_weights(part: nn.Module | None) -> bool:
+    return part is not None and any(True for _ in part.parameters())
+
+
 def _begin_plainly(model: EQVI) -> None:
-    """Last layers that put out nothing: the first frames are plain warps, blended half and half."""
+    """Last layers that put out nothing: the first frames are the two plain warps, weighted by time alone."""
     assert model.refinement is not None
     assert model.mask is not None
     heads = [model.refinement.unet.head, model.mask.head]

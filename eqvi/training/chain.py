@@ -20,7 +20,7 @@ from eqvi.training.engine import train
 from eqvi.training.learner import FlowLearner, FrameLearner
 from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.material import scoring_samples
-from eqvi.training.outcome import WEIGHTS_FILE, throw_away
+from eqvi.training.outcome import WEIGHTS_FILE
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import find_stage
 
@@ -71,11 +71,9 @@ def train_chain(
     """
     links = []
     for name, special in runs.items():
-        if restart:
-            throw_away(folder / name)
         values = {**common, **special}
         given = {field: str(folder / values[field] / WEIGHTS_FILE) for field in ("after", "flow") if values.get(field)}
-        links.append(_carried_out(name, Recipe.from_values(values | given), folder / name, device))
+        links.append(_carried_out(name, Recipe.from_values(values | given), folder / name, device, restart))
     return links
 
 
@@ -157,10 +155,10 @@ def parts_table(links: list[Link]) -> str:
     return markdown_table(["run", *names], rows)
 
 
-def _carried_out(name: str, recipe: Recipe, folder: Path, device: str) -> Link:
+def _carried_out(name: str, recipe: Recipe, folder: Path, device: str, restart: bool) -> Link:
     first = begin(recipe)
     learning = sum(parameter.numel() for parameter in first.parameters() if parameter.requires_grad)
-    train(recipe, folder, device, progress=False)
+    train(recipe, folder, device, progress=False, restart=restart)
     weights = folder / WEIGHTS_FILE
     last = checkpoint.load_flow(weights) if recipe.stage == "flow" else checkpoint.load(weights)
     samples = collate(scoring_samples(recipe))

@@ -49,6 +49,7 @@ def train(
     listen: Callable[[Progress], None] | None = None,
     save_every: float = SAVE_EVERY,
     tensorboard: bool = False,
+    restart: bool = False,
 ) -> Outcome:
     """Carry out a recipe; a run that was interrupted, however, goes on where it was.
 
@@ -62,6 +63,7 @@ def train(
         listen: called after every score.
         save_every: seconds between two states on disk.
         tensorboard: write TensorBoard's logs as well.
+        restart: throw away the run that the folder holds, once all that the recipe names has been found in order.
 
     A run that has come to its end is left as it is.
 
@@ -71,7 +73,7 @@ def train(
     """
     began = time.monotonic()
     with Processes(device) as processes, contextlib.ExitStack() as held:
-        state = load_state(folder)
+        state = None if restart else load_state(folder)
         if not processes.agree(-1 if state is None else state["step"]):
             raise InputError(f"{folder}: not all processes find the same state there: give a folder that they share")
         if state is not None:
@@ -79,7 +81,7 @@ def train(
             if state["step"] == state.get("steps") and is_finished(folder):
                 return Outcome(state["step"], state["steps"], state["scores"])
         # What comes before the first step may take long (a store is rendered) and can be broken off at once.
-        run = Run(recipe, folder, state, torch.device(device), processes, workers, tensorboard, held)
+        run = Run(recipe, folder, state, torch.device(device), processes, workers, held, tensorboard, restart)
         stopped = held.enter_context(stopped_by_signals())
         saved = time.monotonic()
         try:
@@ -117,5 +119,6 @@ def _check_recipe(folder: Path, recipe: Recipe, found: dict[str, Any]) -> None:
     for name, value in dataclasses.asdict(recipe).items():
         if found.get(name) != value:
             raise InputError(
-                f"{folder}: holds a run with {name}={found.get(name)!r}, not {value!r}: give another folder, or restart"
+                f"{folder}: holds a run with {name}={found.get(name)!r}, not {value!r}: give another folder, or "
+                "--restart"
             )

@@ -26,7 +26,7 @@ from eqvi.training.curve import Curve
 from eqvi.training.learner import FlowLearner, FrameLearner
 from eqvi.training.losses import Loss
 from eqvi.training.material import batches, open_source, scoring_samples
-from eqvi.training.outcome import finish, provenance
+from eqvi.training.outcome import finish, provenance, throw_away
 from eqvi.training.processes import Processes
 from eqvi.training.rates import rate_factor
 from eqvi.training.recipe import Recipe
@@ -69,8 +69,9 @@ class Run:
         device: torch.device,
         processes: Processes,
         workers: int,
-        tensorboard: bool,
         held: contextlib.ExitStack,
+        tensorboard: bool,
+        restart: bool,
     ) -> None:
         shares = recipe.accumulate * processes.world
         if recipe.batch % shares:
@@ -82,8 +83,12 @@ class Run:
         self._workers = workers
         loss = None if recipe.stage == "flow" else _loss(recipe, device)
         model = begin(recipe)
-        samples = scoring_samples(recipe)
+        samples = None if recipe.validation == "rendered" else scoring_samples(recipe)
         self._source = open_source(recipe, processes, workers)
+        if processes.first:
+            held.enter_context(alone(folder))
+        # Rendering them takes a while: it comes after all that can be refused.
+        samples = samples or scoring_samples(recipe)
         self.epoch_steps = -(-self._source.epoch // recipe.batch)
         self.steps = recipe.steps or recipe.epochs * self.epoch_steps
         self.step, self.scores = 0, dict[str, float]()
@@ -105,8 +110,6 @@ class Run:
         self._record = provenance(recipe, self._source, self.steps, device, processes.world)
         if loss is not None and loss.vgg is not None:
             self._record["inputs_sha256"]["vgg"] = loss.vgg.sha256
-        if processes.first:
-            held.enter_context(alone(folder))
         if state is not None:
             self._restore(state)
         self._parallel: nn.Module = self._learner
@@ -117,6 +120,8 @@ class Run:
         self._curves: list[Curve] = []
         self._board: Any = None
         if processes.first:
+            if restart:
+                throw_away(folder)
             # Rows of a run that never got as far as to save its state are all made again.
             done = -1 if state is None else self.step
             self._curves = [Curve(folder / name, done) for name in ("curve.csv", "scores.csv")]
