@@ -86,7 +86,7 @@ def training(
         axes.set(xlabel="step", ylabel=ylabel, xlim=limits)
         axes.set_title(f"step {scores[taken][-1]:.0f} of {steps}", loc="left")
         axes = plots["loss"]
-        axes.plot(curve["step"], curve["total"], color="#c8c8c8", linewidth=1, label="loss, every step")
+        axes.plot(curve["step"], curve["total"], color="#c8c8c8", linewidth=1, label="loss")
         axes.plot(curve["step"], _smoothed(curve["total"]), color=COLOURS[3], linewidth=1.9, label="loss, smoothed")
         axes.set(ylabel="loss", xlim=limits)
         axes.tick_params(labelbottom=False)

@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -64,12 +65,25 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
     record["shipped_sha256"] = sha256(target)
     with replacing(home / RECORD_FILE) as beside:
         beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for file, most in (("curve.csv", _KEPT), ("scores.csv", None)):
-        rows = read_curve(folder / file)
-        step = 1 if most is None else max(1, len(rows) // most)
-        # The last of every so many, so that the end of the run is kept.
-        kept = rows[::-1][::step][::-1]
+    for file, rows in (
+        ("curve.csv", thinned(read_curve(folder / "curve.csv"), _KEPT)),
+        ("scores.csv", read_curve(folder / "scores.csv")),
+    ):
         with replacing(home / file) as beside:
-            lines = [",".join(rows[0]), *(",".join(row.values()) for row in kept)]
+            lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
             beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return target
+
+
+def thinned(rows: list[dict[str, str]], most: int) -> list[dict[str, str]]:
+    """A curve in about `most` rows, each for several steps: their last step, epoch and rate, and the mean of the rest."""
+    each = max(1, len(rows) // most)
+    if each == 1:
+        return rows
+    found = []
+    # Counted from the end, so that the end of the run is kept.
+    for last in range(len(rows) - 1, -1, -each):
+        group = rows[max(0, last - each + 1) : last + 1]
+        means = {name: f"{mean(float(row[name]) for row in group):.8g}" for name in rows[0]}
+        found.append(means | {name: rows[last][name] for name in ("step", "epoch", "rate")})
+    return found[::-1]

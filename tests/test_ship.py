@@ -50,7 +50,10 @@ def test_long_curves_are_thinned_and_keep_their_end(
 ) -> None:
     monkeypatch.setattr("eqvi.ship._KEPT", 2)
     ship(finished, "mine", tmp_path / "weights", tmp_path / "training")
-    assert [row["step"] for row in read_curve(tmp_path / "training" / "mine" / "curve.csv")] == ["2", "4"]
+    kept, whole = (read_curve(path / "curve.csv") for path in (tmp_path / "training" / "mine", finished))
+    assert [row["step"] for row in kept] == ["2", "4"]
+    assert kept[1]["rate"] == whole[3]["rate"]
+    assert float(kept[1]["total"]) == pytest.approx((float(whole[2]["total"]) + float(whole[3]["total"])) / 2)
 
 
 def test_what_cannot_be_kept_is_refused(tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture) -> None:
