@@ -76,7 +76,7 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
 
 
 def thinned(rows: list[dict[str, str]], most: int) -> list[dict[str, str]]:
-    """A curve in about `most` rows, each for several steps: their last step, epoch and rate, and the mean of the rest."""
+    """A curve in about `most` rows, each for several steps: the last step, epoch and rate, the mean of the rest."""
     each = max(1, len(rows) // most)
     if each == 1:
         return rows
