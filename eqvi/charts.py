@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from eqvi.page import COLOURS, INK, Picture, blank, styled
+from eqvi.page import COLOURS, INK, MUTED, Picture, blank, styled
 from eqvi.statistics import Estimate
 
 # Dashes of the lines that a model in training is held against.
@@ -84,7 +84,7 @@ def training(
             label, dash = f"{name} {scores[name][-1]:.2f}", _RIVALS[order - 1]
             axes.axhline(scores[name][-1], color=COLOURS[order], linestyle=dash, linewidth=1.9, label=label)
         axes.set(xlabel="step", ylabel=ylabel, xlim=limits)
-        axes.set_title(f"step {scores[taken][-1]:.0f} of {steps}", loc="left")
+        axes.set_title(f"step {max(*scores[taken], *curve['step'], 0):.0f} of {steps}", loc="left")
         axes = plots["loss"]
         axes.plot(curve["step"], curve["total"], color="#c8c8c8", linewidth=1, label="loss")
         axes.plot(curve["step"], _smoothed(curve["total"]), color=COLOURS[3], linewidth=1.9, label="loss, smoothed")
@@ -96,6 +96,10 @@ def training(
         axes.ticklabel_format(axis="y", scilimits=(0, 0))
         for axes in plots.values():
             axes.locator_params(axis="x", integer=True)
+        if not curve["step"]:
+            for name in ("loss", "rate"):
+                plots[name].set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
+                plots[name].text(0.5, 0.5, "no step yet", ha="center", va="center", color=MUTED)
         figure.legend(loc="outside lower center", ncols=5, handlelength=2.6)
         figure.set_layout_engine("constrained")
     return Picture(figure, alt)

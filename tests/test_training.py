@@ -26,8 +26,8 @@ from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
+from eqvi.training import engine, snapshot
 from eqvi.training import run as run_module
-from eqvi.training import snapshot
 from eqvi.training.augment import Augmentation
 from eqvi.training.batch import FLOWS, Batch, Pairs, collate
 from eqvi.training.beginning import begin
@@ -627,6 +627,13 @@ class TestPrecision:
         exact, rough = (FlowLearner(model, kind)(batch)["total"] for kind in (torch.float32, torch.bfloat16))
         rough.backward()
         assert rough.item() == pytest.approx(exact.item(), rel=0.03)
+
+
+def test_a_tick_comes_between_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "TICK_EVERY", 0.0)
+    ticks: list[int] = []
+    train(recipe(), tmp_path, progress=False, tick=lambda: ticks.append(len(read_curve(tmp_path / "curve.csv"))))
+    assert ticks == [1, 2, 3, 4]
 
 
 class TestScores:

@@ -37,6 +37,11 @@ def example(*names: str) -> Example:
     return Example(torch.full((1, 3, 64, 64), 0.5), {name: torch.full((1, 3, 64, 64), 0.6) for name in names})
 
 
+def file_line(path: Path, step: str) -> str:
+    """The last line of a curve, as of another step."""
+    return ",".join([step, *path.read_text().splitlines()[-1].split(",")[1:]]) + "\n"
+
+
 def titles(picture: Any) -> list[str]:
     return [axes.get_title(loc="left") for axes in picture.figure.axes if axes.get_title(loc="left")]
 
@@ -135,6 +140,19 @@ class TestLive:
         assert [what for what, _ in shown] == ["display", "update", "update", "update"]
         assert shown[0][1] == "Training, step 0 of 4."
         assert shown[-1][1].startswith("Training curves of stage scratch, step 4 of 4")
+
+    def test_curves_move_between_scores(
+        self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, unchecked: None
+    ) -> None:
+        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        make_run(tmp_path, 4, 10)
+        with (tmp_path / "curve.csv").open("a") as file:
+            file.write(file_line(tmp_path / "curve.csv", "5"))
+        live = watch.Live(tmp_path, "13_curves")
+        live.tick()
+        assert shown[0][0] == "display"
+        assert "step 5 of 10" in shown[0][1]
+        assert (tmp_path / "curves.png").is_file()
 
     def test_an_interrupted_run_is_there_again_from_the_start(
         self,

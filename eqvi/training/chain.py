@@ -134,7 +134,7 @@ def chain_table(links: list[Link]) -> str:
         digits, unit = (3, "px") if link.recipe.stage == "flow" else (2, "dB")
         own = next(iter(link.scores[0]))
         score = [f"{scores[own]:.{digits}f} {unit}" for scores in link.scores]
-        start = Path(link.recipe.after).parent.name or "nothing"
+        start = Path(link.recipe.after or link.recipe.flow).parent.name or "nothing"
         learns = ", ".join(find_stage(link.recipe.stage).trains)
         loss = [f"{value:.3f}" for value in link.losses]
         rows.append((link.name, start, learns, f"{link.learning:,}", *loss, *score))

@@ -25,6 +25,9 @@ from eqvi.training.snapshot import load_state
 #: Seconds between two states on disk: what a kill can cost.
 SAVE_EVERY = 60.0
 
+#: Seconds between two calls of `tick`.
+TICK_EVERY = 15.0
+
 
 class Outcome(NamedTuple):
     """How a call ended.
@@ -50,6 +53,7 @@ def train(
     save_every: float = SAVE_EVERY,
     tensorboard: bool = False,
     restart: bool = False,
+    tick: Callable[[], None] | None = None,
 ) -> Outcome:
     """Carry out a recipe; a run that was interrupted, however, goes on where it was.
 
@@ -64,6 +68,7 @@ def train(
         save_every: seconds between two states on disk.
         tensorboard: write TensorBoard's logs as well.
         restart: throw away the run that the folder holds, once all that the recipe names has been found in order.
+        tick: called every `TICK_EVERY` seconds, between scores too.
 
     A run that has come to its end is left as it is.
 
@@ -83,7 +88,7 @@ def train(
         # What comes before the first step may take long (a store is rendered) and can be broken off at once.
         run = Run(recipe, folder, state, torch.device(device), processes, workers, held, tensorboard, restart)
         stopped = held.enter_context(stopped_by_signals())
-        saved = time.monotonic()
+        saved = ticked = time.monotonic()
         try:
             bar = tqdm(
                 total=run.steps * recipe.batch, initial=run.step * recipe.batch, unit="window", desc=folder.name,
@@ -101,6 +106,9 @@ def train(
                     over = stopped() or (minutes is not None and spent > 60 * minutes)
                     if processes.any(over):
                         break
+                    if tick is not None and processes.first and time.monotonic() - ticked >= TICK_EVERY:
+                        tick()
+                        ticked = time.monotonic()
                     if time.monotonic() - saved >= save_every:
                         run.save()
                         saved = time.monotonic()

@@ -84,6 +84,12 @@ class Live:
         keep(progress)
         self._show(progress.folder / CURVES_FILE, f"Training, step {progress.step} of {progress.steps}.")
 
+    def tick(self) -> None:
+        """Draw the curves anew: the loss moves between scores too."""
+        picture = training_curves(self._folder)
+        _write(picture, self._folder / CURVES_FILE)
+        self._show(self._folder / CURVES_FILE, picture.alt)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -118,7 +124,7 @@ def training_curves(folder: Path) -> Picture:
     ylabel = "end-point error, px" if "epe" in by_name else "PSNR, dB"
     last = {name: values[-1] for name, values in by_name.items() if name != "step"}
     known = ", ".join(f"{name} {value:.2f}" for name, value in last.items())
-    done = int(by_name["step"][-1])
+    done = int(max(*by_name["step"], *followed["step"], 0))
     alt = f"Training curves of stage {record['recipe']['stage']}, step {done} of {steps}. {ylabel}: {known}."
     return charts.training(by_name, followed, steps, alt, ylabel)
 
