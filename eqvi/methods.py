@@ -17,6 +17,7 @@ from eqvi.dataset import Case
 from eqvi.ensemble import Ensemble, members_of
 from eqvi.errors import InputError
 from eqvi.model import EQVI
+from eqvi.paths import WEIGHTS
 from eqvi.peers import MINTERPOLATE, Minterpolate, blend
 from eqvi.window import Filler, Window
 
@@ -83,6 +84,13 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     preset = name if name in PRESETS else None
     weighted = path.is_file() and (preset is None or PRESETS[preset].has_weights)
     return of_model(preset or path.stem, model, device, members, preset, _sha256(path) if weighted else None)
+
+
+def with_our_weights() -> list[str]:
+    """The presets whose weights are kept in the project: ours, not the published ones."""
+    return [
+        name for name, config in PRESETS.items() if config.has_weights and (WEIGHTS / f"{name}.safetensors").is_file()
+    ]
 
 
 def of_model(

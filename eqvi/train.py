@@ -20,7 +20,7 @@ from eqvi.training.recipe import Recipe
 NOTEBOOK = "13_train"
 
 # What that notebook takes besides: how a run is carried out, which the options say here.
-_BESIDES = ("out", "device", "workers", "minutes", "restart")
+_BESIDES = ("out", "device", "workers", "minutes", "threads", "restart")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eqvi import headless, study
+from eqvi import headless, methods, study
 from eqvi.config import PRESETS
 from eqvi.errors import InputError
 from eqvi.methods import MOTIONS, PEERS, PUBLISHED, open_method
@@ -147,3 +147,11 @@ class TestLPIPS:
         torch.save({}, tmp_path / "lpips" / FILES[1])
         with pytest.raises(InputError, match=r"the weights of LPIPS lack 'features.0.weight'"):
             open_lpips(tmp_path)
+
+
+def test_our_own_weights_are_found_by_their_preset(tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "WEIGHTS", tmp_path)
+    assert methods.with_our_weights() == []
+    for name in ("eqvi-quarter-dis", "baseline", "mine"):
+        (tmp_path / f"{name}.safetensors").touch()
+    assert methods.with_our_weights() == ["eqvi-quarter-dis"]

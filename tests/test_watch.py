@@ -183,7 +183,7 @@ class TestRecipes:
     def test_parameters_of_the_notebook_are_the_recipe(self) -> None:
         declared = headless.parameters_of(NOTEBOOKS / f"{NOTEBOOK}.ipynb")
         fields = {field.name: type(field.metadata["default"]) for field in dataclasses.fields(Recipe)}
-        besides = {"out": str, "device": str, "workers": int, "minutes": float, "restart": bool}
+        besides = {"out": str, "device": str, "workers": int, "minutes": float, "threads": int, "restart": bool}
         assert list(declared) == [*fields, *besides]
         values = {name: ast.literal_eval(text) for name, text in declared.items()}
         assert {name: type(value) for name, value in values.items()} == fields | besides
