@@ -71,7 +71,7 @@ FAMILY := build/train/family
 ROWS ?= linear quadratic rqfp rcsn stages fusion scratch perceptual
 SEEDS ?= 0 1 2
 FAMILY_WEIGHTS := $(foreach row,$(ROWS),$(foreach seed,$(SEEDS),$(FAMILY)/$(row)_$(seed)/weights.safetensors))
-family: $(FAMILY_WEIGHTS) ## train the ablation's models: two hours on 2 cores with -j2; some with ROWS="rqfp rcsn" SEEDS=0
+family: $(FAMILY_WEIGHTS) ## train the ablation's models (a first draft of their recipes), side by side with -j2; some with ROWS="rqfp rcsn" SEEDS=0
 define family_row
 $(FAMILY)/$(1)_%/weights.safetensors: notebooks/params/family_$(1).yaml $(if $(2),$(FAMILY)/$(2)_%/weights.safetensors) | $(INSTALLED)
 	$(RUN) -m eqvi train --recipe $$< --seed $$* --out $$(@D) --device $(DEVICE) $(if $(2),--after $$(word 2,$$^))

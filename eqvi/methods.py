@@ -1,7 +1,6 @@
 """What can be measured, by the name it has in the tables: the published models, EQVI without weights, its peers."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ from eqvi.config import PRESETS, MotionKind
 from eqvi.dataset import Case
 from eqvi.ensemble import Ensemble, members_of
 from eqvi.errors import InputError
+from eqvi.hashes import sha256
 from eqvi.model import EQVI
 from eqvi.paths import WEIGHTS
 from eqvi.peers import MINTERPOLATE, Minterpolate, blend
@@ -83,7 +83,7 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     path = weights_file(name)
     preset = name if name in PRESETS else None
     weighted = path.is_file() and (preset is None or PRESETS[preset].has_weights)
-    return of_model(preset or path.stem, model, device, members, preset, _sha256(path) if weighted else None)
+    return of_model(preset or path.stem, model, device, members, preset, sha256(path) if weighted else None)
 
 
 def with_our_weights() -> list[str]:
@@ -160,9 +160,4 @@ def _published(name: str, folder: Path | None) -> tuple[EQVI, str]:
         raise InputError(
             f"{path}: has {found[0]}, but {name} is the preset {preset!r}, with {found[1]}: wrong checkpoint"
         )
-    return model, _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return model, sha256(path)

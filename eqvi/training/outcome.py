@@ -1,7 +1,6 @@
 """What a run leaves: weights in our format and the published one, and the record of what made them."""
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from eqvi import checkpoint
 from eqvi.flow import ScopeFlow
+from eqvi.hashes import sha256
 from eqvi.model import EQVI
 from eqvi.picture import replacing
 from eqvi.provenance import surroundings
@@ -29,7 +29,7 @@ def provenance(recipe: Recipe, source: Source, steps: int, device: torch.device,
         "recipe": dataclasses.asdict(recipe),
         "steps": steps,
         "data": source.record(),
-        "inputs_sha256": {name: _sha256(Path(path)) for name, path in given.items() if path},
+        "inputs_sha256": {name: sha256(Path(path)) for name, path in given.items() if path},
         **surroundings(device, _PACKAGES),
         "threads": torch.get_num_threads(),
         "processes": processes,
@@ -50,7 +50,7 @@ def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores
         checkpoint.export_published(
             model, folder / PUBLISHED_FILE, f"trained by eqvi, stage {record['recipe']['stage']}"
         )
-    done = record | {"scores": scores, "weights_sha256": _sha256(weights)}
+    done = record | {"scores": scores, "weights_sha256": sha256(weights)}
     with replacing(folder / RECORD_FILE) as beside:
         beside.write_text(json.dumps(done, indent=1), encoding="utf-8")
 
@@ -77,10 +77,6 @@ def is_finished(folder: Path) -> bool:
     """Whether `finish` has done its work there, and its weights are still as they were."""
     try:
         record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return record.get("weights_sha256") == _sha256(folder / WEIGHTS_FILE)
+        return record.get("weights_sha256") == sha256(folder / WEIGHTS_FILE)
     except (OSError, ValueError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

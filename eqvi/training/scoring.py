@@ -37,8 +37,6 @@ class FrameScores:
         device: where it works.
     """
 
-    unit, better = "dB", max
-
     def __init__(self, windows: Sequence[Window], model: EQVI, device: torch.device) -> None:
         self._batches = [_moved(collate([window]), device) for window in windows]
         self._motions = [_motion(model, batch) for batch in self._batches]
@@ -83,8 +81,6 @@ class FlowScores:
         pairs: of one size.
         device: where it works.
     """
-
-    unit, better = "px", min
 
     def __init__(self, pairs: Sequence[Pair], device: torch.device) -> None:
         self._batches = [_moved(collate([pair]), device) for pair in pairs]
