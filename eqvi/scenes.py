@@ -7,7 +7,7 @@ other pictures than training scenes (`eqvi.photographs.SPLITS`).
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, get_args
 
 import torch
@@ -106,6 +106,27 @@ def draw_clip(
     return RenderedClip(Scene(size, (behind, *in_front)), camera, path, split, seed, intervals)
 
 
+def draw_training_clip(draw: random.Random, split: Split, size: tuple[int, int], calm: float = 0.0) -> RenderedClip:
+    """A clip to take a window for training from.
+
+    Footage is mostly calmer than the clips that `draw_clip` makes for measuring, and a model that never saw a picture
+    stand still sharpens what needs nothing.
+
+    Args:
+        draw: decides.
+        split, size: as of `draw_clip`.
+        calm: with this probability everything moves at a share of its speed, drawn from 0 to 1, and every second time
+            the background not at all, as before a camera on a tripod.
+    """
+    clip = draw_clip(draw.randrange(2**53), split, size)
+    if not calm or draw.random() >= calm:
+        return clip
+    share, tripod = draw.random(), draw.random() < 0.5
+    behind, *in_front = clip.scene.layers
+    layers = (_slower(behind, 0.0 if tripod else share), *(_slower(layer, share) for layer in in_front))
+    return replace(clip, scene=replace(clip.scene, layers=layers))
+
+
 def numbered_clips(
     count: int,
     seed: int,
@@ -181,6 +202,20 @@ def _foreground(
         spin=draw.uniform(-0.12, 0.12) * INTERVALS / intervals,
         growth=draw.uniform(-0.05, 0.05) * INTERVALS / intervals,
     )
+
+
+def _slower(layer: Layer, share: float) -> Layer:
+    """The layer with all its motion at a share of what it was."""
+    path = layer.trajectory
+    (vx, vy), (ax, ay), (jx, jy) = path.velocity, path.acceleration, path.jerk
+    slower = replace(
+        path,
+        velocity=(share * vx, share * vy),
+        acceleration=(share * ax, share * ay),
+        jerk=(share * jx, share * jy),
+        shake=share * path.shake,
+    )
+    return replace(layer, trajectory=slower, spin=share * layer.spin, growth=share * layer.growth)
 
 
 def _channels(draw: random.Random, split: Split) -> tuple[int, int, int]:

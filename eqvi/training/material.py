@@ -45,12 +45,12 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
             seed=recipe.seed,
         )
     if not recipe.store:
-        return RenderedWindows(size, recipe.windows, recipe.seed)
+        return RenderedWindows(size, recipe.windows, recipe.seed, calm=recipe.calm)
     side = recipe.stored or recipe.crop + recipe.crop // 2
     folder = Path(recipe.store)
     if processes.first:
         with alone(folder, wait=True):  # of two runs one fills a store that they share
-            fill(folder, recipe.windows, (side, side), flow=recipe.config().flow, workers=workers)
+            fill(folder, recipe.windows, (side, side), flow=recipe.config().flow, calm=recipe.calm, workers=workers)
     processes.wait()
     return StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
 

@@ -46,6 +46,7 @@ class Recipe:
     spacing: int = _said(4, "frames of a clip from one input frame to the next")
     every: int = _said(4, "windows of a clip start every so many frames")
     windows: int = _said(10320, "rendered windows in an epoch")
+    calm: float = _said(0.0, "share of rendered windows that are calmer: slower, half of them on a still background")
     store: str = _said(
         "", "folder: so many windows are rendered once and kept there, with their flows if those are DIS's"
     )
@@ -100,6 +101,8 @@ class Recipe:
             raise InputError(f"rate {self.rate} cannot be used: give a number above 0")
         if not 0 <= self.average < 1:
             raise InputError(f"average {self.average} must be at least 0 and below 1")
+        if not 0 <= self.calm <= 1:
+            raise InputError(f"calm {self.calm} must lie in 0 to 1")
         if self.batch % self.accumulate:
             raise InputError(f"batch {self.batch} cannot be taken in {self.accumulate} equal parts")
 

@@ -8,7 +8,7 @@ import torch
 
 from eqvi.camera import expose
 from eqvi.photographs import Split
-from eqvi.scenes import draw_clip
+from eqvi.scenes import draw_clip, draw_training_clip
 from eqvi.synthetic import exact_flow
 from eqvi.training.batch import Pair, Window
 
@@ -26,6 +26,7 @@ class RenderedWindows:
         seed: which sequence.
         split: whose pictures are shown.
         times: among which the true frame's is drawn.
+        calm: how many of the clips are calmer, see `eqvi.scenes.draw_training_clip`.
     """
 
     size: tuple[int, int]
@@ -33,11 +34,12 @@ class RenderedWindows:
     seed: int = 0
     split: Split = "train"
     times: tuple[float, ...] = (0.25, 0.5, 0.75)
+    calm: float = 0.0
 
     def window(self, number: int) -> Window:
         """The window of that number."""
         draw = random.Random(f"window {self.split} {self.seed} {number}")
-        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start, t = draw.uniform(*_STARTS), draw.choice(self.times)
         taken = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
         return Window(taken[:4], taken[4], t)

@@ -27,7 +27,7 @@ from eqvi.metrics import to_8bit
 from eqvi.model import make_flow
 from eqvi.photographs import Split
 from eqvi.picture import write_failure
-from eqvi.scenes import draw_clip
+from eqvi.scenes import draw_training_clip
 from eqvi.training.augment import Augmentation, augmented, crop
 from eqvi.training.batch import FLOWS, Window
 
@@ -116,13 +116,14 @@ class _Maker:
     split: Split
     times: tuple[float, ...]
     flow: FlowKind
+    calm: float
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         draw = random.Random(f"store {self.split} {self.seed} {index}")
-        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start = draw.uniform(-1.5, 0.5)
         taken = expose(clip.scene, clip.camera, start + torch.tensor([-1.0, 0, 1, 2, *self.times]))
         pixels = np.stack([to_8bit(frame[None]) for frame in taken]).transpose(0, 3, 1, 2)
@@ -143,6 +144,7 @@ def fill(
     split: Split = "train",
     times: tuple[float, ...] = (0.25, 0.5, 0.75),
     flow: FlowKind = "dis",
+    calm: float = 0.0,
     workers: int = 0,
     progress: bool = True,
 ) -> None:
@@ -152,7 +154,7 @@ def fill(
         folder: the store.
         count: windows.
         size: (height, width) of each in pixels.
-        seed, split: which windows; see `eqvi.scenes.draw_clip`.
+        seed, split, calm: which windows; see `eqvi.scenes.draw_training_clip`.
         times: of the true frames.
         flow: whose flows are kept; of ScopeFlow none are.
         workers: processes that render; 0 renders in this one.
@@ -161,8 +163,9 @@ def fill(
     Raises:
         InputError: the store holds other windows, or cannot be written.
     """
-    maker = _Maker(count, size, seed, split, times, flow)
+    maker = _Maker(count, size, seed, split, times, flow, calm)
     what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
+    what["calm"] = calm
     done = 0
     record = folder / _RECORD
     try:
