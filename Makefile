@@ -82,10 +82,17 @@ $(eval $(call family_row,stages,stage2))
 $(eval $(call family_row,fusion,stages))
 .PRECIOUS: $(FAMILY)/stage1_%/weights.safetensors $(FAMILY)/stage2_%/weights.safetensors
 
+# The shipped model: its second half waits for the first.
+NARROW := build/train/narrow
+narrow: $(NARROW)/weights.safetensors ## train the model that is shipped, hours on a laptop; then: eqvi ship build/train/narrow eqvi-quarter-dis
+$(NARROW)_first/weights.safetensors $(NARROW)/weights.safetensors: | $(INSTALLED)
+	$(RUN) -m eqvi train --recipe notebooks/params/train_$(notdir $(@D)).yaml --out $(@D) --device $(DEVICE)
+$(NARROW)/weights.safetensors: $(NARROW)_first/weights.safetensors
+
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench family clean again
+.PHONY: help reproduce test check lab lock data weights bench family narrow clean again
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml
