@@ -71,8 +71,10 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
     """
     path = Path(path)
     tensors, kind = _read(path)
+    scalings = 2
     if "flow" in kind:
         own, width = tensors, float(kind["flow"]["width"])
+        scalings = int(kind["flow"].get("scalings", scalings))
     elif _is_flow(tensors):
         tensors = {re.sub(r"^(_model\.)?(module\.)*", "", name): value for name, value in tensors.items()}
         own = _rename(path, {f"flownet.{name}": value for name, value in tensors.items()})
@@ -80,7 +82,7 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
         width = _width(path, own, "pyramid.levels.0.0.weight", 16)
     else:
         raise InputError(f"{path}: not a flow network's checkpoint: for a whole EQVI use eqvi.load")
-    flow = ScopeFlow(width)
+    flow = ScopeFlow(width, scalings)
     _fill(flow, own, path)
     return flow.eval()
 
@@ -91,7 +93,7 @@ def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = 
         kind: dict[str, Any] = {"config": dataclasses.asdict(model.config)}
     else:
         width = model.state_dict()["pyramid.levels.0.0.weight"].shape[0] / 16
-        kind = {"flow": {"width": width}}
+        kind = {"flow": {"width": width, "scalings": model.scalings}}
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     # One entry, as safetensors writes several in any order: the same weights are the same bytes.
     _write(Path(path), lambda beside: save_file(tensors, beside, {_FORMAT: json.dumps(kind)}))
@@ -104,7 +106,13 @@ def export_published(model: EQVI, path: str | os.PathLike, detail: str = "export
 
 
 def export_published_flow(flow: ScopeFlow, path: str | os.PathLike) -> None:
-    """Write a flow network under ScopeFlow's tensor names, in the published file format."""
+    """Write a flow network under ScopeFlow's tensor names, in the published file format.
+
+    Raises:
+        InputError: a network that does not scale twice has no published form.
+    """
+    if flow.scalings != 2:
+        raise InputError("a flow network that scales once has no published form")
     names = {own: published for published, own in _modules().items()}
     state = {}
     for own, value in flow.state_dict().items():
@@ -118,8 +126,10 @@ def to_published(model: EQVI) -> _Tensors:
     """The model's tensors under their published names, without the leading ``module.``.
 
     Raises:
-        InputError: a model without ScopeFlow or without refinement has no published form.
+        InputError: a model without ScopeFlow as published, or without refinement, has no published form.
     """
+    if model.config.flow_scalings != 2:
+        raise InputError("a model whose flow network scales once has no published form")
     if model.config.flow != "scopeflow" or not model.config.refine:
         raise InputError(f"a model with flow={model.config.flow!r}, refine={model.config.refine} has no published form")
     names = {own: published for published, own in _modules().items()}

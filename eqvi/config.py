@@ -28,6 +28,8 @@ class EQVIConfig:
         multi_scale: fuse the results at full and half resolution (MS-Fusion).
         flow_width, refine_width, synthesis_width: channel counts as a fraction of the published ones.
         context_channels: channels of the context convolution in front of RCSN (published: 64).
+        flow_scalings: how often ScopeFlow scales a level's flow to global units: 2 in the published network, whose
+            weights depend on it; 1 for networks of our own, which learn better so.
     """
 
     flow: FlowKind = "scopeflow"
@@ -39,6 +41,7 @@ class EQVIConfig:
     refine_width: float = 1.0
     synthesis_width: float = 1.0
     context_channels: int = 64
+    flow_scalings: int = 2
 
     def __post_init__(self) -> None:
         for name, kinds in (("flow", FlowKind), ("motion", MotionKind)):
@@ -51,6 +54,8 @@ class EQVIConfig:
                 raise InputError(f"{name}={width!r} must lie in (0, 4]: it is a fraction of the published width")
         if self.context_channels < 1:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")
+        if self.flow_scalings not in (1, 2):
+            raise InputError(f"flow_scalings={self.flow_scalings!r} must be 2 (published) or 1")
         if self.residual and not self.refine:
             raise InputError("residual=True needs refine=True: RCSN works on the refined warps")
         if self.multi_scale and not self.refine:
@@ -81,6 +86,7 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-ms": EQVIConfig(multi_scale=True),
     "eqvi-half": EQVIConfig(flow_width=0.5, refine_width=0.5, synthesis_width=0.5, context_channels=32),
     "eqvi-quarter": _QUARTER,
+    "eqvi-quarter-once": dataclasses.replace(_QUARTER, flow_scalings=1),
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
     "eqvi-eighth-dis": _EIGHTH,
     "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),

@@ -104,10 +104,12 @@ class ScopeFlow(nn.Module):
 
     Args:
         width: channel counts as a fraction of the published ones.
+        scalings: how often a level's flow is scaled to global units: 2 as published, or 1 (see `_decode`).
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, scalings: int = 2) -> None:
         super().__init__()
+        self.scalings = scalings
         features = scaled(FEATURE_CHANNELS, width)
         self.pyramid = FeaturePyramid(width)
         self.estimator = DenseEstimator(COST_CHANNELS + features + 2, 2, width)
@@ -156,12 +158,14 @@ class ScopeFlow(nn.Module):
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
         # Scaled to global before the refinement and once more after it. A clean rewrite would scale once; the original
-        # scales in place, its training saw that, and the published weights depend on it (spec, section 2).
+        # scales in place, its training saw that, and the published weights depend on it (spec, section 2). A network
+        # that starts from nothing has to learn the second factor first, so ours may scale once.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
         centred = rough - rough.mean((2, 3), keepdim=True)
         guide = torch.cat((centred, torch.linalg.vector_norm(error, dim=1, keepdim=True), a.projected), dim=1)
-        return _Decoded(cost, self.refinement(guide, rough) / to_level)
+        fine = self.refinement(guide, rough)
+        return _Decoded(cost, fine / to_level if self.scalings == 2 else fine)
 
     def bidirectional(self, first: Pyramid, second: Pyramid) -> Bidirectional:
         """Flow both ways and occlusion: the work of one published ScopeFlow call."""

@@ -87,7 +87,7 @@ class EQVI(nn.Module):
     def __init__(self, config: EQVIConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EQVIConfig()
-        self.flow = make_flow(config.flow, config.flow_width)
+        self.flow = make_flow(config.flow, config.flow_width, config.flow_scalings)
         self.refinement = Refinement(config.refine_width) if config.refine else None
         self.mask = MaskNet(config.refine_width) if config.refine else None
         self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
@@ -205,9 +205,9 @@ class EQVI(nn.Module):
         return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual)
 
 
-def make_flow(kind: FlowKind, width: float = 1.0) -> ScopeFlow | ClassicalFlow:
-    """The flow estimator of that name; `width` scales ScopeFlow's channels."""
-    return ScopeFlow(width) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
+def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlow | ClassicalFlow:
+    """The flow estimator of that name; `width` and `scalings` are ScopeFlow's."""
+    return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
 
 
 def displacement(kind: MotionKind, back: Flow | None, there: Flow, beyond: Flow | None, t: float | Tensor) -> Flow:

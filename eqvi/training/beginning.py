@@ -35,7 +35,7 @@ def _begin_flow(recipe: Recipe) -> ScopeFlow:
     preset = PRESETS[recipe.preset]
     if preset.flow != "scopeflow":
         raise InputError(f"preset {recipe.preset} has no flow network to train: choose one with ScopeFlow")
-    model = ScopeFlow(preset.flow_width)
+    model = ScopeFlow(preset.flow_width, preset.flow_scalings)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")
     return model
@@ -102,6 +102,11 @@ def _begin_plainly(model: EQVI) -> None:
 
 
 def _copy(given: nn.Module, part: nn.Module, path: str, name: str) -> None:
+    if isinstance(part, ScopeFlow) and isinstance(given, ScopeFlow) and part.scalings != given.scalings:
+        raise InputError(
+            f"{path}: its {name} scales flow {given.scalings} times, this preset's {part.scalings}: choose the preset "
+            "to match"
+        )
     try:
         part.load_state_dict(given.state_dict())
     except RuntimeError:

@@ -32,7 +32,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     if recipe.stage == "flow":
         if recipe.data != "rendered" or recipe.store:
             raise InputError("stage flow needs exact flow, which rendered frames alone have: leave data and store out")
-        return RenderedPairs(size, recipe.windows, recipe.seed)
+        return RenderedPairs(size, recipe.windows, recipe.seed, calm=recipe.calm)
     if recipe.data != "rendered":
         if recipe.store:
             raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")

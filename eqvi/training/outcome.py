@@ -45,8 +45,9 @@ def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores
     weights = folder / WEIGHTS_FILE
     checkpoint.save(model, weights)
     if isinstance(model, ScopeFlow):
-        checkpoint.export_published_flow(model, folder / PUBLISHED_FILE)
-    elif model.config.flow == "scopeflow":
+        if model.scalings == 2:
+            checkpoint.export_published_flow(model, folder / PUBLISHED_FILE)
+    elif model.config.flow == "scopeflow" and model.config.flow_scalings == 2:
         checkpoint.export_published(
             model, folder / PUBLISHED_FILE, f"trained by eqvi, stage {record['recipe']['stage']}"
         )

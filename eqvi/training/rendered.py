@@ -8,7 +8,7 @@ import torch
 
 from eqvi.camera import expose
 from eqvi.photographs import Split
-from eqvi.scenes import draw_clip, draw_training_clip
+from eqvi.scenes import draw_training_clip
 from eqvi.synthetic import exact_flow
 from eqvi.training.batch import Pair, Window
 
@@ -54,18 +54,19 @@ class RenderedPairs:
     """Pairs of frames without end, one or two intervals apart and in either order, with the exact flow.
 
     Attributes:
-        size, epoch, seed, split: as of `RenderedWindows`.
+        size, epoch, seed, split, calm: as of `RenderedWindows`.
     """
 
     size: tuple[int, int]
     epoch: int
     seed: int = 0
     split: Split = "train"
+    calm: float = 0.0
 
     def window(self, number: int) -> Pair:
         """The pair of that number."""
         draw = random.Random(f"pair {self.split} {self.seed} {number}")
-        clip = draw_clip(draw.randrange(2**53), self.split, self.size)
+        clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start, apart = draw.uniform(*_STARTS), draw.choice((-1.0, 1.0, 2.0))
         frames = expose(clip.scene, clip.camera, torch.tensor([start, start + apart]))
         truth = exact_flow(clip.scene, start, start + apart)
