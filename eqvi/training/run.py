@@ -6,6 +6,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,6 +118,10 @@ class Run:
             self._parallel = DistributedDataParallel(self._learner)
         with torch.random.fork_rng(devices=[]):
             self._scorer = self._make_scorer(samples)
+        # What steps cost: a CPU's own seconds, as others may share it; on a GPU, those of the clock.
+        self._clock = time.process_time if device.type == "cpu" else time.perf_counter
+        spent = {"seconds": 0.0, "steps": 0} if state is None else state.get("spent", {"seconds": 0.0, "steps": 0})
+        self._spent: dict[str, Any] = dict(spent)
         self._curves: list[Curve] = []
         self._board: Any = None
         if processes.first:
@@ -136,11 +141,14 @@ class Run:
             self._source, recipe, self._processes, self.step, self.steps, self._workers, self._device
         )  # fmt: skip
         while self.step < self.steps:
+            began = self._clock()
             rate = recipe.rate * rate_factor(recipe.schedule, self.step, self.steps, self.epoch_steps)  # type: ignore[arg-type]
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
             losses = self._step(loader)
             self.step += 1
+            self._spent["seconds"] += self._clock() - began
+            self._spent["steps"] += 1
             row = {"step": self.step, "epoch": (self.step - 1) // self.epoch_steps, "rate": rate} | losses
             if self._curves:
                 self._curves[0].add({name: f"{v:.8g}" if isinstance(v, float) else v for name, v in row.items()})
@@ -217,6 +225,7 @@ class Run:
             "step": self.step,
             "steps": self.steps,
             "scores": self.scores,
+            "spent": self._spent,
             "model": self._model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
@@ -229,7 +238,9 @@ class Run:
             return
         if self._average is not None:
             self._load_average()
-        finish(self._folder, self._model, self._record, self.scores)
+        # Of the steps that were timed: a state of an older version has none.
+        spent = {"minutes": round(self._spent["seconds"] / 60, 1), "of_steps": self._spent["steps"]}
+        finish(self._folder, self._model, self._record | {"device_time": spent}, self.scores)
 
     def close(self) -> None:
         """Let go of files."""
