@@ -50,7 +50,15 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     folder = Path(recipe.store)
     if processes.first:
         with alone(folder, wait=True):  # of two runs one fills a store that they share
-            fill(folder, recipe.windows, (side, side), flow=recipe.config().flow, calm=recipe.calm, workers=workers)
+            fill(
+                folder,
+                recipe.windows,
+                (side, side),
+                flow=recipe.config().flow,
+                calm=recipe.calm,
+                compressed=recipe.compressed,
+                workers=workers,
+            )
     processes.wait()
     return StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
 

@@ -47,6 +47,7 @@ class Recipe:
     every: int = _said(4, "windows of a clip start every so many frames")
     windows: int = _said(10320, "rendered windows in an epoch")
     calm: float = _said(0.0, "share of rendered windows that are calmer: slower, half of them on a still background")
+    compressed: float = _said(0.0, "share of a store's windows that have been through H.264, as most footage has")
     store: str = _said(
         "", "folder: so many windows are rendered once and kept there, with their flows if those are DIS's"
     )
@@ -101,8 +102,11 @@ class Recipe:
             raise InputError(f"rate {self.rate} cannot be used: give a number above 0")
         if not 0 <= self.average < 1:
             raise InputError(f"average {self.average} must be at least 0 and below 1")
-        if not 0 <= self.calm <= 1:
-            raise InputError(f"calm {self.calm} must lie in 0 to 1")
+        for name in ("calm", "compressed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} {getattr(self, name)} must lie in 0 to 1")
+        if self.compressed and not self.store:
+            raise InputError(f"compressed {self.compressed} is for windows that are kept: give store as well")
         if self.batch % self.accumulate:
             raise InputError(f"batch {self.batch} cannot be taken in {self.accumulate} equal parts")
 

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from eqvi.camera import expose
+from eqvi.compression import through_h264
 from eqvi.config import FlowKind
 from eqvi.errors import InputError
 from eqvi.metrics import to_8bit
@@ -30,6 +31,9 @@ from eqvi.picture import write_failure
 from eqvi.scenes import draw_training_clip
 from eqvi.training.augment import Augmentation, augmented, crop
 from eqvi.training.batch import FLOWS, Window
+
+#: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
+_CRF = (8, 22)
 
 _RECORD = "store.json"
 _FRAMES, _TRUTHS, _FLOWS = "frames.npy", "truths.npy", "flows.npy"
@@ -117,6 +121,7 @@ class _Maker:
     times: tuple[float, ...]
     flow: FlowKind
     calm: float
+    compressed: float
 
     def __len__(self) -> int:
         return self.count
@@ -125,8 +130,12 @@ class _Maker:
         draw = random.Random(f"store {self.split} {self.seed} {index}")
         clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start = draw.uniform(-1.5, 0.5)
-        taken = expose(clip.scene, clip.camera, start + torch.tensor([-1.0, 0, 1, 2, *self.times]))
-        pixels = np.stack([to_8bit(frame[None]) for frame in taken]).transpose(0, 3, 1, 2)
+        times = torch.tensor([-1.0, 0, 1, 2, *self.times])
+        taken = np.stack([to_8bit(frame[None]) for frame in expose(clip.scene, clip.camera, start + times)])
+        if self.compressed and draw.random() < self.compressed:
+            order = times.argsort().numpy()
+            taken[order] = through_h264(taken[order], draw.randint(*_CRF))
+        pixels = taken.transpose(0, 3, 1, 2)
         # Flows are those of what is stored: of the frames in 8 bits, as footage has them.
         frames = torch.from_numpy(np.ascontiguousarray(pixels[:4])).float() / 255
         if self.flow == "scopeflow":
@@ -145,6 +154,7 @@ def fill(
     times: tuple[float, ...] = (0.25, 0.5, 0.75),
     flow: FlowKind = "dis",
     calm: float = 0.0,
+    compressed: float = 0.0,
     workers: int = 0,
     progress: bool = True,
 ) -> None:
@@ -157,15 +167,16 @@ def fill(
         seed, split, calm: which windows; see `eqvi.scenes.draw_training_clip`.
         times: of the true frames.
         flow: whose flows are kept; of ScopeFlow none are.
+        compressed: how many of the windows have been through an encoder, as most footage has (`eqvi.compression`).
         workers: processes that render; 0 renders in this one.
         progress: show a bar where there is a terminal.
 
     Raises:
         InputError: the store holds other windows, or cannot be written.
     """
-    maker = _Maker(count, size, seed, split, times, flow, calm)
+    maker = _Maker(count, size, seed, split, times, flow, calm, compressed)
     what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
-    what["calm"] = calm
+    what |= {"calm": calm, "compressed": compressed}
     done = 0
     record = folder / _RECORD
     try:
