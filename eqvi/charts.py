@@ -1,4 +1,4 @@
-"""Numbers as charts: `bars` for plain numbers, `intervals` for estimates, `training` for a run. Knows no torch."""
+"""Numbers as charts: plain (`bars`), with intervals, of one training run, or of several (`lines`). Knows no torch."""
 
 import itertools
 import math
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from eqvi.page import COLOURS, INK, MUTED, Picture, blank, styled
 from eqvi.statistics import Estimate
 
+_MARKERS = "osD^vP*X"
 # Dashes of the lines that a model in training is held against.
 _RIVALS = ((0, (5, 1.5)), (0, (1, 1)))
 
@@ -56,6 +57,40 @@ def intervals(
             axes.set_ylim(len(estimates) - 0.5, -0.7)
             axes.grid(visible=False, axis="y")
         axes.set_xlabel(xlabel)
+        figure.set_layout_engine("constrained")
+    return Picture(figure, alt)
+
+
+def lines(
+    series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylabel: str, missing: str = "not measured"
+) -> Picture:
+    """Numbers against steps, a line for each name, the highest at its end first in the legend.
+
+    Args:
+        series: by name, then by step; an empty one is left out.
+        alt: the page in words.
+        xlabel, ylabel: quantities and units.
+        missing: what the page says if there is nothing to draw.
+    """
+    drawn = {name: values for name, values in series.items() if values}
+    with styled():
+        figure = blank(3.6)
+        axes = figure.subplots()
+        if not drawn:
+            axes.text(0.5, 0.5, missing, ha="center", va="center", transform=axes.transAxes)
+            axes.set(xticks=[], yticks=[])
+        for order, (name, values) in enumerate(drawn.items()):
+            colour, marker = COLOURS[order % len(COLOURS)], _MARKERS[order % len(_MARKERS)]
+            axes.plot(
+                list(values), list(values.values()), label=f"{name} {values[max(values)]:.2f}", color=colour,
+                marker=marker, markersize=4.5, linewidth=1.7,
+            )  # fmt: skip
+        if drawn:
+            handles, labels = axes.get_legend_handles_labels()
+            ends = [values[max(values)] for values in drawn.values()]
+            best = sorted(range(len(ends)), key=lambda index: -ends[index])
+            figure.legend([handles[i] for i in best], [labels[i] for i in best], loc="outside right upper")
+        axes.set(xlabel=xlabel, ylabel=ylabel)
         figure.set_layout_engine("constrained")
     return Picture(figure, alt)
 

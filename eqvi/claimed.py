@@ -42,14 +42,39 @@ _MOTION = {
     "real clips, x4, DIS flow": _models("real_clips_x4"),
     "REDS_VTSR val, DIS flow": ("rectified_val30", "quadratic_val30", "linear_val30"),
 }
+_FAMILY = "ablation_rendered:model="
+# Rows of our own trained models (notebook 16) that decide a claim: row, what it is compared with, and by column what is
+# claimed and in which direction.
+_ABLATION = (
+    ("quadratic", "linear", {"psnr": ("quadratic motion beats linear motion in the trained model: PSNR", 1)}),
+    ("rqfp", "quadratic", {"psnr": ("RQFP beats plain quadratic motion in the trained model: PSNR", 1)}),
+    ("rcsn", "quadratic", {"psnr": ("RCSN beats no synthesis: PSNR", 1)}),
+    ("fusion", "stages", {"psnr": ("MS-Fusion raises PSNR", 1), "ssim": ("MS-Fusion lowers SSIM", -1)}),
+    (
+        "scratch",
+        "stages",
+        {
+            "psnr": ("training from scratch beats stages: PSNR", 1),
+            "ssim": ("training from scratch beats stages: SSIM", 1),
+        },
+    ),
+    (
+        "perceptual",
+        "scratch",
+        {
+            "psnr": ("the perceptual model (MS-SSIM for VGG) lowers PSNR", -1),
+            "sharpness": ("the perceptual model (MS-SSIM for VGG) is sharper (gradient energy)", 1),
+        },
+    ),
+)
 #: Claims that no file of results here could decide: claim, source, published, what is missing.
 FOREIGN = (
     (
-        "RCSN beats no synthesis", PAPER, "",
+        "RCSN beats no synthesis, REDS_VTSR", PAPER, "",
         "no checkpoint without RCSN was published; needs REDS_VTSR and two models trained on it",
     ),
     (
-        "RQFP beats plain quadratic motion in the learned model", PAPER, "",
+        "RQFP beats plain quadratic motion in the trained model, REDS_VTSR", PAPER, "",
         "no checkpoint trained without RQFP was published; needs REDS_VTSR and two models trained on it",
     ),
     (
@@ -99,6 +124,10 @@ def differences(stated: list[Figure]) -> list[Difference]:
     for place, (rectified, quadratic, linear) in _MOTION.items():
         found.append(Difference(f"RQFP beats plain quadratic motion: PSNR, {place}", PAPER, rectified, quadratic))
         found.append(Difference(f"quadratic motion beats linear motion: PSNR, {place}", PAPER, quadratic, linear))
+    for row, against, wordings in _ABLATION:
+        for column, (wording, sign) in wordings.items():
+            text = f"{wording}, rendered clips, our weights"
+            found.append(Difference(text, PAPER, f"{_FAMILY}{row}_*", f"{_FAMILY}{against}_*", column, sign))
     for source, given in (("exact", "exact flow"), ("dis", "DIS flow")):
         runs = [f"motion_error:flow={source},model={model}" for model in ("rectified", "quadratic", "linear")]
         for text, better, worse in zip(

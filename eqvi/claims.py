@@ -2,7 +2,9 @@
 
 A claim about a difference *holds* if the 95 % interval of the difference, clips as units, lies wholly on the claimed
 side, *does not hold* if it lies wholly on the other, and *cannot be decided* in between or with so few clips that no
-sign test could: then the ledger says how many it would take. A published figure holds if it is met within `TOLERANCE`.
+sign test could: then the ledger says how many it would take. Where models were trained with several seeds, the
+difference is that of their means over the seeds, and no verdict stands against a seed that says the opposite. A
+published figure holds if it is met within `TOLERANCE`.
 """
 
 import csv
@@ -17,6 +19,7 @@ from eqvi.errors import InputError
 from eqvi.paths import RESULTS
 from eqvi.report import markdown_table
 from eqvi.reported import Figure, figures, four_digits, obtain
+from eqvi.scores import members
 from eqvi.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate
 from eqvi.tables import READINGS, gain, offset, readings
 
@@ -163,7 +166,35 @@ def _difference(folder: Path, claim: Difference) -> Finding:
     found = gain(folder, claim.run, claim.against, claim.column)
     if isinstance(found, str):
         return line._replace(reason=found)
-    return _judged(line, found, claim.sign, claim.published, digits)
+    line = _judged(line, found, claim.sign, claim.published, digits)
+    return _agreed(line, seed_gains(folder, claim.run, claim.against, claim.column), digits)
+
+
+def seed_gains(folder: Path, better: str, worse: str, column: str = "psnr") -> dict[str, float]:
+    """The mean gain of one row of trained models over another, seed against the same seed; empty for single runs.
+
+    Args:
+        folder: where results lie.
+        better, worse: names with ``*`` for the seeds, see `eqvi.scores.read_run`.
+        column: which number.
+    """
+    rivals = {name.rpartition("_")[2]: name for name in members(folder, worse)}
+    pairs = {name.rpartition("_")[2]: name for name in members(folder, better)}
+    if len(pairs) < 2:
+        return {}
+    found = {seed: gain(folder, name, rivals[seed], column) for seed, name in pairs.items() if seed in rivals}
+    return {seed: one.value for seed, one in found.items() if isinstance(one, Estimate)}
+
+
+def _agreed(line: Finding, seeds: dict[str, float], digits: int) -> Finding:
+    """The line with what each seed says; a verdict that one of them contradicts falls."""
+    if not seeds:
+        return line
+    said = f"seeds {', '.join(f'{value:+.{digits}f}' for value in seeds.values())}"
+    signs = {value > 0 for value in seeds.values()}
+    if line.verdict in (HOLDS, FAILS) and len(signs) > 1:
+        return line._replace(verdict=OPEN, reason=f"the seeds disagree: {said}")
+    return line._replace(reason="; ".join(filter(None, (line.reason, said))))
 
 
 def _judged(

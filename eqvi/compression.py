@@ -1,7 +1,7 @@
-"""What a camera's encoder does to a short clip: H.264 and back. Training frames that have been through it are like footage.
+"""What a camera's encoder does to a short clip: H.264 and back.
 
 A sensor's noise is new in every frame; an encoder freezes what stands still, noise included, blurs colour, and spends
-bits unequally from frame to frame.
+bits unequally from frame to frame. Training frames that have been through it are more like footage.
 """
 
 import io
@@ -27,6 +27,6 @@ def through_h264(frames: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
-        container.streams.video[0].thread_type = "NONE"
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    with av.open(file, "r") as decoder:
+        decoder.streams.video[0].thread_type = "NONE"
+        return np.stack([np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in decoder.decode(video=0)])

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.clip import Clip, open_clip
-from eqvi.data import list_frames, read_picture
+from eqvi.data import FORMATS, list_frames, read_picture
+from eqvi.encoder import CONTAINERS
 from eqvi.errors import InputError
 from eqvi.picture import Frame, Picture
 from eqvi.records import read_facts
@@ -26,6 +27,10 @@ LAYOUTS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "vtsr5": ("val", VTSR5),
     "rendered": ("val", None),
 }
+
+
+#: Endings of the files that `open_footage` takes for videos.
+VIDEOS = (*CONTAINERS, ".avi")
 
 
 class Job(NamedTuple):
@@ -121,6 +126,36 @@ def open_left_out(path: Path, step: int, every: int = 1, limit: int | None = Non
         files=files,
         facts={},
     )
+
+
+def open_footage(
+    folder: Path, step: int, every: int = 1, leave_out: Collection[str] = (), limit: int | None = None
+) -> list[Case]:
+    """Every clip in a folder or in folders within it, as of `open_left_out`: video files, and folders that hold frames.
+
+    Args:
+        folder: where to look.
+        step, every, limit: as of `open_left_out`.
+        leave_out: clips that are not wanted, by the names of their folders, or of their files without the ending.
+
+    Raises:
+        InputError: no clip is there, one cannot be used, or a name to leave out is of none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder: give one that holds clips")
+    inside = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
+    found = [path for path in inside if any(file.suffix.lower() in FORMATS for file in path.iterdir())]
+    found += [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS]
+    names = {path.resolve().stem for path in found}
+    for name in leave_out:
+        if name not in names:
+            raise InputError(
+                f"{folder}: there is no clip {name!r} to leave out: choose from {', '.join(sorted(names))}"
+            )
+    wanted = sorted((path for path in found if path.resolve().stem not in leave_out), key=lambda path: path.stem)
+    if not wanted:
+        raise InputError(f"{folder}: holds no clip: give a folder with video files or folders of frames")
+    return [open_left_out(path, step, every, limit) for path in wanted]
 
 
 def fingerprint(cases: Sequence[Case]) -> str:

@@ -93,6 +93,27 @@ def with_our_weights() -> list[str]:
     ]
 
 
+def family() -> list[Path]:
+    """The weights of the ablation's models that are kept in the project, ``ROW_SEED.safetensors``."""
+    return sorted((WEIGHTS / "family").glob("*.safetensors"))
+
+
+def on_another_flow(path: Path, flow: Path, device: str = "cpu") -> Method:
+    """A model whose flows another network finds; its synthesis stays as it was trained.
+
+    Args:
+        path: of the model's weights.
+        flow: of the flow network's.
+        device: where it works.
+
+    Raises:
+        InputError: as `eqvi.checkpoint.load`.
+    """
+    model = checkpoint.load(path)
+    model.flow = checkpoint.load_flow(flow)
+    return of_model(f"{flow.stem}_{path.stem}", model.to(device), device, weights_sha256=sha256(path))
+
+
 def of_model(
     name: str,
     model: Any,

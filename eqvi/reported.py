@@ -88,6 +88,10 @@ def needs(name: str) -> str:
         return "the public clips"
     if name.startswith("motion_error"):
         return "notebook 11 run"
+    if name.startswith("flow_error"):
+        return "notebook 15 run"
+    if name.startswith("ablation"):
+        return "notebook 16 run"
     if not name.endswith(tuple(suffix for suffix, _ in DATA.values())):
         return "the rendered clips scored"
     return "REDS_VTSR and the published weights" if name.startswith("stage") else "REDS_VTSR"

@@ -66,10 +66,12 @@ def read_run(folder: Path, name: str) -> Run | None:
 
     Args:
         folder: where results lie.
-        name: the file's without its ending; with ``:COLUMN=VALUE,...`` only its rows that have these values.
+        name: the file's without its ending; with ``:COLUMN=VALUE,...`` only its rows that have these values. A VALUE
+            that ends in ``*`` stands for all that begin so, the seeds of one model: their mean at every frame is taken.
 
     Raises:
-        InputError: the file or its provenance cannot be read, a row is double, a number is none, or a PSNR is missing.
+        InputError: the file or its provenance cannot be read, a row is double, a number is none, a PSNR is missing, or
+            one seed scored other frames than another.
     """
     stem, _, conditions = name.partition(":")
     wanted = [condition.split("=", 1) for condition in conditions.split(",") if condition]
@@ -80,7 +82,7 @@ def read_run(folder: Path, name: str) -> Run | None:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            rows = [row for row in reader if all(row.get(column) == value for column, value in wanted)]
+            rows = [row for row in reader if all(_fits(row.get(column), value) for column, value in wanted)]
         made_by = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
@@ -93,12 +95,46 @@ def read_run(folder: Path, name: str) -> Run | None:
             raise InputError(f"{path} has no column {column!r}: name a file of scored frames")
     if not rows:
         return None
-    frames = [(row["clip"], row["frame"]) for row in rows]
-    for before, after in pairwise(sorted(frames)):
-        if before == after:
-            raise InputError(f"{path} holds clip {after[0]}, frame {after[1]} twice: evaluate again")
-    values = {column: _numbers(path, column, rows) for column in columns if column not in NAMES}
+    pooled = next((column for column, value in wanted if value.endswith("*")), None)
+    parts: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        parts.setdefault(row[pooled] if pooled else "", []).append(row)
+    if pooled:
+        for part in parts.values():
+            part.sort(key=_frame)
+    for part in parts.values():
+        for before, after in pairwise(sorted(map(_frame, part))):
+            if before == after:
+                raise InputError(f"{path} holds clip {after[0]}, frame {after[1]} twice: evaluate again")
+    first, *others = parts.values()
+    frames = [_frame(row) for row in first]
+    if any([_frame(row) for row in other] != frames for other in others):
+        raise InputError(f"{path}: {pooled} {', '.join(parts)} score different frames: evaluate again")
+    values = {
+        column: np.mean([_numbers(path, column, part) for part in parts.values()], axis=0)
+        for column in columns
+        if column not in NAMES
+    }
     return Run(name, path, frames, values, made_by)
+
+
+def members(folder: Path, name: str) -> list[str]:
+    """The names of the single runs, one a seed, that `read_run` takes the mean of for a NAME with ``*``.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    stem, _, condition = name.partition(":")
+    column, _, value = condition.partition("=")
+    path = folder / f"{stem}.csv"
+    if not value.endswith("*") or not path.is_file():
+        return [name]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = {row.get(column) or "" for row in csv.DictReader(file)}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}): evaluate again") from error
+    return [f"{stem}:{column}={one}" for one in sorted(found) if _fits(one, value)]
 
 
 def check_comparable(*runs: Run) -> None:
@@ -137,6 +173,14 @@ def paired(better: Run, worse: Run, column: str, chosen: NDArray[np.bool_] | Non
     difference = better.values[column] - worse.values[column][order]
     subtracted = Run(better.name, better.path, better.frames, {column: difference}, {})
     return list(subtracted.clip_means(column, chosen).values())
+
+
+def _fits(value: str | None, wanted: str) -> bool:
+    return value is not None and (value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted)
+
+
+def _frame(row: dict[str, str]) -> tuple[str, str]:
+    return row["clip"], row["frame"]
 
 
 def _numbers(path: Path, column: str, rows: list[dict[str, str]]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ _KEPT = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi ship``."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a finished training run")
-    parser.add_argument("name", metavar="NAME", help="what the weights are to be called")
+    parser.add_argument("name", metavar="NAME", help="what the weights are to be called; FOLDER/NAME groups them")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,20 +46,20 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
 
     Args:
         folder: of the run.
-        name: lower-case letters, digits, hyphens and underscores.
+        name: lower-case letters, digits, hyphens and underscores; a folder may stand before it, as in ``family/a_0``.
         weights, training: where weights and records go.
 
     Raises:
         InputError: there is no finished run, the name cannot be used, or the disk is full.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+    if not re.fullmatch(r"(?:[a-z0-9][a-z0-9_-]*/)?[a-z0-9][a-z0-9_-]*", name):
         raise InputError(f"name {name!r} cannot be used: take lower-case letters, digits, hyphens and underscores")
     if not is_finished(folder):
         raise InputError(f"{folder}: holds no finished training run: let `python -m eqvi train` come to its end first")
     record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     load = checkpoint.load_flow if record["recipe"]["stage"] == "flow" else checkpoint.load
     target, home = weights / f"{name}.safetensors", training / name
-    for place in (weights, home):
+    for place in (target.parent, home):
         place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(load(folder / WEIGHTS_FILE), target, torch.float16)
     record["shipped_sha256"] = sha256(target)

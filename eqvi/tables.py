@@ -33,6 +33,7 @@ DIFFICULTIES = {
     "motion": ("mean motion", "px", 1.0),
     "acceleration": ("mean acceleration", "px", 1.0),
     "occlusion": ("occluded", "%", 100.0),
+    "epe": ("error of the flow", "px", 1.0),
 }
 _DIGITS = {"psnr": 4, "ssim": 4}
 
@@ -186,7 +187,9 @@ def gain(folder: Path, better: str, worse: str, column: str = "psnr") -> Estimat
     return estimate(paired(first, second, column))
 
 
-def gains(folder: Path, better: str, worse: str, by: str, parts: int = 4) -> dict[str, Estimate]:
+def gains(
+    folder: Path, better: str, worse: str, by: str, parts: int = 4, told_by: str | None = None
+) -> dict[str, Estimate]:
     """The gain in PSNR of one run over another in equal parts of the frames, from the easiest to the hardest.
 
     Args:
@@ -194,6 +197,7 @@ def gains(folder: Path, better: str, worse: str, by: str, parts: int = 4) -> dic
         better, worse: runs over the same frames.
         by: one of `DIFFICULTIES`, or ``psnr``: the score of `worse` itself, hardest last.
         parts: in how many parts of equally many frames.
+        told_by: the run that holds the column `by`, over the same frames; `worse` if None.
 
     Returns:
         by range, for example ``0.5 to 2.1 px``; nothing where a run or the column was not measured.
@@ -201,16 +205,15 @@ def gains(folder: Path, better: str, worse: str, by: str, parts: int = 4) -> dic
     Raises:
         InputError: as `eqvi.scores.paired`.
     """
-    runs = [obtain(folder, name) for name in (better, worse)]
-    if any(isinstance(run, str) or not run.has(by) for run in runs):
+    first, second, known = (obtain(folder, name) for name in (better, worse, told_by or worse))
+    if isinstance(first, str) or isinstance(second, str) or isinstance(known, str) or not known.has(by):
         return {}
-    first, second = (run for run in runs if isinstance(run, Run))
     _, unit, factor = DIFFICULTIES.get(by, ("", "dB", 1.0))
-    values = factor * second.values[by]
+    values = factor * known.values[by]
     edges = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)))
     if len(edges) == 1:  # every frame is as difficult as every other
         edges = edges.repeat(2)
-    place = {frame: float(value) for frame, value in zip(second.frames, values, strict=True)}
+    place = {frame: float(value) for frame, value in zip(known.frames, values, strict=True)}
     own = np.array([place.get(frame, math.nan) for frame in first.frames])
     found = {}
     for low, high in pairwise(edges):

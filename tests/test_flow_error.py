@@ -1,0 +1,230 @@
+"""The error of flow estimators: nothing for the truth, the motion's length for no motion, and rows that can be read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from eqvi import checkpoint, flow_error, flow_table, tables
+from eqvi.camera import Camera
+from eqvi.errors import InputError
+from eqvi.flow import ScopeFlow
+from eqvi.geometry import backward_warp
+from eqvi.hashes import sha256
+from eqvi.photographs import StereoPair, photograph, stereo_pair
+from eqvi.render import record
+from eqvi.scenes import RenderedClip, numbered_clips
+from eqvi.scores import paired, read_run
+from eqvi.synthetic import Layer, Scene, Trajectory, exact_flow
+
+SIZE = (72, 96)
+
+
+@pytest.fixture(scope="module")
+def clip() -> RenderedClip:
+    return numbered_clips(2, 0, "val", SIZE)["001"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flow network that learned nothing."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "flow-quarter.safetensors"
+    checkpoint.save(ScopeFlow(1 / 16), path, torch.float16)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows(clip: RenderedClip, weights: Path) -> list[flow_error.Row]:
+    """All four estimators on five clips that pan steadily, and on a small stereo pair."""
+    judged = flow_error.estimators(weights)
+    clips = {f"{speed:03d}": panning(float(speed)) for speed in range(1, 6)}
+    return flow_error.measure(clips, judged, gaps=(1,)) + flow_error.measure_stereo(judged, shifted(3))
+
+
+def panning(speed: float) -> RenderedClip:
+    """One textured background that moves as a whole."""
+    layer = Layer("gravel", anchor=(250, 250), centre=(48, 36), trajectory=Trajectory(velocity=(speed, 0)))
+    return RenderedClip(Scene(SIZE, (layer,)), Camera(), "linear", "train", 0, 6)
+
+
+def shifted(disparity: int) -> StereoPair:
+    """Two views of a plane, of which the left half was not measured."""
+    wide = photograph("gravel")[..., 100:172, 100 : 196 + disparity]
+    flow = torch.zeros(1, 2, *SIZE)
+    flow[:, 0, :, 48:] = -disparity
+    known = torch.zeros(1, 1, *SIZE, dtype=torch.bool)
+    known[..., 48:] = True
+    return StereoPair(wide[..., :96], wide[..., disparity:], flow, known)
+
+
+class TestMeasure:
+    def test_no_motion_errs_by_the_length_of_the_motion(self, clip: RenderedClip) -> None:
+        found = flow_error.measure({"a": clip}, {"still": flow_error.still}, gaps=(1, 4))
+        assert [(row.frame, row.intervals) for row in found] == [
+            ("00000012", 1), ("00000012", 2), ("00000036", 1), ("00000036", 2),
+        ]  # fmt: skip
+        for row, (start, end) in zip(found, [(-2, -1), (-2, 0), (1, 2), (1, 3)], strict=True):
+            truth = exact_flow(clip.scene, float(start), float(end))
+            length = truth.flow.norm(dim=1, keepdim=True)
+            assert 0 < truth.mixed.float().mean() < 1
+            assert row.epe == pytest.approx(length[~truth.mixed].mean().item(), abs=1e-4)
+            seen = ~(truth.mixed | truth.occluded)
+            assert row.epe_visible == pytest.approx(length[seen].mean().item(), abs=1e-4)
+            assert row.above_3px == pytest.approx((length[~truth.mixed] > 3).float().mean().item(), abs=1e-4)
+        assert found[0].epe != found[0].epe_visible
+
+    @pytest.mark.parametrize(("off", "wrong"), [(0.0, 0), (2.9, 0), (3.1, 1)])
+    def test_the_truth_and_what_is_off_by_so_much(self, clip: RenderedClip, off: float, wrong: int) -> None:
+        truth = flow_error.pairs(clip, 1).truth.flow + torch.tensor([0.6 * off, -0.8 * off]).view(2, 1, 1)
+        for row in flow_error.measure({"a": clip}, {"oracle": lambda a, b: truth}, gaps=(1,)):
+            assert row.epe == pytest.approx(off, abs=1e-4)
+            assert row.epe_visible == pytest.approx(off, abs=1e-4)
+            assert row.above_3px == wrong
+
+    def test_frames_fit_the_exact_flow(self) -> None:
+        first, second, truth = flow_error.pairs(panning(2.5), 1)
+        visible = ~truth.occluded.expand_as(first)
+        error = (backward_warp(second, truth.flow) - first).abs()[visible].mean()
+        assert error < 0.2 * (second - first).abs()[visible].mean()
+        assert torch.equal(first[0], first[1])
+        assert truth.flow[:, 0].mean(dim=(1, 2)).tolist() == pytest.approx([2.5, 5.0])
+
+    def test_rows_fit_the_frames_that_are_scored(self, clip: RenderedClip) -> None:
+        facts = record(clip)["frames"]
+        for row in flow_error.measure({"a": clip}, {"still": flow_error.still}):
+            known = {"motion": row.motion, "acceleration": row.acceleration, "occlusion": row.occlusion}
+            assert facts[row.frame] == known
+            assert row.kind == clip.kind
+
+    @pytest.mark.parametrize("gap", [-1, 5])
+    def test_a_gap_without_a_second_interval_is_refused(self, clip: RenderedClip, gap: int) -> None:
+        with pytest.raises(InputError, match=rf"gap {gap} .* gaps 0 to 4"):
+            flow_error.measure({"a": clip}, {"still": flow_error.still}, gaps=(gap,))
+
+    def test_classical_flow_is_nearer_than_none(self, rows: list[flow_error.Row]) -> None:
+        epe = {(row.clip, row.flow, row.intervals): row.epe for row in rows if row.dataset == "rendered"}
+        for speed in (1, 2, 3):
+            assert epe[f"{speed:03d}", "still", 2] == pytest.approx(2 * speed, abs=1e-3)
+            for name in ("dis", "tvl1"):
+                assert epe[f"{speed:03d}", name, 1] < 0.3 * speed
+                assert epe[f"{speed:03d}", name, 2] < 0.6 * speed
+
+
+class TestEstimators:
+    def test_the_network_takes_part_once_it_is_there(self, weights: Path, tmp_path: Path) -> None:
+        assert list(flow_error.estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
+        assert list(flow_error.estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
+        assert set(flow_error.estimators(weights)) == set(flow_table.ESTIMATORS)
+
+    def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
+        first, second = torch.rand(2, 1, 3, 64, 96)
+        flow = flow_error.estimated(flow_error.estimators(weights)["flow-quarter"], first, second)
+        with torch.no_grad():
+            assert torch.equal(flow, checkpoint.load_flow(weights)(first, second))
+        assert flow.norm(dim=1).mean() > 0
+
+    def test_small_frames_are_padded_for_it(self, weights: Path) -> None:
+        first, second = torch.rand(2, 1, 3, 40, 56)
+        for estimator in flow_error.estimators(weights).values():
+            assert flow_error.estimated(estimator, first, second).shape == (1, 2, 40, 56)
+
+    def test_weights_that_are_none_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "flow-quarter.safetensors").write_bytes(b"none")
+        with pytest.raises(InputError, match="flow-quarter"):
+            flow_error.estimators(tmp_path / "flow-quarter.safetensors")
+
+
+class TestStereo:
+    def test_only_what_was_measured_counts(self) -> None:
+        pair = shifted(3)
+        (row,) = flow_error.measure_stereo({"still": flow_error.still}, pair)
+        assert (row.dataset, row.clip, row.kind, row.epe, row.motion) == ("stereo", "motorcycle", "stereo", 3.0, 3.0)
+        assert (row.epe_visible, row.occlusion) == ("", "")
+        (row,) = flow_error.measure_stereo({"oracle": lambda a, b: pair.flow}, pair)
+        assert (row.epe, row.above_3px) == (0, 0)
+        (row,) = flow_error.measure_stereo({"dis": flow_error.estimators(Path("none"))["dis"]}, pair)
+        assert row.epe < 0.5
+
+    def test_the_pair_is_the_motorcycle(self) -> None:
+        pair = stereo_pair()
+        (row,) = flow_error.measure_stereo({"still": flow_error.still})
+        assert row.epe == pytest.approx(-pair.flow[:, :1][pair.known].mean().item(), abs=1e-3)
+
+
+class TestFile:
+    def test_is_read_as_scored_frames(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
+        path = flow_error.write(rows, {"seed": 0}, weights, tmp_path)
+        again = path.read_bytes()
+        flow_error.write(rows, {"seed": 0}, weights, tmp_path)
+        assert path.read_bytes() == again
+        run = read_run(tmp_path, "flow_error:flow=dis,intervals=2")
+        assert run is not None
+        assert run.frames == [(f"{speed:03d}", "00000012") for speed in range(1, 6)]
+        assert run.has("epe_visible")
+        stereo = read_run(tmp_path, "flow_error:flow=dis,dataset=stereo")
+        assert stereo is not None
+        assert (stereo.frames, stereo.has("epe"), stereo.has("occlusion")) == (
+            [("motorcycle", "00000000")],
+            True,
+            False,
+        )
+        still = read_run(tmp_path, "flow_error:flow=still,intervals=2")
+        assert still is not None
+        own = {(row.clip, row.flow): row.epe for row in rows if row.intervals == 2}
+        wanted = [own[clip, "dis"] - own[clip, "still"] for clip in run.clips]
+        assert paired(run, still, "epe") == pytest.approx(wanted)
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["flow_error.csv", "flow_error.json"]
+
+    def test_says_what_made_it(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
+        flow_error.write(rows, {"seed": 7}, weights, tmp_path)
+        made_by = json.loads((tmp_path / "flow_error.json").read_text())
+        assert made_by["parameters"] == {"seed": 7}
+        assert made_by["weights_sha256"] == sha256(weights)
+        assert made_by["versions"]["scikit-image"]
+        without = [row for row in rows if row.flow != "flow-quarter"]
+        flow_error.write(without, {}, tmp_path / "none", tmp_path)
+        assert json.loads((tmp_path / "flow_error.json").read_text())["weights_sha256"] is None
+
+
+class TestTable:
+    def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
+        flow_error.write(rows, {}, weights, tmp_path)
+        lines = flow_table.flow_errors(tmp_path).splitlines()
+        assert len(lines) == 2 + 4
+        assert lines[-1].startswith("| no motion at all | 3.000 [")
+        assert lines[-1].split(" | ")[2].startswith("6.000 [")
+        assert lines[-1].endswith("| 3.000 |")
+        network = [row.epe for row in rows if (row.flow, row.intervals, row.kind) == ("flow-quarter", 1, "linear")]
+        assert lines[2].startswith(f"| our ScopeFlow, quarter width | {sum(network) / 5:.3f} [")
+        assert flow_table.flow_errors(tmp_path, "epe_visible").splitlines()[-1].endswith("| not known |")
+        means = flow_table.flow_means(tmp_path)
+        assert len(means) == 8
+        assert means["no motion at all, two intervals"] == pytest.approx(6, abs=1e-3)
+
+    def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
+        flow_error.write(rows, {}, weights, tmp_path)
+        lines = flow_table.flow_differences(tmp_path, against="still").splitlines()
+        assert [line.split(" less ")[0] for line in lines[2:]] == ["| our ScopeFlow, quarter width", "| DIS", "| TV-L1"]
+        found = tables.gain(tmp_path, *(f"flow_error:flow={name},intervals=2" for name in ("dis", "still")), "epe")
+        assert not isinstance(found, str)
+        assert lines[3].endswith(f" | {tables.shown(found)}, p = {found.sign_p:.2g} |")
+
+    def test_says_what_is_missing(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
+        lines = flow_table.flow_errors(tmp_path).splitlines()
+        assert lines[2].split(" | ")[1] == "not measured: no results/weights/flow-quarter.safetensors"
+        assert lines[3].split(" | ")[1] == "not measured: needs notebook 15 run"
+        assert flow_table.flow_means(tmp_path) == {}
+        flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, weights, tmp_path)
+        assert "| not measured: no results/weights/flow-quarter.safetensors |" in flow_table.flow_errors(tmp_path)
+        assert flow_table.flow_differences(tmp_path).splitlines()[2].endswith("| not measured | not measured |")
+        (tmp_path / "weights").mkdir()
+        (tmp_path / "weights" / weights.name).write_bytes(weights.read_bytes())
+        assert "quarter width | not measured: needs notebook 15 run |" in flow_table.flow_errors(tmp_path)
+
+    def test_needs_no_torch(self) -> None:
+        code = "import sys; import eqvi.flow_table; sys.exit('torch' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True)
