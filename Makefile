@@ -66,33 +66,42 @@ weights: $(INSTALLED) ## fetch the published checkpoints: make weights WEIGHTS=/
 bench: $(INSTALLED) ## speed and memory beside the published schedule, into results/; more with BENCH="--preset eqvi"
 	@$(RUN) -m eqvi bench --out results $(BENCH)
 
+# Weights of our own. Training goes on where it was; what is finished is kept in results/weights.
+TRAINED := build/train
+KEPT := results/weights
+train = $(RUN) -m eqvi train --recipe notebooks/params/$(1).yaml --out $(@D) --device $(DEVICE)
+$(KEPT)/%.safetensors: $(TRAINED)/%/weights.safetensors
+	$(RUN) -m eqvi ship $(<D) $*
+
 # The ablation's models: a row, a seed, a folder. Stages wait for the stage before.
-FAMILY := build/train/family
+FAMILY := $(TRAINED)/family
 ROWS ?= linear quadratic rqfp rcsn stages fusion scratch perceptual
 SEEDS ?= 0 1 2
-FAMILY_WEIGHTS := $(foreach row,$(ROWS),$(foreach seed,$(SEEDS),$(FAMILY)/$(row)_$(seed)/weights.safetensors))
-family: $(FAMILY_WEIGHTS) ## train the ablation's models (a first draft of their recipes), side by side with -j2; some with ROWS="rqfp rcsn" SEEDS=0
+family: $(foreach row,$(ROWS),$(foreach seed,$(SEEDS),$(KEPT)/family/$(row)_$(seed).safetensors)) ## train the ablation's models, some minutes each, side by side with -j2; some with ROWS="rqfp rcsn" SEEDS=0
 define family_row
 $(FAMILY)/$(1)_%/weights.safetensors: notebooks/params/family_$(1).yaml $(if $(2),$(FAMILY)/$(2)_%/weights.safetensors) | $(INSTALLED)
-	$(RUN) -m eqvi train --recipe $$< --seed $$* --out $$(@D) --device $(DEVICE) $(if $(2),--after $$(word 2,$$^))
+	$$(call train,family_$(1)) --seed $$* $(if $(2),--after $$(word 2,$$^))
 endef
 $(foreach row,linear quadratic rqfp rcsn stage1 scratch perceptual,$(eval $(call family_row,$(row))))
 $(eval $(call family_row,stage2,stage1))
 $(eval $(call family_row,stages,stage2))
 $(eval $(call family_row,fusion,stages))
-.PRECIOUS: $(FAMILY)/stage1_%/weights.safetensors $(FAMILY)/stage2_%/weights.safetensors
+.PRECIOUS: $(TRAINED)/%/weights.safetensors $(foreach row,$(ROWS) stage1 stage2,$(FAMILY)/$(row)_%/weights.safetensors)
 
-# The shipped model: its second half waits for the first.
-NARROW := build/train/narrow
-narrow: $(NARROW)/weights.safetensors ## train the model that is shipped, hours on a laptop; then: eqvi ship build/train/narrow eqvi-quarter-dis
-$(NARROW)_first/weights.safetensors $(NARROW)/weights.safetensors: | $(INSTALLED)
-	$(RUN) -m eqvi train --recipe notebooks/params/train_$(notdir $(@D)).yaml --out $(@D) --device $(DEVICE)
-$(NARROW)/weights.safetensors: $(NARROW)_first/weights.safetensors
+narrow: $(KEPT)/narrow_first.safetensors $(KEPT)/eqvi-quarter-dis.safetensors ## train the model that `eqvi interpolate` uses, hours on a laptop
+$(TRAINED)/narrow_first/weights.safetensors: notebooks/params/train_narrow_first.yaml | $(INSTALLED)
+	$(call train,train_narrow_first)
+$(TRAINED)/eqvi-quarter-dis/weights.safetensors: notebooks/params/train_narrow.yaml $(TRAINED)/narrow_first/weights.safetensors | $(INSTALLED)
+	$(call train,train_narrow)
+
+flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an hour or more on a laptop
+$(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
+	$(call train,train_narrow_flow)
 
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench family narrow clean again
+.PHONY: help reproduce test check lab lock data weights bench family narrow flow clean again
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml

@@ -29,7 +29,7 @@ class EQVIConfig:
         flow_width, refine_width, synthesis_width: channel counts as a fraction of the published ones.
         context_channels: channels of the context convolution in front of RCSN (published: 64).
         flow_scalings: how often ScopeFlow scales a level's flow to global units: 2 in the published network, whose
-            weights depend on it; 1 for networks of our own, which learn better so.
+            weights depend on it; 1 in networks of our own, where a level that adds nothing hands flow on unchanged.
     """
 
     flow: FlowKind = "scopeflow"

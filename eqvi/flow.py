@@ -158,8 +158,8 @@ class ScopeFlow(nn.Module):
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
         # Scaled to global before the refinement and once more after it. A clean rewrite would scale once; the original
-        # scales in place, its training saw that, and the published weights depend on it (spec, section 2). A network
-        # that starts from nothing has to learn the second factor first, so ours may scale once.
+        # scales in place, its training saw that, and the published weights depend on it (spec, section 2). Scaled once,
+        # a level that adds nothing hands the coarser flow on unchanged: networks of our own may do so.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
         centred = rough - rough.mean((2, 3), keepdim=True)

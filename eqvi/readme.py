@@ -1,4 +1,4 @@
-"""Keeps the generated parts of README.md in step with the project.
+"""Keeps the generated parts of README.md and of the model card in step with the project.
 
 The parts (see `eqvi.report` for the markers):
 
@@ -10,6 +10,9 @@ The parts (see `eqvi.report` for the markers):
 - ``published``: the published table, each figure beside what was measured;
 - ``sensitivity RUN``: every reading of a run's PSNR and SSIM;
 - ``claims``: the ledger of claims;
+- ``weights``: every file of weights that is kept, and how it was trained;
+- ``ablation``: the rows of the ablation with their scores;
+- ``flow errors``: how far flow estimators are from the truth;
 - ``modules``: every module with the first line of its docstring.
 """
 
@@ -18,12 +21,13 @@ import ast
 import importlib
 from pathlib import Path
 
-from eqvi import claims, speed, tables
+from eqvi import ablation, card, claims, flow_table, speed, tables
 from eqvi.errors import InputError
-from eqvi.paths import RESULTS, ROOT
+from eqvi.paths import RESULTS, ROOT, WEIGHTS
 from eqvi.report import csv_table, fill, make_targets, markdown_table, means_table, read_rows
 
-_README = ROOT / "README.md"
+#: What has generated parts.
+DOCUMENTS = (ROOT / "README.md", WEIGHTS / "README.md")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,37 +36,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write README.md anew, or say whether that would change it (1 if so).
+    """Write the documents anew, or say whether that would change them (1 if so).
 
     Raises:
         InputError: as `filled`.
     """
-    after = filled()
-    if after == _README.read_text(encoding="utf-8"):
-        print("README.md is in step with the project")
-    elif args.check:
-        print("README.md is out of step with the project: run `python -m eqvi readme`")
-        return 1
-    else:
-        side = _README.with_name(".README.md.part")
-        side.write_text(after, encoding="utf-8")
-        side.replace(_README)
-        print("README.md: generated parts written anew")
-    return 0
+    stale = [path for path in DOCUMENTS if filled(path) != path.read_text(encoding="utf-8")]
+    for path in DOCUMENTS:
+        name = path.relative_to(ROOT)
+        if path not in stale:
+            print(f"{name} is in step with the project")
+        elif args.check:
+            print(f"{name} is out of step with the project: run `python -m eqvi readme`")
+        else:
+            after, side = filled(path), path.with_name(f".{path.name}.part")
+            side.write_text(after, encoding="utf-8")
+            side.replace(path)
+            print(f"{name}: generated parts written anew")
+    return 1 if stale and args.check else 0
 
 
-def filled() -> str:
-    """README.md with its generated parts as they should be.
+def filled(path: Path) -> str:
+    """A document with its generated parts as they should be.
 
     Raises:
-        InputError: README.md is missing, or its markers cannot be followed.
+        InputError: the document is missing, or its markers cannot be followed.
     """
     try:
-        return fill(_README.read_text(encoding="utf-8"), part)
+        return fill(path.read_text(encoding="utf-8"), part)
     except OSError as error:
-        raise InputError(f"{_README}: {error.strerror}") from error
+        raise InputError(f"{path}: {error.strerror}") from error
     except InputError as error:
-        raise InputError(f"README.md: {error}") from error
+        raise InputError(f"{path.relative_to(ROOT)}: {error}") from error
 
 
 def part(name: str) -> str:
@@ -91,8 +96,14 @@ def part(name: str) -> str:
         return tables.sensitivity(RESULTS, subject)
     if name == "claims":
         return claims.summary(claims.ledger(RESULTS))
+    if name == "weights":
+        return card.weights_table(RESULTS)
+    if name == "ablation":
+        return ablation.score_table(RESULTS)
+    if name == "flow errors":
+        return flow_table.flow_errors(RESULTS)
     files = "'table FILE', 'bench FILE', 'psnr FILE', 'sensitivity RUN', 'options MODULE'"
-    known = f"'make targets', 'modules', 'published', 'claims', {files}"
+    known = f"'make targets', 'modules', 'published', 'claims', 'weights', 'ablation', 'flow errors', {files}"
     raise InputError(f"there is no generated part {name!r}: write {known}")
 
 

@@ -91,7 +91,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def means_table(rows: Sequence[Mapping[str, object]], down: str, across: str, value: str) -> str:
-    """Means of a measured value: a line for each `down`, a column for each `across`, in their order of appearance."""
+    """Means of a measured value: a line for each `down`, a column for each `across`, in their order of appearance.
+
+    Under several lines stands the mean of each column that has them all.
+    """
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         groups.setdefault((str(row[down]), str(row[across])), []).append(float(str(row[value])))
@@ -102,6 +105,10 @@ def means_table(rows: Sequence[Mapping[str, object]], down: str, across: str, va
         + [f"{mean(groups[line, column]):.2f}" if (line, column) in groups else "not measured" for column in columns]
         for line in lines
     ]
+    if len(lines) > 1:
+        whole = [column for column in columns if all((line, column) in groups for line in lines)]
+        means = {column: f"{mean(mean(groups[line, column]) for line in lines):.2f}" for column in whole}
+        body.append(["mean", str(sum(counts.values())), *(means.get(column, "not measured") for column in columns)])
     return markdown_table([down, "frames", *columns], body)
 
 

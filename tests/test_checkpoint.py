@@ -65,10 +65,20 @@ def test_own_format_round_trips(config, dtype, tmp_path):
     assert list(tmp_path.iterdir()) == [path], "nothing is left beside the file"
 
 
-def test_own_flow_format_round_trips(tmp_path):
-    flow = ScopeFlow(0.25)
+@pytest.mark.parametrize("scalings", [2, 1])
+def test_own_flow_format_round_trips(tmp_path, scalings):
+    flow = ScopeFlow(0.25, scalings)
     checkpoint.save(flow, tmp_path / "flow.safetensors")
-    assert_same_tensors(checkpoint.load_flow(tmp_path / "flow.safetensors"), flow)
+    again = checkpoint.load_flow(tmp_path / "flow.safetensors")
+    assert_same_tensors(again, flow)
+    assert again.scalings == scalings
+
+
+def test_a_flow_that_scales_once_has_no_published_form(tmp_path):
+    with pytest.raises(InputError, match="scales once has no published form"):
+        checkpoint.export_published_flow(ScopeFlow(0.125, 1), tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match="scales once has no published form"):
+        checkpoint.to_published(EQVI(dataclasses.replace(NARROW, flow_scalings=1)))
 
 
 def test_the_motion_model_can_be_chosen(tmp_path):

@@ -378,7 +378,10 @@ def test_means_are_per_line_and_column_and_gaps_are_named():
     assert means_table(rows, "clip", "model", "psnr").splitlines()[2:] == [
         "| a | 2 | 30.50 | not measured |",
         "| b | 1 | not measured | 20.00 |",
+        "| mean | 3 | not measured | not measured |",
     ]
+    rows += [{"clip": "b", "model": "x", "psnr": 20}]
+    assert means_table(rows, "clip", "model", "psnr").splitlines()[-1] == "| mean | 3 | 25.25 | not measured |"
 
 
 def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):

@@ -45,3 +45,20 @@ def test_classical_flow_finds_a_known_shift(estimator):
     assert flow.shape == (2, 2, 176, 240)
     expected = torch.tensor([[-3.0, 2.0], [3.0, -2.0]])
     torch.testing.assert_close(flow[..., 20:-20, 20:-20].flatten(2).median(2).values, expected, atol=0.1, rtol=0)
+
+
+def test_a_flow_scaled_once_hands_on_what_the_coarser_level_found():
+    """With a network that adds nothing, one scaling keeps a flow from level to level; the published two do not."""
+    flows = {}
+    for scalings in (1, 2):
+        torch.manual_seed(0)
+        flow = ScopeFlow(0.125, scalings).eval()
+        for part in (flow.estimator, flow.context):
+            for parameter in list(part.parameters())[-2:]:
+                torch.nn.init.zeros_(parameter)
+        image = torch.rand(1, 3, 64, 64)
+        level = flow.features(image).levels[-1]
+        flows[scalings] = flow._decode(level, level, torch.full((1, 2, 16, 16), 0.1), (64, 64)).flow
+    assert torch.allclose(flows[1], torch.full_like(flows[1], 0.1), atol=1e-5)
+    to_level = 20 * 16 / 64
+    assert torch.allclose(flows[2], flows[1] / to_level, atol=1e-6)

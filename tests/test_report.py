@@ -84,10 +84,12 @@ class TestParts:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         file = tmp_path / "README.md"
-        monkeypatch.setattr(readme, "_README", file)
+        monkeypatch.setattr(readme, "ROOT", tmp_path)
+        monkeypatch.setattr(readme, "DOCUMENTS", (file,))
+        (tmp_path / "Makefile").write_text("reproduce: ## run it\n")
         file.write_text("<!-- begin: make targets -->\n<!-- end: make targets -->\n")
         outcomes = [readme.run(Namespace(check=check)) for check in (True, False, True)]
         assert outcomes == [1, 0, 0]
         assert "| `make reproduce` |" in file.read_text()
         assert len(capsys.readouterr().out.splitlines()) == 3
-        assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "README.md"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eqvi.errors import InputError
-from eqvi.scores import check_comparable, paired, read_run
+from eqvi.scores import check_comparable, members, paired, read_run
 
 
 def test_a_run_is_read_with_its_gaps(tmp_path: Path) -> None:
@@ -36,6 +36,26 @@ def test_a_file_of_several_models(tmp_path: Path) -> None:
     assert second is not None
     assert paired(second, first, "psnr") == [1]
     assert read_run(tmp_path, "real:model=z") is None
+
+
+class TestSeeds:
+    def test_a_star_takes_the_mean_over_the_seeds(self, tmp_path: Path) -> None:
+        rows = "a,1,x_0,30\na,2,x_0,32\na,2,x_1,36\na,1,x_1,31\na,1,y_0,10\n"
+        (tmp_path / "real.csv").write_text("clip,frame,model,psnr\n" + rows)
+        (tmp_path / "real.json").write_text("{}")
+        run = read_run(tmp_path, "real:model=x_*")
+        assert run is not None
+        assert run.frames == [("a", "1"), ("a", "2")]
+        assert list(run.values["psnr"]) == [30.5, 34]
+        assert members(tmp_path, "real:model=x_*") == ["real:model=x_0", "real:model=x_1"]
+        assert members(tmp_path, "real:model=x_0") == ["real:model=x_0"]
+        assert members(tmp_path, "nothing:model=x_*") == ["nothing:model=x_*"]
+
+    def test_seeds_that_scored_other_frames_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "real.csv").write_text("clip,frame,model,psnr\na,1,x_0,30\na,2,x_1,36\n")
+        (tmp_path / "real.json").write_text("{}")
+        with pytest.raises(InputError, match="model x_0, x_1 score different frames"):
+            read_run(tmp_path, "real:model=x_*")
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,13 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path, finished: Path, capsys: 
     assert "holds no finished training run" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"name '\.\./up' cannot be used"):
         ship(finished, "../up", tmp_path, tmp_path)
+
+
+def test_a_folder_may_stand_before_the_name(finished: Path, tmp_path: Path) -> None:
+    target = ship(finished, "family/row_0", tmp_path / "weights", tmp_path / "training")
+    assert target == tmp_path / "weights" / "family" / "row_0.safetensors"
+    record = json.loads((tmp_path / "training" / "family" / "row_0" / "run.json").read_text())
+    assert record["device_time"]["of_steps"] == 4
+    assert record["device_time"]["minutes"] >= 0
+    with pytest.raises(InputError, match="name 'a/b/c' cannot be used"):
+        ship(finished, "a/b/c", tmp_path, tmp_path)

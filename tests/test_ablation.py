@@ -1,0 +1,96 @@
+"""The ablation's tables, from rows that nobody scored."""
+
+import csv
+import json
+from pathlib import Path
+
+import faked
+import pytest
+
+from eqvi import ablation, claims
+from eqvi.ablation import FILE, ROWS, run_name
+from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.errors import InputError
+from eqvi.paths import PARAMS
+from eqvi.statistics import estimate
+from eqvi.tables import shown
+
+CLIPS = 8
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return faked.results(tmp_path)
+
+
+def write(folder: Path, gains: dict[str, list[float]]) -> None:
+    """A file of rows: for every row and seed what it is above 30 dB, a little more or less from clip to clip."""
+    columns = ["model", "clip", "frame", "psnr", "ssim", "sharpness", "sharpness_truth"]
+    with (folder / f"{FILE}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row, seeds in gains.items():
+            for seed, gain in enumerate(seeds):
+                for clip in range(CLIPS):
+                    psnr = 30 + gain + 0.01 * clip * len(row)
+                    writer.writerow([f"{row}_{seed}", f"{clip:03}", "00000012", psnr, 0.9, 80, 100])
+    kinds = {f"{clip:03}": ("linear", "cubic")[clip % 2] for clip in range(CLIPS)}
+    (folder / f"{FILE}.json").write_text(json.dumps({"parameters": {"kinds": kinds}}))
+
+
+def found(folder: Path, text: str) -> Finding:
+    return next(one for one in claims.ledger(folder) if one.claim.startswith(text) and "our weights" in one.claim)
+
+
+def test_every_row_has_a_recipe() -> None:
+    assert all((PARAMS / f"family_{row}.yaml").is_file() for row in ROWS)
+
+
+def test_nothing_is_claimed_without_rows(folder: Path) -> None:
+    assert found(folder, "RCSN").verdict == MISSING
+    assert "not measured" in ablation.score_table(folder)
+    assert ablation.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic")) == {}
+    assert ablation.learning(folder, "rqfp") == {}
+
+
+def test_a_verdict_needs_every_seed(folder: Path) -> None:
+    write(folder, {"quadratic": [0, 0, 0], "rcsn": [1, 2, 3], "rqfp": [-1, -2, -3], "linear": [1, -2, -2]})
+    rcsn = found(folder, "RCSN")
+    assert rcsn.verdict == HOLDS
+    assert rcsn.reason == "seeds +0.8250, +1.8250, +2.8250"
+    assert rcsn.measured == "+1.8250"
+    assert found(folder, "RQFP").verdict == FAILS
+    linear = found(folder, "quadratic motion")
+    assert linear.verdict == OPEN
+    assert linear.reason.startswith("the seeds disagree: seeds -0.8950")
+
+
+def test_scores_stand_beside_those_of_the_seeds(folder: Path) -> None:
+    write(folder, {"quadratic": [0, 1]})
+    lines = ablation.score_table(folder).splitlines()
+    line = next(line for line in lines if line.startswith("| quadratic |"))
+    both = shown(estimate([30.5 + 0.01 * clip * len("quadratic") for clip in range(CLIPS)]), 2, signed=False)
+    assert f"{both} | 30.32, 31.32 | 0.9000 [0.9000, 0.9000] | 0.800 |" in line
+    assert len(lines) == 2 + len(ROWS)
+
+
+def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
+    write(folder, {"quadratic": [0, 0], "rqfp": [1, 3]})
+    gains = ablation.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic"))
+    assert list(gains) == ["linear path", "cubic path"]
+    # The names' lengths differ by five: 0.05 dB a clip.
+    assert gains["linear path"].value == pytest.approx(2 - 0.05 * 3)
+    assert gains["cubic path"].value == pytest.approx(2 - 0.05 * 4)
+
+
+def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
+    for seed, scores in enumerate(("0,10\n5,20\n", "0,12\n5,24\n")):
+        home = folder / "training" / "family" / f"rqfp_{seed}"
+        home.mkdir(parents=True)
+        (home / "scores.csv").write_text("step,psnr\n" + scores)
+        (home / "run.json").write_text(json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96}}))
+    assert ablation.learning(folder, "rqfp") == {0: 11, 5: 22}
+    assert "| rqfp | 0, 1 | 5 | 4 | 96 |" in ablation.budget_table(folder)
+    (home / "scores.csv").write_text("step,psnr\n0,1\n")
+    with pytest.raises(InputError, match="seeds of rqfp differ in steps"):
+        ablation.learning(folder, "rqfp")
