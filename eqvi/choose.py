@@ -8,6 +8,10 @@ from eqvi.config import PRESETS
 from eqvi.errors import InputError
 from eqvi.paths import WEIGHTS
 
+#: What footage is interpolated with where nothing else is asked for: weights of this study, not the published ones.
+DEFAULT_MODEL = "eqvi-quarter-dis"
+MODEL_HELP = f"preset or checkpoint (default {DEFAULT_MODEL}: our weights, not the published ones; baseline needs none)"
+
 
 def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
     """A model by preset or checkpoint, ready to use, and what identifies it.

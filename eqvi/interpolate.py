@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from eqvi.choose import DEFAULT_MODEL, MODEL_HELP
 from eqvi.settings import Settings
 
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("png", "jpg", "webp"), help="of a folder's frames (default: as the input; PNG for video)")
     add("--input-fps", metavar="RATE", help="frames a second of a folder, for video out or --fps (default 30)")
     add("--no-scene-cuts", dest="scene_cuts", action="store_false", help="interpolate everywhere")
-    add("--model", default="baseline", metavar="NAME|FILE", help="preset or checkpoint (default baseline: no weights)")
+    add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")

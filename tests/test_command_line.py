@@ -15,10 +15,13 @@ from PIL import Image
 
 from eqvi import doctor
 from eqvi.__main__ import COMMANDS, main
+from eqvi.choose import DEFAULT_MODEL
 from eqvi.data import read_picture
 from eqvi.video import probe
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a test is not about is done by the fast model.
+FAST = ("--model", "baseline")
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -80,13 +83,28 @@ def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture
 
 
 def test_a_user_interpolates_a_folder(tmp_path: Path, clip: Path) -> None:
-    done = run("interpolate", clip, tmp_path / "out", "--factor", 2)
+    done = run("interpolate", clip, tmp_path / "out", "--factor", 2, *FAST)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{tmp_path / 'out'}: 3 new frames from 4" in done.stderr
     new = read_picture(tmp_path / "out" / "002_0.png").pixels
     # The weight-free baseline on a pan of two pixels a frame: half way is one pixel.
     truth = np.roll(read_picture(clip / "002.png").pixels, -1, axis=1)
     assert np.abs(new.astype(int) - truth)[8:-8, 8:-8].mean() < 2
+
+
+def test_without_a_model_named_it_is_our_weights(
+    tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, options in (("default", ()), ("named", ("--model", DEFAULT_MODEL)), ("fast", FAST)):
+        assert main(["interpolate", str(clip), str(tmp_path / name), *options]) == 0
+    made, named, fast = ((tmp_path / name / "002_0.png").read_bytes() for name in ("default", "named", "fast"))
+    assert made == named
+    assert made != fast
+    capsys.readouterr()
+    monkeypatch.setattr("eqvi.choose.WEIGHTS", tmp_path / "none")
+    line = mistake(capsys, "interpolate", clip, tmp_path / "out")
+    assert f"--model {DEFAULT_MODEL} needs weights" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_user_interpolates_a_video(tmp_path: Path) -> None:
@@ -99,24 +117,24 @@ def test_a_user_interpolates_a_video(tmp_path: Path) -> None:
 
 def test_missing_and_empty_inputs(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert "nowhere" in mistake(capsys, "interpolate", tmp_path / "nowhere", tmp_path / "out")
-    assert "holds no pictures" in mistake(capsys, "interpolate", tmp_path / "empty", tmp_path / "out")
-    assert "single picture" in mistake(capsys, "interpolate", clip / "001.png", tmp_path / "out")
+    assert "nowhere" in mistake(capsys, "interpolate", tmp_path / "nowhere", tmp_path / "out", *FAST)
+    assert "holds no pictures" in mistake(capsys, "interpolate", tmp_path / "empty", tmp_path / "out", *FAST)
+    assert "single picture" in mistake(capsys, "interpolate", clip / "001.png", tmp_path / "out", *FAST)
     assert not (tmp_path / "out").exists()
 
 
 def test_one_frame_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(tmp_path / "in", scene(1))
     write_video(tmp_path / "one.mkv", scene(1))
-    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "in", tmp_path / "out")
-    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "one.mkv", tmp_path / "out")
-    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "one.mkv", tmp_path / "out.mp4")
+    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "in", tmp_path / "out", *FAST)
+    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "one.mkv", tmp_path / "out", *FAST)
+    assert "one frame only" in mistake(capsys, "interpolate", tmp_path / "one.mkv", tmp_path / "out.mp4", *FAST)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "one.mkv"]
 
 
 def test_different_sizes(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(scene(1, (32, 32))[0]).save(clip / "003.png")
-    line = mistake(capsys, "interpolate", clip, tmp_path / "out")
+    line = mistake(capsys, "interpolate", clip, tmp_path / "out", *FAST)
     assert all(part in line for part in ("001.png is 64x48", "003.png is 32x32"))
     assert not (tmp_path / "out").exists()
 
@@ -124,18 +142,18 @@ def test_different_sizes(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixtu
 def test_damaged_pictures(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (clip / "001.png").read_bytes()
     (clip / "001.png").write_bytes(whole[: len(whole) // 2])
-    assert "001.png: is truncated or damaged" in mistake(capsys, "interpolate", clip, tmp_path / "out")
+    assert "001.png: is truncated or damaged" in mistake(capsys, "interpolate", clip, tmp_path / "out", *FAST)
     (clip / "001.png").write_text("just text")
-    assert "001.png: is not a PNG" in mistake(capsys, "interpolate", clip, tmp_path / "out")
+    assert "001.png: is not a PNG" in mistake(capsys, "interpolate", clip, tmp_path / "out", *FAST)
     assert not (tmp_path / "out").exists()
 
 
 def test_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.mp4").write_text("text")
-    assert "is not a video" in mistake(capsys, "interpolate", tmp_path / "a.mp4", tmp_path / "out")
+    assert "is not a video" in mistake(capsys, "interpolate", tmp_path / "a.mp4", tmp_path / "out", *FAST)
     loud = with_sound(write_video(tmp_path / "s.mp4", scene(5)), tmp_path / "b.mp4", 0.2)
     webm = tmp_path / "out.webm"
-    assert "cannot hold aac sound" in mistake(capsys, "interpolate", loud, webm)
+    assert "cannot hold aac sound" in mistake(capsys, "interpolate", loud, webm, *FAST)
     assert not webm.exists()
     assert main(["interpolate", str(loud), str(webm), "--no-audio", "--model", "baseline-linear"]) == 0
     assert probe(webm).audio == ()
@@ -144,7 +162,7 @@ def test_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_places_that_cannot_be_written(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
     for target in (tmp_path / "file", tmp_path / "file" / "out", "/proc/out", "/proc/out.mp4"):
-        assert "cannot be written" in mistake(capsys, "interpolate", clip, target)
+        assert "cannot be written" in mistake(capsys, "interpolate", clip, target, *FAST)
 
 
 def test_models_and_devices(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +174,7 @@ def test_models_and_devices(tmp_path: Path, clip: Path, capsys: pytest.CaptureFi
     import torch
 
     if not torch.cuda.is_available():
-        assert "--device cuda" in mistake(capsys, "interpolate", clip, out, "--device", "cuda")
+        assert "--device cuda" in mistake(capsys, "interpolate", clip, out, "--device", "cuda", *FAST)
     assert not out.exists()
 
 
@@ -171,10 +189,10 @@ def test_preset_that_needs_weights(
 
 def test_interrupt_keeps_finished_frames(tmp_path: Path) -> None:
     clip = write_folder(tmp_path / "in", scene(20, (320, 180)))
-    command = [sys.executable, "-m", "eqvi", "interpolate", str(clip), str(tmp_path / "out"), "--factor", "4"]
+    options = ("interpolate", str(clip), str(tmp_path / "out"), "--factor", "4", *FAST)
     # A shell that runs the tests in the background has its children ignore interruptions.
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "eqvi", *options],
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -194,7 +212,7 @@ def test_interrupt_keeps_finished_frames(tmp_path: Path) -> None:
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
     for name in kept:
         read_picture(tmp_path / "out" / name)
-    done = run("interpolate", clip, tmp_path / "out", "--factor", "4")
+    done = run(*options)
     assert done.returncode == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 19 * 4 + 1
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == stamp for name, stamp in kept.items())
@@ -211,7 +229,7 @@ def test_a_disk_that_fills(tmp_path: Path, clip: Path, capsys: pytest.CaptureFix
         pytest.skip("mounting is not permitted here")
     try:
         for target, *options in ((disk / "out",), (disk / "out.mkv", "--lossless")):
-            line = mistake(capsys, "interpolate", clip, target, "--factor", "8", *options)
+            line = mistake(capsys, "interpolate", clip, target, "--factor", "8", *options, *FAST)
             assert "the disk is full" in line
             assert not list(disk.rglob("*part*"))
         for path in (disk / "out").glob("*.png"):

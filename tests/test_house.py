@@ -25,7 +25,7 @@ FLOORS = [
     "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
     "video clip naming reds perceptual ensemble dataset rows compression",
     "model panels page charts viz report speed scores reported tables claimed claims ablation window peers sink hashes "
-    "transfer archive inspection flow_table",
+    "transfer archive inspection flow_table card",
     "checkpoint __init__ choose methods conversion interpolate film evaluate worst download motion_error render doctor "
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
@@ -146,7 +146,8 @@ class TestCommands:
         assert set(re.findall(r"`make ([a-z]+)", text)) == {name for name, _ in make_targets(MAKEFILE)}
 
     def test_readme_is_in_step(self) -> None:
-        assert readme.filled() == (ROOT / "README.md").read_text()
+        for path in readme.DOCUMENTS:
+            assert readme.filled(path) == path.read_text()
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -1,0 +1,211 @@
+"""The command ``python -m eqvi film``: real motion as a short loop and as a strip, in frames made by the model alone.
+
+The footage's own frames are never written, since footage at hand is seldom ours to publish. Every picture is a new
+frame, at t = 1/6, 1/2 or 5/6 of a gap between two input frames, so that each comes a third of a gap after the last.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from eqvi.choose import DEFAULT_MODEL, MODEL_HELP, choose_device, load_model
+from eqvi.clip import Clip, open_clip
+from eqvi.errors import InputError
+from eqvi.model import Interpolation
+from eqvi.palette import flow_scale
+from eqvi.panels import Panel, field, flow, image
+from eqvi.paths import FIGURES
+from eqvi.picture import Frame, Picture, from_tensor, replacing, resized, to_tensor, write_failure
+from eqvi.window import Filler, Shots, windows
+
+#: Where in each gap a frame is made: evenly spaced all along the film, never on an input frame.
+TIMES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))
+#: Bytes of a loop: it is part of a page that people open.
+MAX_BYTES = 600_000
+_QUALITY = 70
+# What frames are made like, whatever the clip: 8 bits, RGB.
+_PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi film``."""
+    parser.epilog = "Only new frames are written, at t = 1/6, 1/2 and 5/6 of each gap: the clip's own never are."
+    add = parser.add_argument
+    add("clip", metavar="CLIP", type=Path, help="folder of PNG, JPEG or WebP frames, or a video file")
+    add("--from", dest="start", type=int, metavar="N", help="frame of the clip, from 0, where the film starts (middle)")
+    add("--step", type=int, default=2, metavar="N", help="take every N-th frame of the clip as input (%(default)s)")
+    add("--gaps", type=int, default=6, metavar="N", help="gaps between inputs to fill, three frames each (%(default)s)")
+    add("--width", type=int, default=320, metavar="PX", help="of the loop, no wider than the clip (%(default)s)")
+    add("--fps", type=int, default=12, help="frames a second of the loop, 1 to 50 (%(default)s)")
+    add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
+    out = "writes PREFIX_loop.webp, which runs forth and back, and PREFIX_strip.png (%(default)s)"
+    add("--out", type=Path, default=FIGURES / "film", metavar="PREFIX", help=out)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a loop and a strip.
+
+    Raises:
+        InputError: the clip is too short or cannot be used, an option is out of range, or nothing can be written.
+    """
+    for option, least, most in (("step", 1, None), ("gaps", 1, None), ("width", 16, None), ("fps", 1, 50)):
+        value = getattr(args, option)
+        if value < least or (most is not None and value > most):
+            raise InputError(f"--{option} {value}: give {least} " + ("or more" if most is None else f"to {most}"))
+    if not args.out.name:
+        raise InputError(f"--out {args.out}: give what the names of the files begin with, such as figures/film")
+    frames = inputs(open_clip(args.clip), args.start, args.step, args.gaps)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
+    device = choose_device(args.device)
+    model, _ = load_model(args.model, device)
+    film = shoot(frames, model, device, args.width)
+    loop = args.out.with_name(f"{args.out.name}_loop.webp")
+    count = write_loop(film.loop, loop, args.fps)
+    width, height = film.loop[0].size
+    print(f"{loop}: {count} pictures of {width}x{height}, {loop.stat().st_size / 1e3:.0f} kB")
+
+    from eqvi import viz  # here, because of matplotlib, which no other command waits for
+
+    try:
+        strip = viz.save(viz.strip(panels(film), _words(film), len(TIMES)), f"{args.out.name}_strip", args.out.parent)
+    except OSError as error:
+        raise InputError(f"{args.out}_strip.png: cannot be written: {write_failure(error)}") from None
+    print(f"{strip}: {strip.stat().st_size / 1e3:.0f} kB")
+    return 0
+
+
+class Film(NamedTuple):
+    """What is shown: new frames, and what one of them is made of.
+
+    Attributes:
+        loop: the new frames of all gaps in order, as small as the loop is to be.
+        row: those of the middle gap at full size, at `TIMES`, each (1, 3, H, W) in [0, 1].
+        middle: how the one at t = 1/2 came about.
+    """
+
+    loop: list[Picture]
+    row: list[Tensor]
+    middle: Interpolation
+
+
+def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[Frame]:
+    """The frames that a film is made from: those around its gaps, and one more before and after them.
+
+    Args:
+        clip: where they are taken from.
+        start: number of the frame where the first gap begins; None: so that the film lies in the clip's middle.
+        step: frames of the clip from one input to the next.
+        gaps: how many gaps are to be filled.
+
+    Raises:
+        InputError: the clip is too short, `start` lies too near to an end, or a scene cut lies between the frames.
+    """
+    count = clip.count if clip.count is not None else sum(1 for _ in clip.read())
+    span = (gaps + 2) * step + 1
+    if count < span:
+        fewer = "give fewer --gaps, a smaller --step or a longer clip"
+        raise InputError(f"{clip.path}: holds {count} frames, --gaps {gaps} with --step {step} take {span}: {fewer}")
+    last = step + count - span
+    if start is None:
+        start = (step + last) // 2
+    if not step <= start <= last:
+        raise InputError(f"--from {start}: frames of {clip.path} on both sides are needed: give {step} to {last}")
+    first = start - step
+    frames = list(islice(clip.read(), first, first + span, step))
+    if len(frames) < gaps + 3:
+        raise InputError(f"{clip.path}: ends before frame {first + span - 1}, though it promises {count}: --from less")
+    cut = Shots()
+    for number, (a, b) in enumerate(pairwise(frames)):
+        if cut(a, b):
+            at = f"a scene cut after frame {first + number * step}"
+            raise InputError(f"{clip.path}: {at} lies within the film: give another --from, or a smaller --step")
+    return frames
+
+
+@torch.inference_mode()
+def shoot(frames: Sequence[Frame], model: Any, device: str, width: int) -> Film:
+    """Fill every gap but the outermost two, which only say how things move.
+
+    Args:
+        frames: four or more inputs, of one shot.
+        model: an `eqvi.EQVI` on `device`.
+        device: where to compute.
+        width: of the pictures of `Film.loop` in pixels; no wider than the frames are.
+
+    Raises:
+        InputError: the device has too little memory.
+    """
+    inner = [window for window in windows(frames, cut=lambda a, b: False) if 0 < window.position < len(frames) - 2]
+    wide, tall = frames[0].picture.size
+    size = (min(width, wide), max(1, round(tall * min(width, wide) / wide)))
+    filler, loop, row = Filler(model, device), [], []
+    with tqdm(total=len(inner) * len(TIMES), unit="new", desc="filming", disable=None, dynamic_ncols=True) as bar:
+        for number, window in enumerate(inner):
+            for t in TIMES:
+                new = filler.frame(window, t).cpu()
+                loop.append(resized(from_tensor(new, _PLAIN), size))
+                if number == len(inner) // 2:
+                    row.append(new)
+                bar.update()
+    # The filler keeps frames alone; the parts of one are made anew, which takes a gap's flows once more.
+    at = len(inner) // 2
+    around = torch.stack([to_tensor(frame.picture, device) for frame in frames[at : at + 4]], dim=1)
+    parts: dict[str, Any] = model(around, 0.5)._asdict()
+    parts = {name: None if part is None else part.cpu() for name, part in parts.items()}
+    return Film(loop, row, Interpolation(**parts))
+
+
+def write_loop(pictures: Sequence[Picture], path: Path, fps: int) -> int:
+    """Write an animated WebP that runs through the pictures and back, for ever; how many it shows in a round.
+
+    The outermost pictures come once in a round, so that it never stands still. Equal pictures give equal bytes.
+
+    Raises:
+        InputError: the file would be larger than `MAX_BYTES`, or cannot be written.
+    """
+    there = [Image.fromarray(picture.pixels) for picture in pictures]
+    first, *others = there + there[-2:0:-1]
+    with replacing(path) as beside:
+        first.save(
+            beside, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=_QUALITY, method=6
+        )
+        size = beside.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path}: has {size} bytes, more than {MAX_BYTES}: give a smaller --width or fewer --gaps")
+    return 1 + len(others)
+
+
+def panels(film: Film) -> dict[str, Panel]:
+    """The strip: the new frames of one gap and, below them, what the one in its middle is made of."""
+    shown = {f"new frame, t = {t}": image(frame) for t, frame in zip(TIMES, film.row, strict=True)}
+    middle = film.middle
+    shown["$F_{t1}$, t = 1/2: where $I_1$ is fetched"] = flow(middle.flow_t1, flow_scale(middle.flow_t1))
+    shown["mask, t = 1/2: whom to believe"] = field(middle.mask, "trust in $I_1$ over $I_2$", 0, 1)
+    if middle.residual is not None:
+        levels = 255 * middle.residual.mean(dim=1, keepdim=True)
+        # All but the strongest two in a thousand, rounded up to fours: the rest gets the end's colour.
+        most = max(4, math.ceil(float(levels.abs().flatten()[::7].quantile(0.998)) / 4) * 4)
+        shown["residual, t = 1/2: what is added"] = field(levels, "residual, grey levels", -most, most, "signed")
+    return shown
+
+
+def _words(film: Film) -> str:
+    painted = "" if film.middle.residual is None else " and the residual"
+    return (
+        "Three new frames between two frames of footage, at t = 1/6, 1/2 and 5/6; below, for t = 1/2, "
+        f"the flow to the first of the two, the mask{painted}. The two themselves are not shown."
+    )
