@@ -112,7 +112,7 @@ def learning(folder: Path, row: str) -> dict[int, float]:
 
 
 def budget_table(folder: Path) -> str:
-    """What each row was trained with, added up over its seeds: steps, windows seen, and where."""
+    """What each row was trained with: its seeds, steps and windows, and the run that it goes on from."""
     rows = []
     for name in ROWS:
         records = [
@@ -120,12 +120,13 @@ def budget_table(folder: Path) -> str:
             for path in sorted((folder / "training" / "family").glob(f"{name}_*/run.json"))
         ]
         if not records:
-            rows.append([name, "not trained", "", "", ""])
+            rows.append([name, "not trained", "", "", "", ""])
             continue
         recipe = records[0]["recipe"]
         seeds = ", ".join(str(record["recipe"]["seed"]) for record in records)
-        rows.append([name, seeds, str(records[0]["steps"]), str(recipe["batch"]), str(recipe["crop"])])
-    return markdown_table(["row", "seeds", "steps", "windows a step", "crop"], rows)
+        before = Path(recipe["after"]).parent.name.rpartition("_")[0] or "nothing"
+        rows.append([name, seeds, before, str(records[0]["steps"]), str(recipe["batch"]), str(recipe["crop"])])
+    return markdown_table(["row", "seeds", "goes on from", "steps", "windows a step", "crop"], rows)
 
 
 def _mean(folder: Path, name: str) -> float:

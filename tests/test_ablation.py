@@ -88,9 +88,11 @@ def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
         home = folder / "training" / "family" / f"rqfp_{seed}"
         home.mkdir(parents=True)
         (home / "scores.csv").write_text("step,psnr\n" + scores)
-        (home / "run.json").write_text(json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96}}))
+        (home / "run.json").write_text(
+            json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96, "after": ""}})
+        )
     assert ablation.learning(folder, "rqfp") == {0: 11, 5: 22}
-    assert "| rqfp | 0, 1 | 5 | 4 | 96 |" in ablation.budget_table(folder)
+    assert "| rqfp | 0, 1 | nothing | 5 | 4 | 96 |" in ablation.budget_table(folder)
     (home / "scores.csv").write_text("step,psnr\n0,1\n")
     with pytest.raises(InputError, match="seeds of rqfp differ in steps"):
         ablation.learning(folder, "rqfp")
