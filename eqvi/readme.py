@@ -7,6 +7,7 @@ The parts (see `eqvi.report` for the markers):
 - ``table FILE``: a CSV file, named from the project's root;
 - ``bench FILE``: speed and memory from a file of rows that ``eqvi bench`` wrote;
 - ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote;
+- ``leads FILE MODEL``: how far a model of such a file is ahead of the others;
 - ``published``: the published table, each figure beside what was measured;
 - ``sensitivity RUN``: every reading of a run's PSNR and SSIM;
 - ``claims``: the ledger of claims;
@@ -86,6 +87,9 @@ def part(name: str) -> str:
         return markdown_table(speed.HEAD, speed.cells(speed.summary(speed.read(ROOT / subject))))
     if kind == "psnr" and subject:
         return means_table(read_rows(ROOT / subject), "clip", "model", "psnr")
+    if kind == "leads" and subject:
+        file, _, model = subject.partition(" ")
+        return tables.leads(RESULTS, file, model)
     if kind == "options" and subject:
         return options_table(subject)
     if name == "modules":

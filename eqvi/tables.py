@@ -171,6 +171,30 @@ def gain_table(folder: Path, pairs: Mapping[str, tuple[str, str]]) -> str:
     return markdown_table(["gain of", "dB, 95 % interval", "clips", "sign test, p"], rows)
 
 
+def leads(folder: Path, file: str, model: str) -> str:
+    """How far one model of a file of rows is ahead of every other, in mean PSNR, and on how many of the clips.
+
+    Args:
+        folder: where results lie.
+        file: of rows with a column ``model``, without its ending.
+        model: whose lead is asked for.
+
+    Raises:
+        InputError: as `eqvi.scores.paired`.
+    """
+    rows = []
+    own = obtain(folder, f"{file}:model={model}")
+    rivals = [] if isinstance(own, str) else [name for name in own.made_by["models"] if name != model]
+    for rival in rivals:
+        other = obtain(folder, f"{file}:model={rival}")
+        assert isinstance(own, Run)
+        assert isinstance(other, Run)
+        differences = paired(own, other, "psnr")
+        ahead = sum(value > 0 for value in differences)
+        rows.append([rival, shown(estimate(differences), 2), f"{ahead} of {len(differences)}"])
+    return markdown_table([f"`{model}` over", "dB, 95 % interval", "clips on which it is ahead"], rows)
+
+
 def gain(folder: Path, better: str, worse: str, column: str = "psnr") -> Estimate | str:
     """How much one run is above another, clips as units; or what is missing.
 

@@ -172,3 +172,16 @@ def test_parts_of_the_readme() -> None:
     assert readme.part("published") == tables.published(RESULTS)
     assert readme.part("sensitivity nothing") == tables.sensitivity(RESULTS, "nothing")
     assert readme.part("claims").partition(" ")[0].isdigit()
+
+
+def test_leads_name_every_rival_and_count_clips(tmp_path: Path) -> None:
+    rows = [f"{clip},1,{model},{30 + gain * (-1 if clip == 'f' else 1)}" for clip in "abcdef"
+            for model, gain in (("x", 2), ("y", 0), ("z", 1))]  # fmt: skip
+    faked.results(tmp_path)
+    (tmp_path / "real.csv").write_text("\n".join(["clip,frame,model,psnr", *rows]))
+    (tmp_path / "real.json").write_text('{"models": {"x": {}, "y": {}, "z": {}}}')
+    lines = tables.leads(tmp_path, "real", "x").splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["y", "z"]
+    assert [line.split("|")[3].strip() for line in lines] == ["5 of 6", "5 of 6"]
+    assert lines[0].split("|")[2].strip().startswith("+1.33 [")
+    assert tables.leads(tmp_path, "real", "nobody").count("\n") == 1
