@@ -32,9 +32,8 @@ def weights_table(folder: Path = RESULTS) -> str:
 def _what(recipe: dict[str, Any]) -> str:
     words = [f"stage {recipe['stage']}"]
     words += [f"motion {recipe['motion']}"] if recipe["motion"] else []
-    words += ["with " + " + ".join(f"{weight:g} {term}" for term, weight in recipe["terms"].items())] * bool(
-        recipe["terms"]
-    )
+    terms = " + ".join(f"{weight:g} {term}" for term, weight in recipe["terms"].items())
+    words += [f"loss {terms}"] if terms else []
     words += [f"after {Path(recipe['after']).parent.name}"] if recipe["after"] else []
     return ", ".join(words)
 

@@ -106,7 +106,7 @@ def part(name: str) -> str:
         return ablation.score_table(RESULTS)
     if name == "flow errors":
         return flow_table.flow_errors(RESULTS)
-    files = "'table FILE', 'bench FILE', 'psnr FILE', 'sensitivity RUN', 'options MODULE'"
+    files = "'table FILE', 'bench FILE', 'psnr FILE', 'leads FILE MODEL', 'sensitivity RUN', 'options MODULE'"
     known = f"'make targets', 'modules', 'published', 'claims', 'weights', 'ablation', 'flow errors', {files}"
     raise InputError(f"there is no generated part {name!r}: write {known}")
 
