@@ -1,0 +1,54 @@
+"""A folder of any clips, and a model on another network's flow."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import eqvi
+from eqvi import checkpoint
+from eqvi.config import EQVIConfig
+from eqvi.dataset import open_footage
+from eqvi.errors import InputError
+from eqvi.flow import ScopeFlow
+from eqvi.methods import on_another_flow
+
+TINY = EQVIConfig(flow="dis", motion="quadratic", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b", "deep/a"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = np.full((64, 64, 3), 40 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_every_clip_is_found_but_those_left_out(folder: Path) -> None:
+    assert [case.name for case in open_footage(folder, 2)] == ["a", "b"]
+    assert [case.name for case in open_footage(folder, 2, leave_out=["a"])] == ["b"]
+    with pytest.raises(InputError, match="there is no clip 'c' to leave out: choose from a, b"):
+        open_footage(folder, 2, leave_out=["c"])
+    with pytest.raises(InputError, match="holds no clip"):
+        open_footage(folder, 2, leave_out=["a", "b"])
+    with pytest.raises(InputError, match="is no folder"):
+        open_footage(folder / "nothing", 2)
+
+
+def test_another_network_finds_the_flows_of_the_same_synthesis(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    checkpoint.save(eqvi.EQVI(TINY), tmp_path / "row_0.safetensors")
+    checkpoint.save(ScopeFlow(1 / 16, 1), tmp_path / "network.safetensors")
+    method = on_another_flow(tmp_path / "row_0.safetensors", tmp_path / "network.safetensors")
+    assert method.name == "network_row_0"
+    case = open_footage(folder, 2)[0]
+    fill = method.open(case)
+    staged = fill.__self__._model  # type: ignore[attr-defined]
+    assert isinstance(staged.flow, ScopeFlow)
+    assert staged.flow.scalings == 1
+    assert staged.config == dataclasses.replace(TINY)
