@@ -36,6 +36,8 @@ def _begin_flow(recipe: Recipe) -> ScopeFlow:
     if preset.flow != "scopeflow":
         raise InputError(f"preset {recipe.preset} has no flow network to train: choose one with ScopeFlow")
     model = ScopeFlow(preset.flow_width, preset.flow_scalings)
+    if recipe.begin == "plain":
+        _silence(model.estimator.head, model.context.head)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")
     return model
@@ -94,11 +96,15 @@ def _begin_plainly(model: EQVI) -> None:
     heads = [model.refinement.unet.head, model.mask.head]
     heads += [] if model.residual is None else [model.residual.unet.head]
     heads += [] if model.fusion is None else [model.fusion.head]
-    for head in heads:
-        for parameter in head.parameters():
-            nn.init.zeros_(parameter)
+    _silence(*heads)
     if model.fusion is not None:
         nn.init.constant_(model.fusion.head.get_parameter("bias"), _FULL_SIZE)
+
+
+def _silence(*layers: nn.Module) -> None:
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
 
 
 def _copy(given: nn.Module, part: nn.Module, path: str, name: str) -> None:

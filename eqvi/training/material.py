@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from eqvi.errors import InputError
 from eqvi.training.batch import Batch, Pair, Pairs, Source, Window, collate
 from eqvi.training.footage import FootageWindows
+from eqvi.training.pairs import StoredPairs
 from eqvi.training.processes import Processes
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
@@ -30,10 +31,11 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     """
     size = (recipe.crop, recipe.crop)
     if recipe.stage == "flow":
-        if recipe.data != "rendered" or recipe.store:
-            raise InputError("stage flow needs exact flow, which rendered frames alone have: leave data and store out")
-        return RenderedPairs(size, recipe.windows, recipe.seed, calm=recipe.calm)
-    if recipe.data != "rendered":
+        if recipe.data != "rendered":
+            raise InputError("stage flow needs exact flow, which rendered frames alone have: leave data out")
+        if not recipe.store:
+            return RenderedPairs(size, recipe.windows, recipe.seed, calm=recipe.calm)
+    elif recipe.data != "rendered":
         if recipe.store:
             raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")
         return FootageWindows(
@@ -44,7 +46,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
             augment=recipe.augment,  # type: ignore[arg-type] # the recipe has checked it
             seed=recipe.seed,
         )
-    if not recipe.store:
+    elif not recipe.store:
         return RenderedWindows(size, recipe.windows, recipe.seed, calm=recipe.calm)
     side = recipe.stored or recipe.crop + recipe.crop // 2
     folder = Path(recipe.store)
@@ -54,13 +56,14 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
                 folder,
                 recipe.windows,
                 (side, side),
-                flow=recipe.config().flow,
+                flow="exact" if recipe.stage == "flow" else recipe.config().flow,
                 calm=recipe.calm,
                 compressed=recipe.compressed,
                 workers=workers,
             )
     processes.wait()
-    return StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
+    windows = StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
+    return StoredPairs(windows) if recipe.stage == "flow" else windows
 
 
 def scoring_samples(recipe: Recipe) -> list[Window] | list[Pair]:

@@ -3,17 +3,19 @@
 Rendering a window and finding its six flows takes longer than a narrow model's step on it. A store holds a fixed number
 of windows, larger than what is trained on, each with a true frame for every t: crops, mirrors and reversals make new
 windows of them (`eqvi.training.augment`), whose flows follow without being estimated anew. For a model with ScopeFlow
-the frames alone are kept: its flows are found while it trains.
+the frames alone are kept: its flows are found while it trains. To train a flow network the exact flows are kept, as the
+scenes have them (`eqvi.training.pairs`).
 """
 
 import json
+import math
 import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,11 +31,15 @@ from eqvi.model import make_flow
 from eqvi.photographs import Split
 from eqvi.picture import write_failure
 from eqvi.scenes import draw_training_clip
+from eqvi.synthetic import exact_flow
 from eqvi.training.augment import Augmentation, augmented, crop
 from eqvi.training.batch import FLOWS, Window
 
 #: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
 _CRF = (8, 22)
+
+#: Whose flows a store keeps: an estimator's (of ScopeFlow none), or the true ones.
+StoredFlow = FlowKind | Literal["exact"]
 
 _RECORD = "store.json"
 _FRAMES, _TRUTHS, _FLOWS = "frames.npy", "truths.npy", "flows.npy"
@@ -119,7 +125,7 @@ class _Maker:
     seed: int
     split: Split
     times: tuple[float, ...]
-    flow: FlowKind
+    flow: StoredFlow
     calm: float
     compressed: float
 
@@ -140,6 +146,11 @@ class _Maker:
         frames = torch.from_numpy(np.ascontiguousarray(pixels[:4])).float() / 255
         if self.flow == "scopeflow":
             return pixels[:4], pixels[4:]
+        if self.flow == "exact":
+            first, second = (start + times[list(ends)] for ends in zip(*FLOWS, strict=True))
+            truth = exact_flow(clip.scene, first, second)
+            # Not a number where a pixel shows two motions and so has no true one.
+            return pixels[:4], pixels[4:], truth.flow.masked_fill(truth.mixed, math.nan).half().numpy()
         estimator = make_flow(self.flow)
         flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOWS])
         return pixels[:4], pixels[4:], flows.half().numpy()
@@ -152,7 +163,7 @@ def fill(
     seed: int = 0,
     split: Split = "train",
     times: tuple[float, ...] = (0.25, 0.5, 0.75),
-    flow: FlowKind = "dis",
+    flow: StoredFlow = "dis",
     calm: float = 0.0,
     compressed: float = 0.0,
     workers: int = 0,
@@ -166,7 +177,8 @@ def fill(
         size: (height, width) of each in pixels.
         seed, split, calm: which windows; see `eqvi.scenes.draw_training_clip`.
         times: of the true frames.
-        flow: whose flows are kept; of ScopeFlow none are.
+        flow: whose flows are kept; of ScopeFlow none are. ``exact`` ones are not a number where a pixel shows two
+            motions.
         compressed: how many of the windows have been through an encoder, as most footage has (`eqvi.compression`).
         workers: processes that render; 0 renders in this one.
         progress: show a bar where there is a terminal.
@@ -214,11 +226,11 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
-def _files(flow: FlowKind) -> tuple[str, ...]:
+def _files(flow: StoredFlow) -> tuple[str, ...]:
     return (_FRAMES, _TRUTHS) if flow == "scopeflow" else (_FRAMES, _TRUTHS, _FLOWS)
 
 
-def _open(folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: FlowKind) -> list[np.memmap]:
+def _open(folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: StoredFlow) -> list[np.memmap]:
     kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
         _FRAMES: (np.uint8, (count, 4, 3, *size)),
         _TRUTHS: (np.uint8, (count, times, 3, *size)),

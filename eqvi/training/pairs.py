@@ -1,0 +1,38 @@
+"""Pairs of frames with exact flow, out of a store of rendered windows."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from eqvi.training.batch import FLOWS, Pair
+from eqvi.training.store import StoredWindows
+
+
+@dataclass(frozen=True)
+class StoredPairs:
+    """Pairs one or two intervals apart, in either order: of every stored window one of its six.
+
+    Attributes:
+        windows: out of a store that `eqvi.training.store.fill` has filled with ``flow="exact"``.
+    """
+
+    windows: StoredWindows
+
+    @property
+    def epoch(self) -> int:
+        """Windows in the store."""
+        return self.windows.epoch
+
+    def window(self, number: int) -> Pair:
+        """The pair of that number, cropped and augmented as its window is."""
+        window = self.windows.window(number)
+        assert window.flows is not None
+        which = random.Random(f"stored pair {self.windows.seed} {number}").randrange(len(FLOWS))
+        first, second = FLOWS[which]
+        flow = window.flows[which]
+        known = flow[:1].isfinite()
+        return Pair(window.frames[first], window.frames[second], flow.where(known, 0.0), known.float())
+
+    def record(self) -> dict[str, Any]:
+        """What it is made of, in plain values."""
+        return self.windows.record() | {"source": "pairs of stored windows"}
