@@ -49,7 +49,8 @@ class Recipe:
     calm: float = _said(0.0, "share of rendered windows that are calmer: slower, half of them on a still background")
     compressed: float = _said(0.0, "share of a store's windows that have been through H.264, as most footage has")
     store: str = _said(
-        "", "folder: so many windows are rendered once and kept there, with DIS's flows, or the exact ones for stage flow"
+        "",
+        "folder: so many windows are rendered once and kept there, with DIS's flows, or the exact ones for stage flow",
     )
     stored: int = _said(0, "height and width of a stored window in pixels; 0: half more than crop")
     crop: int = _said(512, "height and width of what is trained on, pixels")

@@ -230,7 +230,9 @@ def _files(flow: StoredFlow) -> tuple[str, ...]:
     return (_FRAMES, _TRUTHS) if flow == "scopeflow" else (_FRAMES, _TRUTHS, _FLOWS)
 
 
-def _open(folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: StoredFlow) -> list[np.memmap]:
+def _open(
+    folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: StoredFlow
+) -> list[np.memmap]:
     kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
         _FRAMES: (np.uint8, (count, 4, 3, *size)),
         _TRUTHS: (np.uint8, (count, times, 3, *size)),
