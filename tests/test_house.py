@@ -31,7 +31,7 @@ FLOORS = [
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
     "training.snapshot training.store training.pairs training.processes training.material training.scoring "
-    "training.beginning training.curve training.outcome training.run training.engine training.watch training.chain "
+    "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch training.chain "
     "train ship workloads bench flow_error",
     "readme __main__",
 ]

@@ -12,6 +12,7 @@ from eqvi.errors import InputError
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
 from eqvi.training.filters import cosine_filters
+from eqvi.training.pyramid import begin_smoothly
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but
 
@@ -37,6 +38,7 @@ def _begin_flow(recipe: Recipe) -> ScopeFlow:
         raise InputError(f"preset {recipe.preset} has no flow network to train: choose one with ScopeFlow")
     model = ScopeFlow(preset.flow_width, preset.flow_scalings)
     if recipe.begin == "plain":
+        begin_smoothly(model.pyramid)
         _silence(model.estimator.head, model.context.head)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")

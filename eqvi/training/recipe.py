@@ -66,7 +66,9 @@ class Recipe:
     terms: dict[str, float] = _said(  # noqa: RUF009 (gives each recipe a dictionary of its own)
         {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, and for scratch-vgg 0.1 vgg"
     )
-    begin: str = _said("published", "new parts: published (PyTorch's random weights) or plain (last layers at 0)")
+    begin: str = _said(
+        "published", "new parts: published (random weights) or plain (last layers at 0, flow's features smooth)"
+    )
     average: float = _said(0.0, "moving average of the weights, kept share a step (such as 0.999); 0: none")
     precision: str = _said("float32", "of the convolutions: float32 or bfloat16")
     channels_last: bool = _said(False, "memory layout of convolutions, faster where there are tensor cores")
