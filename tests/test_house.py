@@ -31,8 +31,8 @@ FLOORS = [
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
     "training.snapshot training.store training.pairs training.processes training.material training.scoring "
-    "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch training.chain "
-    "train ship workloads bench flow_error",
+    "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch "
+    "training.chain train ship workloads bench flow_error",
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()
