@@ -48,6 +48,11 @@ _FAMILY = "ablation_rendered:model="
 _ABLATION = (
     ("quadratic", "linear", {"psnr": ("quadratic motion beats linear motion in the trained model: PSNR", 1)}),
     ("rqfp", "quadratic", {"psnr": ("RQFP beats plain quadratic motion in the trained model: PSNR", 1)}),
+    (
+        "flow-quarter_rqfp",
+        "flow-quarter_quadratic",
+        {"psnr": ("RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR", 1)},
+    ),
     ("rcsn", "quadratic", {"psnr": ("RCSN beats no synthesis: PSNR", 1)}),
     ("fusion", "stages", {"psnr": ("MS-Fusion raises PSNR", 1), "ssim": ("MS-Fusion lowers SSIM", -1)}),
     (

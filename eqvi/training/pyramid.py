@@ -4,8 +4,8 @@ Flow is read from a cost volume, products of two images' features, and with weig
 to read. A random 3x3 filter at stride 2 takes fine detail for coarse: moved by one pixel, the features of a picture are
 no longer like themselves. And of four channels all may be dark, each layer then passing on a tenth. From there our
 narrow network stayed at "no motion" for as long as we watched (1000 steps). Here every filter is smooth, the strided
-ones a binomial blur, the others that blur, its two slopes and its surround, mixed at random; and every channel is scaled
-to mean 0 and variance 1 on photographs, layer by layer (Mishkin and Matas, "All you need is a good init", ICLR 2016).
+ones a binomial blur, the others that blur, its two slopes and its surround, mixed at random; every channel is scaled to
+mean 0 and variance 1 on photographs, layer by layer (Mishkin and Matas, "All you need is a good init", ICLR 2016).
 """
 
 import torch
