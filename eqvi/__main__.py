@@ -10,6 +10,7 @@ from eqvi.errors import InputError
 #: Command, which is also the name of its module, and what it is for.
 COMMANDS = {
     "interpolate": "a clip or video in, a clip or video with more frames out",
+    "site": "the whole study as a folder of web pages",
     "film": "real motion as a looping picture and a strip, in new frames alone",
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
     "train": "carry out a stage of training, or go on with one",

@@ -1,0 +1,34 @@
+"""The command ``python -m eqvi site``: the whole study as one folder of web pages that opens from disk."""
+
+import argparse
+import time
+from pathlib import Path
+
+from eqvi.paths import BUILD
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi site``."""
+    parser.add_argument("--out", type=Path, default=BUILD / "site", help="folder of the site (default: %(default)s)")
+    parser.add_argument("--executed", type=Path, default=BUILD / "notebooks", metavar="FOLDER",
+                        help="where the executed notebooks are (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--partial", action="store_true", help="leave out notebooks that were not executed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the site and say what it holds.
+
+    Raises:
+        InputError: notebooks that were not executed, a link that leads nowhere, a site that is too large.
+    """
+    from eqvi.web.build import Study, build  # imports torch and Jupyter, which --help need not wait for
+
+    begun = time.monotonic()
+    made = build(args.out, Study(executed=args.executed), partial=args.partial)
+    if made.left_out:
+        print(f"left out, because not executed: {', '.join(made.left_out)}")
+    print(
+        f"{args.out}/index.html: {made.pages} pages, {made.links} links that hold, {made.size / 1e6:.1f} MB, "
+        f"{time.monotonic() - begun:.0f} s"
+    )
+    return 0
