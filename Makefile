@@ -98,10 +98,13 @@ flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own (nobod
 $(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
 	$(call train,train_narrow_flow)
 
+site: $(STUDY) ## make the whole study a folder of web pages that opens from disk, build/site/index.html
+	@$(RUN) -m eqvi site
+
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench family narrow flow clean again
+.PHONY: help reproduce test check lab lock data weights bench family narrow flow site clean again
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -128,7 +131,9 @@ LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
 MEASURING := 10_evaluate 12_worst_frames
 GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
   $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
-$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(wildcard eqvi/*.py eqvi/*/*.py) $(if $(LOST)$(DATA)$(WEIGHTS),again)
+# What only makes web pages of them has no part in the notebooks.
+CODE := $(filter-out eqvi/site.py $(wildcard eqvi/web/*.py),$(wildcard eqvi/*.py eqvi/*/*.py))
+$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(CODE) $(if $(LOST)$(DATA)$(WEIGHTS),again)
 	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
 	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
 	@touch $@

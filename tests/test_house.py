@@ -25,14 +25,15 @@ FLOORS = [
     "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
     "video clip naming reds perceptual ensemble dataset rows compression "
     "subject",
-    "model trace exploration panels page charts viz report speed scores reported tables claimed claims ablation window "
-    "peers sink hashes transfer archive inspection flow_table card",
+    "model trace exploration panels mosaic page charts viz report speed scores reported tables claimed claims ablation "
+    "window peers sink hashes transfer archive inspection flow_table card",
     "checkpoint __init__ choose methods conversion interpolate film evaluate worst download motion_error render doctor "
     "headless study training training.batch training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
     "training.snapshot training.store training.pairs training.processes training.material training.scoring "
     "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch "
-    "training.chain train ship workloads bench flow_error",
+    "training.chain train ship workloads bench flow_error "
+    "web web.formulas web.links web.markdown web.notebooks web.verdicts web.windows web.build site",
     "readme __main__",
 ]
 ORDER = " ".join(FLOORS).split()
@@ -42,7 +43,7 @@ MODULES = {
     for path in sorted((ROOT / "eqvi").rglob("*.py"))
 }
 # Packages that only these files may import.
-RESERVED = {"matplotlib": {"page", "viz"}, "papermill": {"headless"}}
+RESERVED = {"matplotlib": {"page", "viz"}, "papermill": {"headless"}, "latex2mathml": {"web.formulas"}}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 

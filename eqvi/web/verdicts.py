@@ -58,7 +58,9 @@ def groups(results: Path) -> list[Group]:
         if finding.verdict not in known:
             raise InputError(f"{path}: verdict {finding.verdict!r} is not known: run notebook 22 again")
     return [
-        Group(kind, sign, short, [Row(kind, sign, short, one, interval(one)) for one in findings if one.verdict == full])
+        Group(
+            kind, sign, short, [Row(kind, sign, short, one, interval(one)) for one in findings if one.verdict == full]
+        )
         for full, kind, short, sign in KINDS
     ]
 

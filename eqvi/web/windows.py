@@ -90,9 +90,7 @@ def write(
 def variants(offered: Sequence[str], own: Switches) -> list[Switches]:
     """Every combination of a model's parts; the ensemble with the model as it was made alone, because it costs most."""
     parts = [part for part in offered if part != "ensemble"]
-    found = [
-        Switches(**dict(zip(parts, chosen, strict=True))) for chosen in product((False, True), repeat=len(parts))
-    ]
+    found = [Switches(**dict(zip(parts, chosen, strict=True))) for chosen in product((False, True), repeat=len(parts))]
     found.sort(key=lambda switches: sum(getattr(switches, part) for part in parts))
     return [*found, Switches(own.rqfp, own.rcsn, own.fusion, ensemble=True)]
 
@@ -104,7 +102,9 @@ def key(switches: Switches) -> str:
 
 def label(switches: Switches) -> str:
     """A variant's name for people."""
-    return " + ".join(name for part, name in NAMES.items() if getattr(switches, part)) or "no part (parabola, warp, blend)"
+    return (
+        " + ".join(name for part, name in NAMES.items() if getattr(switches, part)) or "no part"
+    )
 
 
 class _Strips:
