@@ -95,9 +95,7 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
     sources = sorted(study.notebooks.glob("*.ipynb"))
     absent = [path.name for path in sources if not (study.executed / path.name).is_file()]
     if absent and not partial:
-        raise InputError(
-            f"not executed: {', '.join(absent)}: run `make reproduce`, or give --partial to leave them out"
-        )
+        raise InputError(f"not executed: {', '.join(absent)}: run `make reproduce`, or leave them out by --partial")
     if folder.exists() and any(folder.iterdir()) and not (folder / "index.html").is_file():
         raise InputError(f"{folder} holds something that is no site: give another folder with --out")
     side = folder.with_name(f".{folder.name}.part")

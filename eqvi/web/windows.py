@@ -102,9 +102,7 @@ def key(switches: Switches) -> str:
 
 def label(switches: Switches) -> str:
     """A variant's name for people."""
-    return (
-        " + ".join(name for part, name in NAMES.items() if getattr(switches, part)) or "no part"
-    )
+    return " + ".join(name for part, name in NAMES.items() if getattr(switches, part)) or "no part"
 
 
 class _Strips:
