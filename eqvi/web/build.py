@@ -1,7 +1,7 @@
 """Puts the site together: pages from templates, pictures, the explorer, and a last look at every link."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,12 +72,12 @@ class Site(NamedTuple):
     left_out: list[str]
 
 
-Explorer = Callable[[Path], Mapping[str, Any]]
+Explorer = Callable[[Path], None]
 
 
-def all_windows(folder: Path) -> Mapping[str, Any]:
-    """The explorer of the study's own windows and model."""
-    return windows.write(folder, windows.subjects())
+def all_windows(folder: Path) -> None:
+    """The explorer of the study's own windows and models."""
+    windows.write(folder, windows.windows())
 
 
 def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial: bool = False) -> Site:
@@ -148,7 +148,8 @@ class _Builder:
         self._document(self.study.readme, "study.html", "The study in full")
         self._document(self.study.card, "model-card.html", "Model card")
         self._gallery()
-        self._page("explorer.html", "explorer.html", title="Explorer", data=explorer(self.folder))
+        explorer(self.folder)
+        self._page("explorer.html", "explorer.html", title="Explorer")
         self._index()
 
     def _copy(self, path: Path, place: str) -> None:

@@ -10,25 +10,25 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from eqvi import mosaic
-from eqvi.choose import load_model
+from eqvi.choose import DEFAULT_MODEL, load_model
 from eqvi.exploration import NAMES, Exploration, Switches
 from eqvi.mosaic import Layer
 from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, rendered
 from eqvi.synthetic import demo_scene
 
-#: The model whose parts are switched: one of ours that has them all.
-MODEL = "family/fusion_0"
 TIMES = tuple(number / 10 for number in range(1, 10))
 SIZE = (256, 448)
 #: Flows are kept at one in so many pixels both ways.
@@ -51,40 +51,46 @@ FLOWS = ("flow_10", "flow_12", "flow_13", "flow_23", "flow_21", "flow_20")
 _PHOTOGRAPHS = ("given", "frame", "truth", "warped1", "warped2")
 
 
-def subjects(size: tuple[int, int] = SIZE) -> dict[str, Subject]:
+@dataclass(frozen=True)
+class Window:
+    """What can be looked at: four frames, and the model whose parts are switched, with a name for people."""
+
+    subject: Subject
+    model: Any
+    made_by: str
+
+
+def windows(size: tuple[int, int] = SIZE) -> dict[str, Window]:
     """The windows that are shown, by a name for files. All are rendered: real footage is not ours to spread."""
+    quarter, _ = load_model(DEFAULT_MODEL)
+    # The one kind of our models that has every part. It is an instrument: an eighth of the widths, minutes of training.
+    whole, _ = load_model("family/fusion_0")
+    portrait = rendered(demo_scene("cubic", size), "portrait before a cup; the acceleration changes")
+    drawn = rendered(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration")
+    again = replace(portrait, name="the portrait again, by the model that has MS-Fusion")
     return {
-        "portrait": rendered(demo_scene("cubic", size), "portrait before a cup; the acceleration changes"),
-        "quadratic": rendered(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration"),
-        "shake": rendered(draw_clip(5, "val", size, "shake").scene, "drawn scene; a shaking hand"),
+        "portrait": Window(portrait, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
+        "drawn": Window(drawn, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
+        "fusion": Window(again, whole, "family/fusion_0, a smaller one, with RQFP, RCSN and MS-Fusion"),
     }
 
 
-def write(
-    folder: Path, windows: Mapping[str, Subject], model: Any = None, times: Sequence[float] = TIMES
-) -> dict[str, Any]:
+def write(folder: Path, shown: Mapping[str, Window], times: Sequence[float] = TIMES) -> None:
     """Write the pictures and data of the explorer.
 
     Args:
         folder: of the site; everything goes into its ``explorer/``.
-        windows: by a name for files.
-        model: `MODEL` by default.
+        shown: windows by a name for files.
         times: of the new frames.
-
-    Returns:
-        What the page's script is told, as it stands in ``explorer/data.js``.
     """
-    model = load_model(MODEL)[0] if model is None else model
-    made = [_window(folder, name, subject, model, times) for name, subject in windows.items()]
-    offered = Exploration(model, next(iter(windows.values()))).offered
-    data = {
-        "times": list(times),
-        "parts": [[part, NAMES[part]] for part in offered],
-        "layers": [list(names) for names in LAYERS.values()],
-        "windows": made,
-    }
-    _script(folder / "explorer" / "data.js", "window.EQVI_DATA", data)
-    return data
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in one order: the same bytes on any number of cores
+    try:
+        made = [_window(folder, name, window, times) for name, window in shown.items()]
+    finally:
+        torch.set_num_threads(threads)
+    layers = [list(names) for names in LAYERS.values()]
+    _script(folder / "explorer/data.js", "window.EQVI_DATA", {"times": list(times), "layers": layers, "windows": made})
 
 
 def variants(offered: Sequence[str], own: Switches) -> list[Switches]:
@@ -115,20 +121,21 @@ class _Strips:
 
     def add(self, name: str, layers: Sequence[Layer]) -> int:
         """The number of the strip that shows these layers, one below the other."""
-        data = _webp([layer.panel.rgb for layer in layers], 84 if name in _PHOTOGRAPHS else 90)
+        pixels = _strip([layer.panel.rgb for layer in layers])
         words = {"notes": [layer.note for layer in layers], "alts": [layer.alt for layer in layers]}
-        digest = hashlib.sha256(data + json.dumps(words).encode()).hexdigest()
+        content = hashlib.sha256(pixels.tobytes()).hexdigest()
+        digest = hashlib.sha256(f"{content} {json.dumps(words)}".encode()).hexdigest()
         if digest not in self._known:
-            content = hashlib.sha256(data).hexdigest()[:8]
-            file = f"explorer/{self.window}/{name}-{content}.webp"
-            _put(self.folder / file, data)
+            file = f"explorer/{self.window}/{name}-{content[:8]}.webp"
+            if not (self.folder / file).exists():
+                _put(self.folder / file, _webp(pixels, 84 if name in _PHOTOGRAPHS else 90))
             self._known[digest] = len(self.found)
             self.found.append({"file": file, **words})
         return self._known[digest]
 
 
-def _window(folder: Path, name: str, subject: Subject, model: Any, times: Sequence[float]) -> dict[str, Any]:
-    subject = Subject(subject.name, subject.frames, functools.cache(subject.truth))
+def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> dict[str, Any]:
+    subject, model = replace(window.subject, truth=functools.cache(window.subject.truth)), window.model
     exploration, strips = Exploration(model, subject), _Strips(folder, name)
     legends: dict[str, Any] = {}
     shown = []
@@ -149,10 +156,19 @@ def _window(folder: Path, name: str, subject: Subject, model: Any, times: Sequen
     _script(folder / flows, f"(window.EQVI_FLOWS = window.EQVI_FLOWS || {{}})[{json.dumps(name)}]", _flows(exploration))
     height, width = subject.frames.shape[-2:]
     return {
-        "key": name, "name": subject.name, "width": width, "height": height, "given": given, "flows": flows,
-        "own": key(exploration.own), "variants": shown, "strips": strips.found,
+        "key": name,
+        "name": subject.name,
+        "model": window.made_by,
+        "width": width,
+        "height": height,
+        "parts": [[part, NAMES[part]] for part in exploration.offered],
+        "own": key(exploration.own),
+        "variants": shown,
+        "given": given,
+        "strips": strips.found,
         "legends": {short: legend for short, legend in legends.items() if legend},
-    }  # fmt: skip
+        "flows": flows,
+    }
 
 
 def _legend(folder: Path, layer: Layer) -> dict[str, str] | None:
@@ -177,10 +193,15 @@ def _flows(exploration: Exploration) -> dict[str, Any]:
     return {"step": STEP, "rows": rows, "columns": columns, "unit": unit, "order": list(FLOWS), "data": text}
 
 
-def _webp(pictures: Sequence[Tensor], quality: int) -> bytes:
-    strip = torch.cat([(rgb.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8) for rgb in pictures], dim=1)
+def _strip(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Pictures one below the other."""
+    whole = torch.cat([(rgb.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8) for rgb in pictures], dim=1)
+    return np.ascontiguousarray(whole.permute(1, 2, 0).numpy())
+
+
+def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(strip.permute(1, 2, 0).numpy())).save(file, "WEBP", quality=quality, method=4)
+    Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=4)
     return file.getvalue()
 
 

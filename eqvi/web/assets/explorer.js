@@ -5,10 +5,10 @@
   const data = window.EQVI_DATA;
   const $ = (id) => document.getElementById(id);
   const state = { window: 0, time: Math.floor(data.times.length / 2), parts: new Set(), other: "none", pixel: null };
-  const PARTS = data.parts.map(([name]) => name).filter((name) => name !== "ensemble");
 
   const view = () => data.windows[state.window];
-  const key = () => data.parts.map(([name]) => name).filter((name) => state.parts.has(name)).join("+") || "none";
+  const partsOf = (name) => (name === "none" ? [] : name.split("+"));
+  const key = () => view().parts.map(([name]) => name).filter((name) => state.parts.has(name)).join("+") || "none";
   const variant = (name) => view().variants.find((one) => one.key === name);
   const decibels = (value) => (value === null ? "not known" : `${value.toFixed(2)} dB`);
   const element = (tag, attributes = {}, ...children) => {
@@ -54,7 +54,7 @@
     const rows = all.map((one, n) => {
       const button = element("button", { type: "button", class: "plain" }, one.name);
       button.addEventListener("click", () => {
-        state.parts = new Set(one.key === "none" ? [] : one.key.split("+"));
+        state.parts = new Set(partsOf(one.key));
         draw();
         document.querySelector("#variants tr.chosen button").focus();
       });
@@ -106,13 +106,14 @@
   };
 
   const drawParts = () => {
-    const whole = PARTS.every((part) => state.parts.has(part));
+    const own = partsOf(view().own);
+    const whole = view().parts.every(([part]) => part === "ensemble" || own.includes(part) === state.parts.has(part));
     if (!whole) state.parts.delete("ensemble");
     for (const input of $("parts").querySelectorAll("input")) {
       input.checked = state.parts.has(input.value);
       if (input.value === "ensemble") input.disabled = !whole;
     }
-    $("parts-note").textContent = whole ? "" : "The ensemble was made beforehand for the whole model only: switch every part on to see it.";
+    $("parts-note").textContent = `Model: ${view().model}. The ensemble can be added to the model as it was trained${whole ? "" : `: ${variant(view().own).name}`}.`;
   };
 
   // Flows come as a script for each window, once it is looked at.
@@ -177,6 +178,10 @@
     drawPixel();
   };
   const drawWindow = () => {
+    state.parts = new Set(partsOf(view().own));
+    state.other = "none";
+    $("parts").replaceChildren($("parts").querySelector("legend"), ...view().parts.map(([name, text]) =>
+      element("label", {}, element("input", { type: "checkbox", value: name }), ` ${text}`)));
     const options = [["truth", "true frame"], ...view().variants.map((one) => [one.key, one.name])];
     $("other").replaceChildren(...options.map(([value, text]) => new Option(text, value, false, value === state.other)));
     buildLayers();
@@ -210,11 +215,7 @@
   };
 
   data.windows.forEach((one, n) => $("window").append(new Option(one.name, n)));
-  for (const [name, text] of data.parts) {
-    $("parts").append(element("label", {}, element("input", { type: "checkbox", value: name }), ` ${text}`));
-  }
   $("t").max = data.times.length - 1;
-  state.parts = new Set(view().own === "none" ? [] : view().own.split("+"));
 
   $("window").addEventListener("change", () => {
     state.window = Number($("window").value);
@@ -239,7 +240,7 @@
   $("pixel-picture").addEventListener("click", (event) => pick(...inPicture(event, $("pixel-picture"))));
   $("pixel-picture").addEventListener("keydown", (event) => {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!by || !state.pixel) return;
+    if (!by || !state.found) return;
     event.preventDefault();
     const step = window.EQVI_FLOWS[view().key].step * (event.shiftKey ? 8 : 1);
     pick(state.pixel[0] + by[0] * step, state.pixel[1] + by[1] * step);

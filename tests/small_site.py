@@ -1,0 +1,112 @@
+"""A study of two tiny executed notebooks and one tiny window, to make a site of."""
+
+import base64
+import io
+from pathlib import Path
+
+import nbformat
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image, PngImagePlugin
+
+from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.config import EQVIConfig
+from eqvi.model import EQVI
+from eqvi.subject import rendered
+from eqvi.synthetic import demo_scene
+from eqvi.web.build import PARTS, Study
+from eqvi.web.windows import Window, write
+
+TIMES = (0.25, 0.5, 0.75)
+SIZE = (128, 160)
+CONFIG = EQVIConfig(
+    flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
+)
+FINDINGS = [
+    Finding("quadratic beats linear", "README", "a.csv", "", "+0.4", "+0.1", "+0.7", "8", verdict=HOLDS),
+    Finding("RQFP beats quadratic", "README", "a.csv", "", "-0.2", "-0.4", "-0.1", "8", verdict=FAILS, reason="other"),
+    Finding("our model beats another", "README", "a.csv", "", "+0.1", "-0.4", "+0.5", "5", verdict=OPEN),
+    Finding("PSNR of the published model", "README", "none", "24.03 dB", verdict=MISSING, reason="needs REDS_VTSR"),
+]
+
+
+def png(colour: tuple[int, int, int], alt: str = "", size: tuple[int, int] = (40, 20)) -> bytes:
+    words = PngImagePlugin.PngInfo()
+    words.add_itxt("Description", alt)
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG", pnginfo=words)
+    return file.getvalue()
+
+
+def study(root: Path) -> Study:
+    """Write the study."""
+    results, figures, notebooks, executed = (root / name for name in ("results", "figures", "notebooks", "executed"))
+    for folder in (results / "weights", figures, notebooks, executed):
+        folder.mkdir(parents=True)
+    parts = "\n\n".join(
+        f"<!-- begin: {name} -->\n| model | $x^2$ |\n| --- | ---: |\n| a | 1.5 |\n<!-- end: {name} -->"
+        for name, *_ in PARTS
+    )
+    (root / "README.md").write_text(
+        "# Does it hold?\n\nA study of *two* notebooks.\n\n![film](figures/film_loop.webp)\n\n## Notebooks\n\n"
+        "| notebook | what it settles |\n| --- | --- |\n| [01 first](notebooks/01_first.ipynb) | what $t$ is |\n\n"
+        f"See [the code](eqvi/motion.py), [below](#the-results) and [outside](https://example.org/x).\n\n"
+        f"## The results\n\n{parts}\n"
+    )
+    (results / "weights" / "README.md").write_text("# Model card\n\nOf [the study](../../README.md#the-results).\n")
+    lines = [",".join(Finding._fields), *(",".join(finding) for finding in FINDINGS)]
+    (results / "claims.csv").write_text("\n".join(lines) + "\n")
+    shown = png((200, 30, 30), "A red picture.")
+    (figures / "01_red.png").write_bytes(shown)
+    (figures / "film_strip.png").write_bytes(png((30, 30, 200), "A strip."))
+    Image.new("RGB", (40, 20)).save(figures / "film_loop.webp")
+
+    first = new_notebook(
+        cells=[
+            new_markdown_cell(
+                "# 01 First\n\nInline $F_{1t} = t\\,F_{12}$ and\n\n$$f(s) = v\\,s + \\tfrac12\\,a\\,s^2 .$$"
+            ),
+            new_code_cell(
+                "print('said < this')",
+                outputs=[new_output("stream", text="said < this\n"), _picture(shown), _picture(png((1, 2, 3)), "New.")],
+            ),
+            new_markdown_cell("## A heading\n\nNext: [02](02_second.ipynb#more), and [data](../results/a.csv)."),
+        ]
+    )
+    table = "| gain $g$ | dB |\n| --- | ---: |\n| " + " ".join(["wide"] * 12) + " | 0.12 |"
+    second = new_notebook(
+        cells=[
+            new_markdown_cell("# 02 Second\n\nAfter [01](01_first.ipynb).\n\n## More"),
+            new_code_cell("1 + 1", outputs=[new_output("display_data", {"text/markdown": table, "text/plain": table})]),
+        ]
+    )
+    for name, notebook in (("01_first", first), ("02_second", second)):
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number}"
+        for folder in (notebooks, executed):
+            nbformat.write(notebook, folder / f"{name}.ipynb")
+    return Study(root, notebooks, executed, figures, results)
+
+
+def windows() -> dict[str, Window]:
+    """One window of a rendered scene, through a model with every part and random weights."""
+    torch.manual_seed(0)
+    return {
+        "tiny": Window(rendered(demo_scene("cubic", SIZE), "the demo scene"), EQVI(CONFIG).eval(), "random weights")
+    }
+
+
+def explorer(folder: Path) -> None:
+    """The explorer of that window."""
+    write(folder, windows(), TIMES)
+
+
+def none(folder: Path) -> None:
+    """No explorer: its page is there, its data are not looked at."""
+    (folder / "explorer").mkdir()
+    (folder / "explorer" / "data.js").write_text("window.EQVI_DATA = null;\n")
+
+
+def _picture(data: bytes, alt: str = "A red picture.") -> nbformat.NotebookNode:
+    shown = {"image/png": base64.b64encode(data).decode(), "text/plain": alt}
+    return new_output("display_data", shown, metadata={"image/png": {"alt": alt}})
