@@ -136,7 +136,7 @@ class TestBuilding:
 
     def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("eqvi.web.build.LARGEST", 1000)
-        with pytest.raises(InputError, match="the site takes 0.1 MB, more than 0: show fewer windows"):
+        with pytest.raises(InputError, match=r"the site takes 0.1 MB, more than 0: show fewer windows"):
             build(tmp_path / "site", small_site.study(tmp_path), small_site.none)
 
     def test_readme_without_its_tables(self, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ window.EQVI_CURVES = (() => {
   };
 
   const plot = (axis, name, t) => {
-    const [width, height, left, right, top, bottom] = [420, 230, 46, 8, 10, 30];
+    const [width, height, left, right, top, bottom] = [420, 240, 46, 8, 24, 30];
     const times = steps(-1, 2, 90);
     const values = [0, ...axis.observed, ...Object.values(axis.curves).flatMap((curve) => times.map(curve))];
     let [low, high] = [Math.min(...values), Math.max(...values)];
@@ -61,7 +61,7 @@ window.EQVI_CURVES = (() => {
       svg.append(make("circle", { cx: x(TIMES[n]), cy: y(value), r: 4.5, class: "seen" }));
     });
     svg.append(make("circle", { cx: x(t), cy: y(axis.curves.rectified(t)), r: 4, fill: "#000" }));
-    svg.append(make("text", { x: left + 6, y: top + 10, class: "axis" }, `${name}, px`));
+    svg.append(make("text", { x: left, y: 14, class: "axis" }, `${name}, px`));
     return svg;
   };
 
@@ -102,8 +102,7 @@ window.EQVI_CURVES = (() => {
     make("path", { d: `M${x - 6.5} ${y + 0.5}h5m4 0h5M${x + 0.5} ${y - 6.5}v5m0 4v5`, class: kind }));
 
   // Where it landed, alone.
-  const landing = (svg, trace, width, height) => {
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const landing = (svg, trace) => {
     svg.replaceChildren(make("circle", { cx: trace.landing[0] + 0.5, cy: trace.landing[1] + 0.5, r: 5, class: "landing" }));
   };
 

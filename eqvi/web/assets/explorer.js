@@ -30,6 +30,26 @@
   };
   const showNow = (box, number) => show(box, number, state.time, data.times.length);
 
+  // The part of the picture that is magnified lies about the place where the chosen pixel lands.
+  const part = () => {
+    const { width, height } = view();
+    const by = Number($("zoom").value);
+    const [x, y] = state.found?.landing ?? [width / 2, height / 2];
+    const within = (place, size) => Math.min(Math.max(place - size / by / 2, 0), size - size / by);
+    return { by, left: within(x, width), top: within(y, height), width: width / by, height: height / by };
+  };
+  const magnify = () => {
+    const { by, left, top, width, height } = part();
+    const rows = data.times.length;
+    for (const box of [$("before"), $("after")]) {
+      const image = box.querySelector("img");
+      const down = (state.time * view().height + top) / (rows * view().height);
+      image.style.transform = `translate(${(-100 * by * left) / view().width}%, ${-100 * by * down}%) scale(${by})`;
+      image.classList.toggle("large", by > 2);
+    }
+    $("compare").querySelector("svg").setAttribute("viewBox", `${left} ${top} ${width} ${height}`);
+  };
+
   // The true frame is the same for every variant.
   const side = (name) => (name === "truth" ? variant("none").layers.truth : variant(name).layers.frame);
 
@@ -41,6 +61,7 @@
     $("left-name").textContent = own.name;
     $("left-psnr").textContent = decibels(own.psnr[state.time]);
     $("right-psnr").textContent = state.other === "truth" ? "" : decibels(variant(state.other).psnr[state.time]);
+    magnify();
     drawDivider();
   };
   const drawDivider = () => $("compare").style.setProperty("--cut", `${$("divider").value}%`);
@@ -137,7 +158,7 @@
     const t = data.times[state.time];
     const found = window.EQVI_MOTION.trace(x, y, reader.read(x, y), t);
     window.EQVI_CURVES.path($("pixel-picture").querySelector("svg"), found, width, height);
-    window.EQVI_CURVES.landing($("compare").querySelector("svg"), found, width, height);
+    window.EQVI_CURVES.landing($("compare").querySelector("svg"), found);
     $("curves").replaceChildren(
       window.EQVI_CURVES.legend(), window.EQVI_CURVES.plot(found.x, "x (right)", t), window.EQVI_CURVES.plot(found.y, "y (down)", t));
     for (const [name, value, most] of [["x", x, width], ["y", y, height]]) {
@@ -161,6 +182,7 @@
     const sign = (axis) => (axis.consistent ? `signs agree, alpha ${axis.alpha.toFixed(2)}` : "signs disagree, alpha 0");
     $("pixel-said").textContent = `Pixel ${x}, ${y}. In x ${sign(found.x)}; in y ${sign(found.y)}. At t = ${t} it is at ${found.landing.map((value) => value.toFixed(1)).join(", ")}.`;
     state.found = found;
+    magnify();
   });
 
   const drawTime = () => {
@@ -219,7 +241,7 @@
 
   $("window").addEventListener("change", () => {
     state.window = Number($("window").value);
-    state.pixel = null;
+    state.pixel = state.found = null;
     drawWindow();
   });
   $("t").addEventListener("input", () => {
@@ -236,6 +258,7 @@
     state.other = $("other").value;
     drawCompare();
   });
+  $("zoom").addEventListener("change", magnify);
   $("divider").addEventListener("input", drawDivider);
   $("pixel-picture").addEventListener("click", (event) => pick(...inPicture(event, $("pixel-picture"))));
   $("pixel-picture").addEventListener("keydown", (event) => {
