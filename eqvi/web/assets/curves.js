@@ -101,9 +101,10 @@ window.EQVI_CURVES = (() => {
   const cross = (x, y) => ["path-under", "path-over"].map((kind) =>
     make("path", { d: `M${x - 6.5} ${y + 0.5}h5m4 0h5M${x + 0.5} ${y - 6.5}v5m0 4v5`, class: kind }));
 
-  // Where it landed, alone.
-  const landing = (svg, trace) => {
-    svg.replaceChildren(make("circle", { cx: trace.landing[0] + 0.5, cy: trace.landing[1] + 0.5, r: 5, class: "landing" }));
+  // Where it landed, alone: a ring that leaves the picture to be seen, the same size at any magnification.
+  const landing = (svg, trace, by) => {
+    const place = { cx: trace.landing[0] + 0.5, cy: trace.landing[1] + 0.5, r: 6 / by };
+    svg.replaceChildren(make("circle", { ...place, class: "ring-under" }), make("circle", { ...place, class: "ring-over" }));
   };
 
   return { plot, legend, path, landing };

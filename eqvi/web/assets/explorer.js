@@ -47,7 +47,9 @@
       image.style.transform = `translate(${(-100 * by * left) / view().width}%, ${-100 * by * down}%) scale(${by})`;
       image.classList.toggle("large", by > 2);
     }
-    $("compare").querySelector("svg").setAttribute("viewBox", `${left} ${top} ${width} ${height}`);
+    const svg = $("compare").querySelector("svg");
+    svg.setAttribute("viewBox", `${left} ${top} ${width} ${height}`);
+    if (state.found) window.EQVI_CURVES.landing(svg, state.found, by);
   };
 
   // The true frame is the same for every variant.
@@ -158,7 +160,6 @@
     const t = data.times[state.time];
     const found = window.EQVI_MOTION.trace(x, y, reader.read(x, y), t);
     window.EQVI_CURVES.path($("pixel-picture").querySelector("svg"), found, width, height);
-    window.EQVI_CURVES.landing($("compare").querySelector("svg"), found);
     $("curves").replaceChildren(
       window.EQVI_CURVES.legend(), window.EQVI_CURVES.plot(found.x, "x (right)", t), window.EQVI_CURVES.plot(found.y, "y (down)", t));
     for (const [name, value, most] of [["x", x, width], ["y", y, height]]) {
