@@ -5,7 +5,7 @@ Pure functions of an `eqvi.exploration.Exploration`, for the explorer and the si
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,11 +65,7 @@ def described(exploration: Exploration, t: float, switches: Switches, arrows: in
     """
     made, scale = exploration.result(t, switches), flow_scale(exploration)
     when = f"at t = {t:g}"
-    quality = exploration.psnr(t, switches)
-    score = "no truth at this t" if quality is None else f"{quality:.2f} dB"
-    found = {
-        FRAME: Layer(panels.image(made.frame), score, f"The new frame {when}, {words(switches)}; PSNR: {score}."),
-    }
+    found = {FRAME: new_frame(exploration, t, switches)}
     for name, frame, number in zip(WARPED, (made.warped_1, made.warped_2), (1, 2), strict=True):
         found[name] = Layer(panels.image(frame), "", f"Frame {number}, warped {when}.")
     trust = float(made.mask.mean())
@@ -97,6 +93,14 @@ def described(exploration: Exploration, t: float, switches: Switches, arrows: in
         found[TRUTH] = Layer(panels.image(truth), "", f"The true frame {when}.")
         found[ERROR] = _difference(made.frame, truth, f"Error of the new frame {when}")
     return found
+
+
+def new_frame(exploration: Exploration, t: float, switches: Switches) -> Layer:
+    """The frame at t alone."""
+    quality = exploration.psnr(t, switches)
+    score = "no truth at this t" if quality is None else f"{quality:.2f} dB"
+    alt = f"The new frame at t = {t:g}, {words(switches)}; PSNR: {score}."
+    return Layer(panels.image(exploration.result(t, switches).frame), score, alt)
 
 
 def given(exploration: Exploration) -> dict[str, Layer]:
@@ -137,14 +141,19 @@ def change(exploration: Exploration, t: float, switches: Switches, name: str) ->
     other = exploration.flipped(switches, name)
     with_it, without = (switches, other) if getattr(switches, name) else (other, switches)
     frames = [exploration.result(t, which).frame for which in (with_it, without)]
-    layer = _difference(*frames, f"What {NAMES[name]} changes in the frame at t = {t:g}")
+    layer = _difference(frames[0], frames[1], f"What {NAMES[name]} changes in the frame at t = {t:g}")
     return Change(NAMES[name], layer, exploration.psnr(t, with_it), exploration.psnr(t, without))
+
+
+def noted(layer: Layer, more: str) -> Layer:
+    """The layer with more to its note and its words."""
+    return replace(layer, note=layer.note + more, alt=f"{layer.alt.removesuffix('.')}{more}.")
 
 
 def difference(exploration: Exploration, t: float, one: Switches, other: Switches) -> Layer:
     """Where the frames of two variants differ."""
     frames = [exploration.result(t, switches).frame for switches in (one, other)]
-    return _difference(*frames, f"Difference of both variants at t = {t:g}")
+    return _difference(frames[0], frames[1], f"Difference of both variants at t = {t:g}")
 
 
 def flow_scale(exploration: Exploration) -> float:

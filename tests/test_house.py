@@ -27,8 +27,9 @@ FLOORS = [
     "subject",
     "model trace exploration panels mosaic page charts viz report speed scores reported tables claimed claims ablation "
     "window peers sink hashes transfer archive inspection flow_table card",
-    "checkpoint __init__ choose methods conversion interpolate film evaluate worst download motion_error render doctor "
-    "headless study training training.batch training.stages training.rates training.augment training.recipe "
+    "checkpoint __init__ choose sources drawing widgets controls explorer methods conversion interpolate film evaluate "
+    "worst download motion_error render doctor headless study training training.batch "
+    "training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
     "training.snapshot training.store training.pairs training.processes training.material training.scoring "
     "training.beginning training.curve training.outcome training.run training.engine training.watch training.chain "
