@@ -147,7 +147,7 @@ def _key() -> str:
             f'<path d="M{x} {y}h34" stroke="{colour}" stroke-width="{broad}" stroke-dasharray="{dash}"{shade}/>'
             f'<text x="{x + 40}" y="{y + 4}">{label}</text>'
         )
-        x += 60 + 7 * len(label)
+        x += 54 + 6.5 * len(label)
     parts.append(_circle(x + 4, y))
     parts.append(f'<text x="{x + 14}" y="{y + 4}">observed</text>')
     parts.append(_diamond(x + 88, y) + f'<text x="{x + 99}" y="{y + 4}">lands at t</text>')

@@ -63,7 +63,7 @@ function tile(picture, model) {
     if (legend.dataset.key !== key) {
       legend.dataset.key = key;
       legend.replaceChildren();
-      if (next.legend) {
+      if (next.legend.byteLength) {
         const sign = make("img", { alt: "", src: address(next.legend, "image/png") });
         sign.className = next.low === "" ? "eqvi-wheel" : "eqvi-bar";
         legend.append(next.low, sign, next.high);
@@ -336,9 +336,12 @@ function film({ model, el }) {
 
 function render({ model, el }) {
   el.classList.add("eqvi-explorer");
-  // Keys pressed in here are not meant for the notebook.
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
   const done = { grid, divider, film }[model.get("shape")]({ model, el });
+  // A key pressed on what has the focus in here is not meant for the notebook, and JupyterLab has to be told on that
+  // very element. The controls around are not ours, and are helped as well.
+  const keep = (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+  el.addEventListener("focusin", keep);
+  requestAnimationFrame(() => el.closest(".jp-OutputArea-output")?.addEventListener("focusin", keep));
   model.send({ kind: "ready" });
   return done;
 }
