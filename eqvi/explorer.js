@@ -118,6 +118,12 @@ function grid({ model, el }) {
   const said = make("p", { class: "eqvi-said", "aria-live": "polite" });
   const pixel = make("section", { class: "eqvi-pixel", "aria-label": "the chosen pixel" }, said, drawing, table);
   el.append(bar, body, pixel);
+  const rooms = new Map();
+  for (const name of model.get("groups")) {
+    const room = make("div", { class: "eqvi-tiles" });
+    rooms.set(name, room);
+    body.append(make("section", { class: "eqvi-group", "aria-label": name }, make("h4", {}, name), room));
+  }
 
   const tiles = new Map();
   let asked = null; // when the shown answer was asked for
@@ -160,21 +166,15 @@ function grid({ model, el }) {
       }
     const ready = [];
     for (const picture of pictures) {
-      let group = body.querySelector(`[data-group="${picture.group}"]`);
-      if (!group) {
-        group = make("section", { class: "eqvi-group", "aria-label": picture.group }, make("h4", {}, picture.group));
-        group.dataset.group = picture.group;
-        group.append(make("div", { class: "eqvi-tiles" }));
-        body.append(group);
-      }
       let found = tiles.get(picture.name);
       if (!found) tiles.set(picture.name, (found = tile(picture, model)));
       if (found.data !== picture.data) ready.push(found.update(picture));
       found.data = picture.data;
-      const home = group.lastChild;
-      if (found.figure.parentNode !== home) home.append(found.figure);
+      const room = rooms.get(picture.group);
+      if (found.figure.parentNode !== room) room.append(found.figure);
       mark(found.marks, found.figure, model);
     }
+    for (const room of rooms.values()) room.parentNode.hidden = room.children.length === 0;
     await Promise.all(ready);
     body.dataset.shown = model.get("shown");
     if (asked !== null && model.get("shown") === model.get("step")) {

@@ -19,7 +19,7 @@ from eqvi.controls import Controls
 from eqvi.errors import InputError
 from eqvi.exploration import NAMES, Exploration, Switches
 from eqvi.trace import trace
-from eqvi.widgets import Divider, Film, Grid, Picture, picture
+from eqvi.widgets import CHANGED, GIVEN, MADE, MOTION, Divider, Film, Grid, Picture, picture
 
 #: One arrow in so many pixels both ways.
 ARROWS = 16
@@ -231,15 +231,13 @@ class Explorer:
     def _fixed(self) -> list[Picture]:
         arrows = ARROWS if self.controls.arrows.value else 0
         shown = mosaic.given(self.exploration) | mosaic.observed(self.exploration, arrows)
-        return [picture(name, layer, "given frames and their flows", _AT[name]) for name, layer in shown.items()]
+        return [picture(name, layer, GIVEN, _AT[name]) for name, layer in shown.items()]
 
     def _layers(self, step: int, switches: Switches) -> None:
         arrows = self.controls.arrows.value
         found = mosaic.described(self.exploration, step / self._steps, switches, ARROWS if arrows else 0)
         self._kept[step, switches, arrows] = [
-            picture(
-                name, found[name], "made at t" if name not in (*mosaic.FLOWS, *mosaic.HOLES) else "motion at t", "t"
-            )
+            picture(name, found[name], MADE if name not in (*mosaic.FLOWS, *mosaic.HOLES) else MOTION, "t")
             for name in _ORDER
             if name in found
         ]
@@ -308,4 +306,4 @@ class Explorer:
 
 def _changed(found: mosaic.Change) -> Picture:
     gain = "" if found.on is None or found.off is None else f", {found.on - found.off:+.2f} dB with it"
-    return picture(f"{found.name} on or off", mosaic.noted(found.layer, gain), "what each switch changes", "t")
+    return picture(f"{found.name} on or off", mosaic.noted(found.layer, gain), CHANGED, "t")

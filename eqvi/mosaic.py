@@ -26,8 +26,8 @@ FLOWS = ("Fₜ₁", "Fₜ₂")
 HOLES = ("holes of Fₜ₁", "holes of Fₜ₂")
 OBSERVED = ("F₁₂", "F₂₁")
 
-#: Grey levels at the ends of the residual's colours, and at the dark end of differences.
-RESIDUAL_RANGE, ERROR_RANGE = 32, 64
+#: Grey levels at the ends of the residual's colours, and at the dark end of errors and of what variants differ by.
+RESIDUAL_RANGE, ERROR_RANGE, CHANGE_RANGE = 16, 64, 24
 _GREY = 255
 
 
@@ -91,7 +91,7 @@ def described(exploration: Exploration, t: float, switches: Switches, arrows: in
     truth = exploration.subject.truth(t)
     if truth is not None:
         found[TRUTH] = Layer(panels.image(truth), "", f"The true frame {when}.")
-        found[ERROR] = _difference(made.frame, truth, f"Error of the new frame {when}")
+        found[ERROR] = _difference(made.frame, truth, f"Error of the new frame {when}", ERROR_RANGE)
     return found
 
 
@@ -113,10 +113,10 @@ def given(exploration: Exploration) -> dict[str, Layer]:
 
 def observed(exploration: Exploration, arrows: int = 0) -> dict[str, Layer]:
     """The flows between the middle two frames, as they were estimated; `arrows` as of `described`."""
-    motion, scale = exploration.motion(), flow_scale(exploration)
+    scale, (flow_12, flow_21) = flow_scale(exploration), _observed(exploration)
     return {
-        OBSERVED[0]: _flow(motion.flow_12, scale, arrows, "Flow from frame 1 to frame 2"),
-        OBSERVED[1]: _flow(motion.flow_21, scale, arrows, "Flow from frame 2 to frame 1"),
+        OBSERVED[0]: _flow(flow_12, scale, arrows, "Flow from frame 1 to frame 2"),
+        OBSERVED[1]: _flow(flow_21, scale, arrows, "Flow from frame 2 to frame 1"),
     }
 
 
@@ -141,7 +141,7 @@ def change(exploration: Exploration, t: float, switches: Switches, name: str) ->
     other = exploration.flipped(switches, name)
     with_it, without = (switches, other) if getattr(switches, name) else (other, switches)
     frames = [exploration.result(t, which).frame for which in (with_it, without)]
-    layer = _difference(frames[0], frames[1], f"What {NAMES[name]} changes in the frame at t = {t:g}")
+    layer = _difference(frames[0], frames[1], f"What {NAMES[name]} changes in the frame at t = {t:g}", CHANGE_RANGE)
     return Change(NAMES[name], layer, exploration.psnr(t, with_it), exploration.psnr(t, without))
 
 
@@ -153,13 +153,12 @@ def noted(layer: Layer, more: str) -> Layer:
 def difference(exploration: Exploration, t: float, one: Switches, other: Switches) -> Layer:
     """Where the frames of two variants differ."""
     frames = [exploration.result(t, switches).frame for switches in (one, other)]
-    return _difference(frames[0], frames[1], f"Difference of both variants at t = {t:g}")
+    return _difference(frames[0], frames[1], f"Difference of both variants at t = {t:g}", CHANGE_RANGE)
 
 
 def flow_scale(exploration: Exploration) -> float:
     """Pixels at the wheel's rim, the same for every flow and every t of a window."""
-    motion = exploration.motion()
-    return palette.flow_scale(motion.flow_12, motion.flow_21)
+    return palette.flow_scale(*_observed(exploration))
 
 
 def words(switches: Switches) -> str:
@@ -195,6 +194,13 @@ def legend(panel: Panel) -> tuple[bytes, str, str] | None:
     return _png(steps), f"{bar.low:g}", f"{bar.high:g} {bar.label}"
 
 
+def _observed(exploration: Exploration) -> tuple[Tensor, Tensor]:
+    """F_12 and F_21 of the frame's own size: small frames are padded before flow is estimated."""
+    height, width = exploration.subject.frames.shape[-2:]
+    motion = exploration.motion()
+    return motion.flow_12[..., :height, :width], motion.flow_21[..., :height, :width]
+
+
 def _png(rgb: Float[Tensor, "1 3 h w"]) -> bytes:
     file = io.BytesIO()
     Image.fromarray((rgb[0].permute(1, 2, 0) * _GREY).round().to(torch.uint8).numpy()).save(file, "PNG")
@@ -208,7 +214,7 @@ def _flow(flow: Float[Tensor, "1 2 h w"], scale: float, arrows: int, what: str) 
     return Layer(panel, f"mean {length:.1f} px", f"{what}, as colours; its mean length is {length:.1f} pixels.")
 
 
-def _difference(a: Float[Tensor, "1 3 h w"], b: Float[Tensor, "1 3 h w"], what: str) -> Layer:
+def _difference(a: Float[Tensor, "1 3 h w"], b: Float[Tensor, "1 3 h w"], what: str, high: float) -> Layer:
     mean = _GREY * float((a - b).abs().mean())
     alt = f"{what}: white where equal, dark where large; the mean is {mean:.2f} grey levels."
-    return Layer(panels.error(a, b, ERROR_RANGE), f"mean {mean:.2f}", alt)
+    return Layer(panels.error(a, b, high), f"mean {mean:.2f}", alt)

@@ -48,7 +48,7 @@ def places(clip: str, path: str = "") -> list[Place]:
         InputError: an unknown scene, no path, or nothing usable there.
     """
     if clip in SCENES:
-        return [Place(f"time {start:+g}", start) for start in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+        return [Place(f"time {start:+g}" if start else "time 0", start) for start in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     where = _path(clip, path)
     found = open_clip(where)
     count = found.count if found.count is not None else sum(1 for _ in found.read())

@@ -15,6 +15,13 @@ from eqvi.mosaic import Layer
 
 _HERE = Path(__file__).parent
 Picture = dict[str, Any]
+#: Headings of a grid, from top to bottom.
+GROUPS = MADE, CHANGED, MOTION, GIVEN = (
+    "made at t",
+    "what each switch changes",
+    "motion at t",
+    "given frames, their flows",
+)
 
 
 def picture(name: str, layer: Layer, group: str = "", at: str = "") -> Picture:
@@ -23,7 +30,7 @@ def picture(name: str, layer: Layer, group: str = "", at: str = "") -> Picture:
     Args:
         name: its title, unique in a grid.
         layer: what is shown.
-        group: heading that it stands under.
+        group: heading that it stands under, of `GROUPS`.
         at: the time that it shows, to which marks belong: "-1", "0", "1", "2" or "t".
     """
     sign = mosaic.legend(layer.panel)
@@ -53,6 +60,7 @@ class Grid(_Front):
     """
 
     shape = traitlets.Unicode("grid").tag(sync=True)
+    groups = traitlets.List(traitlets.Unicode(), list(GROUPS)).tag(sync=True)
     #: t is step / steps.
     steps = traitlets.Int(8).tag(sync=True)
     step = traitlets.Int(4).tag(sync=True)

@@ -1,4 +1,4 @@
-"""JupyterLab on this machine and a headless Chromium in front of it, for tests that look at a notebook as readers do."""
+"""JupyterLab on this machine and a headless Chromium in front of it, to look at a notebook as its readers do."""
 
 import json
 import os
@@ -113,9 +113,10 @@ def run_all(page: Any, address: str) -> None:
 def errors(page: Any) -> list[str]:
     """The texts of outputs that are errors."""
     kinds = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
-    return page.locator(".jp-OutputArea-output").locator(kinds).all_inner_texts() + page.locator(
-        f".jp-OutputArea-output:is({kinds})"
-    ).all_inner_texts()
+    return (
+        page.locator(".jp-OutputArea-output").locator(kinds).all_inner_texts()
+        + page.locator(f".jp-OutputArea-output:is({kinds})").all_inner_texts()
+    )
 
 
 #: JavaScript: a number that changes with what an <img> shows.
