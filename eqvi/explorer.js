@@ -80,8 +80,8 @@ function mark(marks, figure, model) {
   marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
   marks.replaceChildren();
   const unit = width / 100;
-  const draw = (name, attributes, stroke) => {
-    for (const [colour, broad] of [["white", stroke + 0.9 * unit], ["black", stroke]])
+  const draw = (name, attributes, stroke, rim = 0.9 * unit) => {
+    for (const [colour, broad] of [["white", stroke + rim], ["black", stroke]])
       marks.append(make(`svg:${name}`, { ...attributes, fill: "none", stroke: colour, "stroke-width": broad }));
   };
   if (figure.arrows.length) {
@@ -93,7 +93,7 @@ function mark(marks, figure, model) {
       const [ux, uy] = [(dx / long) * Math.min(long, 3), (dy / long) * Math.min(long, 3)];
       path += `M${x} ${y}l${dx} ${dy}m${-ux - uy / 2} ${-uy + ux / 2}l${ux + uy / 2} ${uy - ux / 2}l${-ux + uy / 2} ${-uy - ux / 2}`;
     }
-    draw("path", { d: path }, 0.25 * unit);
+    draw("path", { d: path }, 0.3 * unit, 0.4 * unit);
   }
   const at = found[figure.dataset.at];
   if (!at) return;

@@ -305,5 +305,5 @@ class Explorer:
 
 
 def _changed(found: mosaic.Change) -> Picture:
-    gain = "" if found.on is None or found.off is None else f", {found.on - found.off:+.2f} dB with it"
-    return picture(f"{found.name} on or off", mosaic.noted(found.layer, gain), CHANGED, "t")
+    gain = "" if found.on is None or found.off is None else f", {found.on - found.off:+.2f} dB"
+    return picture(found.name, mosaic.noted(found.layer, gain), CHANGED, "t")

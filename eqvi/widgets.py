@@ -18,7 +18,7 @@ Picture = dict[str, Any]
 #: Headings of a grid, from top to bottom.
 GROUPS = MADE, CHANGED, MOTION, GIVEN = (
     "made at t",
-    "what each switch changes",
+    "what each switch changes; dB gained where it is on",
     "motion at t",
     "given frames, their flows",
 )

@@ -35,6 +35,8 @@ def lab(root: Path, package: Path, theme: str = "JupyterLab Light") -> Iterator[
     overrides = {
         "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
         "@jupyterlab/apputils-extension:themes": {"theme": theme},
+        # Else cells out of sight are taken out of the page, at moments that nobody can foresee.
+        "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     }
     (settings / "overrides.json").write_text(json.dumps(overrides))
     token = secrets.token_hex(16)

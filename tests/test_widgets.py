@@ -17,7 +17,7 @@ from eqvi.explorer import Explorer
 from eqvi.model import EQVI
 from eqvi.synthetic import demo_scene, render, write_clip
 from eqvi.trace import Trace
-from eqvi.widgets import GROUPS, Picture
+from eqvi.widgets import CHANGED, GROUPS, Picture
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
@@ -127,12 +127,12 @@ class TestSwitches:
 
     def test_what_each_changes(self, shown: Explorer) -> None:
         shown.controls.differences.value = True
-        found = [one for one in shown.grid.moving if one["group"] == "what each switch changes"]
+        found = [one for one in shown.grid.moving if one["group"] == CHANGED]
         assert [one["name"] for one in found] == [
-            "RQFP on or off", "RCSN on or off", "MS-Fusion on or off", "ensemble on or off"
+            "RQFP", "RCSN", "MS-Fusion", "ensemble"
         ]  # fmt: skip
         for one in found:
-            assert re.search(r"mean \d+\.\d\d, [+-]\d+\.\d\d dB with it", one["note"])
+            assert re.search(r"mean \d+\.\d\d, [+-]\d+\.\d\d dB", one["note"])
 
     def test_arrows(self, shown: Explorer) -> None:
         assert not pictures(shown)["F₁₂"]["arrows"]
