@@ -53,6 +53,7 @@ class Explorer:
         self._awake: set[str] = set()
         self._kept: dict[tuple[int, Switches, bool], list[Picture]] = {}
         self._changes: dict[tuple[int, Switches, str], Picture] = {}
+        self._pairs: dict[tuple[int, Switches, Switches], tuple[Picture, Picture]] = {}
         self._pixel = (0, 0)
         self._task: asyncio.Task[None] | None = None
         self._setting = False
@@ -145,7 +146,7 @@ class Explorer:
         )
         exploration = Exploration(load_model(self.controls.model.value)[0], subject)
         exploration.motion()
-        self._kept, self._changes = {}, {}
+        self._kept, self._changes, self._pairs = {}, {}, {}
         same_model = self._exploration is not None and self._exploration.model.config == exploration.model.config
         self._exploration = exploration
         for name, box in self.controls.switches.items():
@@ -194,8 +195,8 @@ class Explorer:
         try:
             if what == "layers":
                 self._layers(step, switches)
-            elif what == "frame":
-                self.exploration.result(step / self._steps, switches)
+            elif what == "pair":
+                self._pair(step, self.chosen, switches)
             else:
                 found = mosaic.change(self.exploration, step / self._steps, switches, what)
                 self._changes[step, switches, what] = _changed(found)
@@ -214,15 +215,15 @@ class Explorer:
         for step in around:
             if (step, chosen, self.controls.arrows.value) not in self._kept:
                 yield step, chosen, "layers"
-            if step == now and other and not found.known(step / self._steps, other):
-                yield step, other, "frame"
+            if step == now and other and (step, chosen, other) not in self._pairs:
+                yield step, other, "pair"
             if step == now and self.controls.differences.value:
                 for name in found.offered:
                     if (step, chosen, name) not in self._changes:
                         yield step, chosen, name
         for step in around if other else ():
-            if other and not found.known(step / self._steps, other):
-                yield step, other, "frame"
+            if other and (step, chosen, other) not in self._pairs:
+                yield step, other, "pair"
 
     def _other(self) -> Switches | None:
         name = self.controls.other.value
@@ -241,6 +242,13 @@ class Explorer:
             for name in _ORDER
             if name in found
         ]
+
+    def _pair(self, step: int, chosen: Switches, other: Switches) -> None:
+        found, t = self.exploration, step / self._steps
+        self._pairs[step, chosen, other] = (
+            picture("other", mosaic.new_frame(found, t, other)),
+            picture("difference", mosaic.difference(found, t, chosen, other)),
+        )
 
     def _show(self) -> None:
         step, chosen, arrows = self.grid.step, self.chosen, self.controls.arrows.value
@@ -268,21 +276,21 @@ class Explorer:
             self._show_film(made)
 
     def _show_pair(self, step: int, chosen: Switches) -> None:
-        found, t, ask = self.exploration, step / self._steps, self.controls.other
+        found, ask = self.exploration, self.controls.other
         names = {name: f"{'without' if getattr(chosen, name) else 'with'} {NAMES[name]}" for name in found.offered}
         options = tuple((text, name) for name, text in names.items())
         if ask.options != options:
             value = ask.value if ask.value in names else found.offered[0]
             self._set(ask, options=options, value=value)
-        other = found.flipped(chosen, ask.value)
-        if not (found.known(t, chosen) and found.known(t, other)):
+        kept = self._kept.get((step, chosen, self.controls.arrows.value))
+        pair = self._pairs.get((step, chosen, found.flipped(chosen, ask.value)))
+        if kept is None or pair is None:
             self.divider.busy = f"making both frames at t = {step}/{self._steps}"
             return
         with self.divider.hold_sync():
             self.divider.busy, self.divider.shown = "", step
-            self.divider.left = picture("as switched above", mosaic.new_frame(found, t, chosen))
-            self.divider.right = picture(names[ask.value], mosaic.new_frame(found, t, other))
-            self.divider.change = picture("difference", mosaic.difference(found, t, chosen, other))
+            self.divider.left = {**kept[0], "name": "as switched above"}
+            self.divider.right, self.divider.change = {**pair[0], "name": names[ask.value]}, pair[1]
 
     def _show_film(self, made: list[list[Picture]]) -> None:
         if len(made) < self._steps - 1:
