@@ -16,7 +16,7 @@ from eqvi import metrics
 from eqvi.ensemble import ENSEMBLES, Ensemble
 from eqvi.errors import InputError
 from eqvi.geometry import reverse_flow
-from eqvi.model import EQVI, Interpolation, Motion, displacement
+from eqvi.model import EQVI, SMALLEST, Interpolation, Motion, displacement
 from eqvi.subject import Subject
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.
@@ -74,11 +74,19 @@ class Exploration:
     Args:
         model: as loaded; its parts serve every variant.
         subject: the window.
+
+    Raises:
+        InputError: the frames are too small for the model.
     """
 
     def __init__(self, model: EQVI, subject: Subject) -> None:
         self.model, self.subject = model, subject
         config = model.config
+        height, width = subject.frames.shape[-2:]
+        if config.multi_scale and min(height, width) < 2 * SMALLEST:
+            # One scale alone pads them to another size than both do, so that variants could not share their flows.
+            side = 2 * SMALLEST
+            raise InputError(f"frames are {width}x{height}: a model that fuses two scales takes {side}x{side} or more")
         #: The switches that this model has the parts for.
         self.offered = tuple(
             name
@@ -138,7 +146,9 @@ class Exploration:
         motion, kind = self.motion(), "rectified" if switches.rqfp else "quadratic"
         first = displacement(kind, motion.flow_10, motion.flow_12, motion.flow_13, t)  # type: ignore[arg-type]
         second = displacement(kind, motion.flow_23, motion.flow_21, motion.flow_20, 1 - t)  # type: ignore[arg-type]
-        return Holes(reverse_flow(first).weight == 0, reverse_flow(second).weight == 0)
+        height, width = self.subject.frames.shape[-2:]  # small frames were padded
+        holes = [(reverse_flow(flow).weight == 0)[..., :height, :width] for flow in (first, second)]
+        return Holes(*holes)
 
     @torch.inference_mode()
     def scales(self, t: float) -> Scales:
