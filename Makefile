@@ -94,7 +94,7 @@ $(TRAINED)/narrow_first/weights.safetensors: notebooks/params/train_narrow_first
 $(TRAINED)/eqvi-quarter-dis/weights.safetensors: notebooks/params/train_narrow.yaml $(TRAINED)/narrow_first/weights.safetensors | $(INSTALLED)
 	$(call train,train_narrow)
 
-flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own (nobody has yet: its time is not measured)
+flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an hour on one core
 $(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
 	$(call train,train_narrow_flow)
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from eqvi import metrics
 from eqvi.ensemble import ENSEMBLES, Ensemble
 from eqvi.errors import InputError
 from eqvi.geometry import reverse_flow
-from eqvi.model import EQVI, Interpolation, Motion, displacement
+from eqvi.model import EQVI, SMALLEST, Interpolation, Motion, displacement
 from eqvi.subject import Subject
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.
@@ -28,7 +28,7 @@ class Switches:
     """Which parts make a frame.
 
     Attributes:
-        rqfp: rectified motion; else the two-point parabola.
+        rqfp: rectified motion; else the two-point parabola. (Linear motion is no switch: `Exploration.as_made`.)
         rcsn: the residual is added.
         fusion: two scales are fused.
         ensemble: the mean over the window and its mirror images.
@@ -55,17 +55,38 @@ class Holes(NamedTuple):
     of_2: Bool[Tensor, "1 1 h w"]
 
 
+class Scales(NamedTuple):
+    """What MS-Fusion joins.
+
+    Attributes:
+        full, half: (1, 3, H, W), results at full and at half size, the latter enlarged.
+        weight: (1, 1, H, W), of the full-size one.
+    """
+
+    full: Float[Tensor, "1 3 h w"]
+    half: Float[Tensor, "1 3 h w"]
+    weight: Float[Tensor, "1 1 h w"]
+
+
 class Exploration:
     """One window and one model.
 
     Args:
         model: as loaded; its parts serve every variant.
         subject: the window.
+
+    Raises:
+        InputError: the frames are too small for the model.
     """
 
     def __init__(self, model: EQVI, subject: Subject) -> None:
         self.model, self.subject = model, subject
         config = model.config
+        height, width = subject.frames.shape[-2:]
+        if config.multi_scale and min(height, width) < 2 * SMALLEST:
+            # One scale alone pads them to another size than both do, so that variants could not share their flows.
+            side = 2 * SMALLEST
+            raise InputError(f"frames are {width}x{height}: a model that fuses two scales takes {side}x{side} or more")
         #: The switches that this model has the parts for.
         self.offered = tuple(
             name
@@ -98,6 +119,11 @@ class Exploration:
             self._results[t, switches] = variant.interpolate(self.subject.frames, self._motion(switches.ensemble), t)
         return self._results[t, switches]
 
+    @torch.inference_mode()
+    def as_made(self, t: float) -> Interpolation:
+        """The new frame by the model as it was trained, whatever its motion."""
+        return self.model(self.subject.frames, t)
+
     def psnr(self, t: float, switches: Switches) -> float | None:
         """PSNR of the new frame in dB, in 8 bits; None where the truth is not known."""
         truth = self.subject.truth(t)
@@ -120,7 +146,29 @@ class Exploration:
         motion, kind = self.motion(), "rectified" if switches.rqfp else "quadratic"
         first = displacement(kind, motion.flow_10, motion.flow_12, motion.flow_13, t)  # type: ignore[arg-type]
         second = displacement(kind, motion.flow_23, motion.flow_21, motion.flow_20, 1 - t)  # type: ignore[arg-type]
-        return Holes(reverse_flow(first).weight == 0, reverse_flow(second).weight == 0)
+        height, width = self.subject.frames.shape[-2:]  # small frames were padded
+        holes = [(reverse_flow(flow).weight == 0)[..., :height, :width] for flow in (first, second)]
+        return Holes(*holes)
+
+    @torch.inference_mode()
+    def scales(self, t: float) -> Scales:
+        """What MS-Fusion joins at t, and how.
+
+        Raises:
+            InputError: the model has no fusion.
+        """
+        fusion = self.model.fusion
+        if fusion is None:
+            raise InputError("this model has one scale: give one with MS-Fusion")
+        seen: list[tuple[Tensor, ...]] = []
+        watch = fusion.register_forward_hook(lambda module, given, weight: seen.append((*given, weight)))
+        try:
+            self.model.interpolate(self.subject.frames, self.motion(), t)
+        finally:
+            watch.remove()
+        height, width = self.subject.frames.shape[-2:]
+        full, half, weight = (field[..., :height, :width] for field in seen[0])
+        return Scales(full, half, weight)
 
     def _variant(self, switches: Switches) -> EQVI | Ensemble:
         """The model with those parts, sharing its weights."""

@@ -122,8 +122,17 @@ def comparison(
     truth: Float[Tensor, "1 3 h w"],
     alt: str,
     box: tuple[int, int, int, int] | None = None,
+    columns: int | None = None,
 ) -> Picture:
-    """New frames beside the true one, each with its PSNR; below, the box enlarged or, without a box, their errors."""
+    """New frames beside the true one, each with its PSNR; below, the box enlarged or, without a box, their errors.
+
+    Args:
+        frames: by name.
+        truth: the true frame, shown last.
+        alt: the page in words.
+        box: (x, y, width, height) in pixels.
+        columns: pictures in a row; all in one row if None.
+    """
     panels = {}
     for name, frame in frames.items():
         decibels = metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(truth))
@@ -131,7 +140,7 @@ def comparison(
     panels["truth"] = image(truth)
     if box is None:
         panels |= {f"error of {name.splitlines()[0]}": error(frame, truth) for name, frame in frames.items()}
-    return strip(panels, alt, columns=len(frames) + 1, box=box)
+    return strip(panels, alt, columns=columns or len(frames) + 1, box=box)
 
 
 def curves(

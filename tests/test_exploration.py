@@ -66,6 +66,13 @@ class TestExploration:
         assert 0 < holes.of_1.float().mean() < 0.2
         assert 0 < holes.of_2.float().mean() < 0.2
 
+    def test_small_frames(self, exploration: Exploration) -> None:
+        small = rendered(demo_scene("cubic", (48, 80)), "padded for its flows")
+        baseline = Exploration(EQVI(PRESETS["baseline"]), small)
+        assert [tuple(hole.shape) for hole in baseline.holes(0.5, baseline.own)] == [(1, 1, 48, 80)] * 2
+        with pytest.raises(InputError, match=r"frames are 80x48: .* takes 128x128 or more"):
+            Exploration(exploration.model, small)
+
     def test_psnr_needs_a_truth(self, exploration: Exploration, subject: Subject) -> None:
         blind = Exploration(exploration.model, Subject("blind", subject.frames, lambda t: None))
         assert blind.psnr(0.5, Switches()) is None

@@ -25,10 +25,11 @@ FLOORS = [
     "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
     "video clip naming reds perceptual ensemble dataset rows compression "
     "subject",
-    "model trace exploration panels mosaic page charts viz report speed scores reported tables claimed claims ablation "
-    "window peers sink hashes transfer archive inspection flow_table card",
-    "checkpoint __init__ choose methods conversion interpolate film evaluate worst download motion_error render doctor "
-    "headless study training training.batch training.stages training.rates training.augment training.recipe "
+    "model trace exploration panels mosaic page charts viz illustrations report speed scores reported tables claimed "
+    "claims ablation window peers sink hashes transfer archive inspection flow_table card",
+    "checkpoint __init__ choose sources drawing widgets controls explorer methods conversion interpolate film evaluate "
+    "worst download motion_error render doctor headless study training training.batch "
+    "training.stages training.rates training.augment training.recipe "
     "training.rendered training.losses training.vgg training.filters training.learner training.footage "
     "training.snapshot training.store training.pairs training.processes training.material training.scoring "
     "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch "

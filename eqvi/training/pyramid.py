@@ -1,11 +1,12 @@
 """Where a flow network of our own begins: a feature pyramid whose features can be matched before anything is learned.
 
-Flow is read from a cost volume, products of two images' features, and with weights drawn the usual way there is nothing
-to read. A random 3x3 filter at stride 2 takes fine detail for coarse: moved by one pixel, the features of a picture are
-no longer like themselves. And of four channels all may be dark, each layer then passing on a tenth. From there our
-narrow network stayed at "no motion" for as long as we watched (1000 steps). Here every filter is smooth, the strided
-ones a binomial blur, the others that blur, its two slopes and its surround, mixed at random; every channel is scaled to
-mean 0 and variance 1 on photographs, layer by layer (Mishkin and Matas, "All you need is a good init", ICLR 2016).
+Flow is read from a cost volume, products of two images' features, and with weights drawn the usual way there is
+nothing to read. Of four channels all may be dark, each layer then passing on a tenth: features of 0.005 were seen.
+Merely scaled up, random 3x3 filters at stride 2 take fine detail for coarse: a picture moved by a pixel is no longer
+like itself. Either way our narrow network stayed at "no motion" (for 1000 and 500 steps). Here every filter is smooth,
+the strided ones a binomial blur, the others that blur, its two slopes and its surround, mixed at random; every channel
+is scaled to mean 0 and variance 1 on photographs, layer by layer (Mishkin and Matas, "All you need is a good init",
+ICLR 2016).
 """
 
 import torch

@@ -1,0 +1,106 @@
+"""What a flow network of our own is trained on out of a store, and where it begins."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from eqvi.flow import ScopeFlow
+from eqvi.geometry import backward_warp
+from eqvi.photographs import photograph, resampled
+from eqvi.pwc import FeaturePyramid
+from eqvi.training import pyramid
+from eqvi.training.batch import FLOWS
+from eqvi.training.beginning import begin
+from eqvi.training.engine import train
+from eqvi.training.pairs import StoredPairs
+from eqvi.training.pyramid import begin_smoothly
+from eqvi.training.recipe import Recipe
+from eqvi.training.store import StoredWindows, fill
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six windows of 112x112 with exact flows."""
+    folder = tmp_path_factory.mktemp("exact")
+    fill(folder, 6, (112, 112), flow="exact", progress=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+class TestPairs:
+    @pytest.mark.parametrize("augment", ["none", "full"])
+    def test_the_flow_leads_from_the_first_to_the_second(self, augment: str, store: Path) -> None:
+        pairs = StoredPairs(StoredWindows(store, (96, 96), augment))  # type: ignore[arg-type]
+        assert pairs.epoch == 6
+        moved, still = [], []
+        for number in range(18):
+            pair = pairs.window(number)
+            warped = backward_warp(pair.second[None], pair.flow[None])[0]
+            seen = pair.weight * (warped.sum(0, keepdim=True) > 0)
+            moved.append(((warped - pair.first).abs() * seen).sum() / seen.sum())
+            still.append(((pair.second - pair.first).abs() * seen).sum() / seen.sum())
+        assert sum(moved) < 0.5 * sum(still)
+
+    def test_where_two_motions_show_nothing_is_trusted(self, store: Path) -> None:
+        pairs = StoredPairs(StoredWindows(store, (96, 96), "none"))
+        found = [pairs.window(number) for number in range(6)]
+        assert all(pair.flow.isfinite().all() for pair in found)
+        assert {0.0, 1.0} == {float(value) for pair in found for value in pair.weight.unique()}
+
+    def test_every_pair_of_a_window_comes(self, store: Path) -> None:
+        windows = StoredWindows(store, (112, 112), "none")
+        pairs, seen = StoredPairs(windows), set()
+        for number in range(120):
+            window, pair = windows.window(number), pairs.window(number)
+            for which, (first, second) in enumerate(FLOWS):
+                if torch.equal(pair.first, window.frames[first]) and torch.equal(pair.second, window.frames[second]):
+                    seen.add(which)
+        assert seen == set(range(6))
+
+    def test_a_run_from_a_store(self, store: Path, tmp_path: Path) -> None:
+        small = {"preset": "eqvi-quarter-once", "windows": 6, "crop": 96, "batch": 2, "steps": 3, "scored": 1}
+        made = Recipe(
+            stage="flow", begin="plain", store=str(store), stored=112, augment="full", rate=1e-3, schedule="constant",
+            **small,
+        )  # fmt: skip
+        train(made, tmp_path / "one", progress=False)
+        train(made, tmp_path / "two", progress=False)
+        assert (tmp_path / "one/curve.csv").read_bytes() == (tmp_path / "two/curve.csv").read_bytes()
+
+
+class TestBeginning:
+    def test_no_motion(self) -> None:
+        model = begin(Recipe(stage="flow", preset="eqvi-quarter-once", begin="plain"))
+        assert isinstance(model, ScopeFlow)
+        assert model(torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)).abs().max() == 0
+
+    def test_every_channel_speaks(self) -> None:
+        drawn = FeaturePyramid(0.25)
+        begin_smoothly(drawn)
+        picture = resampled(photograph("astronaut"), (256, 256))
+        for level in drawn(picture).levels:
+            spread = level.features.std((0, 2, 3))
+            assert spread.min() > 0.1
+            assert spread.max() < 3
+
+    def test_a_picture_moved_by_a_pixel_is_still_like_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = resampled(photograph("chelsea"), (257, 257))
+        here, moved = whole[..., :256, :256], whole[..., 1:, 1:]
+
+        def likeness() -> float:
+            drawn = FeaturePyramid(0.25)
+            begin_smoothly(drawn)
+            a, b = (drawn(x).levels[-1].features for x in (here, moved))
+            a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
+            return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
+
+        assert likeness() > 0.9
+        rough = torch.randn(4, 3, 3)
+        monkeypatch.setattr(pyramid, "FILTERS", rough - rough.mean((1, 2), keepdim=True))
+        assert likeness() < 0.8

@@ -1,0 +1,121 @@
+"""The layers of a new frame as pictures and words."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+
+from eqvi import mosaic
+from eqvi.config import PRESETS, EQVIConfig
+from eqvi.exploration import Exploration, Switches
+from eqvi.model import EQVI
+from eqvi.panels import Bar, Wheel
+from eqvi.subject import Subject, rendered
+from eqvi.synthetic import demo_scene
+
+SMALL = EQVIConfig(
+    flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
+)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return rendered(demo_scene("cubic", (128, 160)), "the demo scene")
+
+
+@pytest.fixture(scope="module")
+def exploration(subject: Subject) -> Exploration:
+    torch.manual_seed(0)
+    return Exploration(EQVI(SMALL).eval(), subject)
+
+
+@pytest.fixture(scope="module")
+def baseline(subject: Subject) -> Exploration:
+    return Exploration(EQVI(PRESETS["baseline"]), subject)
+
+
+class TestLayers:
+    def test_every_layer_is_there_and_of_the_frame_s_size(self, exploration: Exploration) -> None:
+        found = mosaic.layers(exploration, 0.5, exploration.own)
+        expected = {"new frame", "truth", "error", "mask M", "residual", *mosaic.WARPED, *mosaic.FLOWS, *mosaic.HOLES}
+        assert set(found) == expected
+        assert {tuple(panel.rgb.shape) for panel in found.values()} == {(3, 128, 160)}
+        assert isinstance(found["Fₜ₁"].legend, Wheel)
+        assert isinstance(found["residual"].legend, Bar)
+
+    def test_what_is_not_there_is_not_shown(self, baseline: Exploration) -> None:
+        blind = Exploration(baseline.model, Subject("blind", baseline.subject.frames, lambda t: None))
+        found = mosaic.described(blind, 0.5, blind.own)
+        assert {"residual", "truth", "error"} & set(found) == set()
+        assert "no truth at this t" in found["new frame"].alt
+
+    def test_words_change_with_t_and_with_the_switches(self, exploration: Exploration) -> None:
+        own = exploration.own
+        at = {t: mosaic.described(exploration, t, own) for t in (0.25, 0.5)}
+        still = [name for name in at[0.5] if at[0.25][name].alt == at[0.5][name].alt]
+        assert still == []
+        assert "at t = 0.25" in at[0.25]["new frame"].alt
+        assert "with RQFP and RCSN and MS-Fusion" in at[0.5]["new frame"].alt
+        assert "with every part switched off" in mosaic.described(exploration, 0.5, Switches())["new frame"].alt
+
+    def test_flows_share_one_scale(self, exploration: Exploration) -> None:
+        shown = [*mosaic.layers(exploration, 0.25, exploration.own).values()]
+        shown += [layer.panel for layer in mosaic.observed(exploration).values()]
+        assert len({panel.legend for panel in shown if isinstance(panel.legend, Wheel)}) == 1
+
+    def test_arrows_on_request(self, exploration: Exploration) -> None:
+        found = mosaic.described(exploration, 0.5, exploration.own, arrows=16)
+        assert found["Fₜ₁"].panel.arrows is not None
+        assert found["Fₜ₁"].panel.arrows.shape == (80, 4)
+        assert mosaic.layers(exploration, 0.5, exploration.own)["Fₜ₁"].arrows is None
+
+    def test_given_frames(self, exploration: Exploration, subject: Subject) -> None:
+        found = mosaic.given(exploration)
+        assert list(found) == ["I₀", "I₁", "I₂", "I₃"]
+        assert torch.equal(found["I₂"].panel.rgb, subject.frames[0, 2])
+
+
+class TestChange:
+    def test_on_and_off_do_not_depend_on_where_one_stands(self, exploration: Exploration) -> None:
+        own = exploration.own
+        one = mosaic.change(exploration, 0.5, own, "rcsn")
+        other = mosaic.change(exploration, 0.5, exploration.flipped(own, "rcsn"), "rcsn")
+        assert (one.name, one.on, one.off) == ("RCSN", other.on, other.off)
+        assert one.on == exploration.psnr(0.5, own)
+        assert torch.equal(one.layer.panel.rgb, other.layer.panel.rgb)
+
+    def test_no_difference_is_white(self, exploration: Exploration) -> None:
+        found = mosaic.difference(exploration, 0.5, exploration.own, exploration.own)
+        assert found.note == "mean 0.00"
+        assert float(found.panel.rgb.min()) > 0.999
+
+
+def test_origin_follows_the_flow_and_stays_within_the_frame(exploration: Exploration) -> None:
+    flow = exploration.result(0.5, exploration.own).flow_t1[0, :, 60, 70]
+    expected = (round(70 + float(flow[0])), round(60 + float(flow[1])))
+    assert mosaic.origin(exploration, 0.5, exploration.own, 70, 60) == expected
+    for x, y in ((0, 0), (159, 127)):
+        found = mosaic.origin(exploration, 0.5, exploration.own, x, y)
+        assert 0 <= found[0] < 160
+        assert 0 <= found[1] < 128
+
+
+class TestEncoding:
+    def test_a_panel_is_a_small_webp(self, exploration: Exploration) -> None:
+        panel = mosaic.given(exploration)["I₁"].panel
+        data = mosaic.encoded(panel)
+        picture = Image.open(io.BytesIO(data))
+        assert (picture.format, picture.size) == ("WEBP", (160, 128))
+        assert len(data) < 20_000
+        assert data == mosaic.encoded(panel)
+
+    def test_legends(self, exploration: Exploration) -> None:
+        found = mosaic.layers(exploration, 0.5, exploration.own)
+        assert mosaic.legend(found["new frame"]) is None
+        wheel, bar = mosaic.legend(found["Fₜ₁"]), mosaic.legend(found["mask M"])
+        assert wheel is not None
+        assert bar is not None
+        assert Image.open(io.BytesIO(wheel[0])).format == "PNG"
+        assert wheel[2].startswith("motion; the rim is ")
+        assert bar[1:] == ("0", "1 weight of I₁")
