@@ -30,6 +30,11 @@ FINDINGS = [
 ]
 
 
+_VIDEO = (
+    f'<video controls width="480"><source src="data:video/mp4;base64,{base64.b64encode(b"film").decode()}"></video>'
+)
+
+
 def png(colour: tuple[int, int, int], alt: str = "", size: tuple[int, int] = (40, 20)) -> bytes:
     words = PngImagePlugin.PngInfo()
     words.add_itxt("Description", alt)
@@ -78,6 +83,7 @@ def study(root: Path) -> Study:
         cells=[
             new_markdown_cell("# 02 Second\n\nAfter [01](01_first.ipynb).\n\n## More"),
             new_code_cell("1 + 1", outputs=[new_output("display_data", {"text/markdown": table, "text/plain": table})]),
+            new_code_cell("show(video)", outputs=[new_output("display_data", {"text/html": _VIDEO})]),
         ]
     )
     for name, notebook in (("01_first", first), ("02_second", second)):

@@ -69,6 +69,11 @@ class TestPages:
         assert "base64" not in text
         assert (made / "figures.html").read_text().count("A red picture.") == 2  # as its words and below it
 
+    def test_a_video_becomes_a_file(self, made: Path) -> None:
+        text = (made / "notebooks" / "02_second.html").read_text()
+        assert 'src="../pictures/02_second_1_1.mp4"' in text
+        assert (made / "pictures/02_second_1_1.mp4").read_bytes() == b"film"
+
     def test_links_lead_into_the_site(self, made: Path) -> None:
         first = (made / "notebooks" / "01_first.html").read_text()
         assert 'href="02_second.html#more"' in first

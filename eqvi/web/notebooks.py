@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from PIL import Image
 from eqvi.errors import InputError
 from eqvi.web.links import relative
 
+_CARRIED = re.compile(r'src="data:(?:video|image)/(?P<kind>mp4|webm|png|webp|jpeg);base64,(?P<data>[^"]+)"')
 ASSETS = Path(__file__).parent / "assets"
 
 
@@ -81,10 +83,14 @@ def body(notebook: NotebookNode, page: str, markdown: Callable[[str], str], pict
     number = 0
     for cell in copy.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
+            data = output.get("data", {})
+            if "image/png" in data:
                 number += 1
                 place = f"pictures/{Path(page).stem}_{number}.png"
                 output.metadata["shown"] = _shown(output, page, place, pictures)
+            if "text/html" in data:
+                number += 1
+                data["text/html"] = _unpacked(data["text/html"], page, f"{Path(page).stem}_{number}", pictures)
     exporter = HTMLExporter(
         raw_template=(ASSETS / "cells.html").read_text(encoding="utf-8"),
         template_name="basic",
@@ -99,6 +105,19 @@ def _shown(output: Any, page: str, name: str, pictures: Pictures) -> dict[str, A
     with Image.open(io.BytesIO(data)) as picture:
         width, height = picture.size
     return Shown(relative(pictures.place(data, name), page), alt, width, height)._asdict()
+
+
+def _unpacked(text: str, page: str, name: str, pictures: Pictures) -> str:
+    """A cell's HTML with the videos and pictures that it carries within itself as files."""
+    number = 0
+
+    def file(found: re.Match[str]) -> str:
+        nonlocal number
+        number += 1
+        place = f"pictures/{name}_{number}.{found['kind']}"
+        return f'src="{relative(pictures.place(base64.b64decode(found["data"]), place), page)}"'
+
+    return _CARRIED.sub(file, text)
 
 
 def _digest(data: bytes) -> str:
