@@ -239,6 +239,19 @@ class TestExplorer:
         assert alphas == {True, False}, "the pixels should show both answers of the sign test"
         assert page.locator("#curves polyline").count() == 8
 
+    def test_the_address_keeps_what_is_shown(self, visit: Visit) -> None:
+        page = explorer(visit)
+        page.locator("#parts input[value=rqfp]").uncheck()
+        page.locator("#t").focus()
+        page.keyboard.press("Home")
+        page.wait_for_function("location.hash.startsWith('#tiny,0.25,rcsn+fusion,')")
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_function("window.EQVI_STATE && window.EQVI_STATE.found")
+        assert page.locator("#t-value").inner_text() == "0.25"
+        assert page.locator("#left-name").inner_text() == "RCSN + MS-Fusion"
+
     def test_the_pixel_by_keyboard(self, visit: Visit) -> None:
         page = explorer(visit)
         x, y = page.evaluate("window.EQVI_STATE.pixel")

@@ -4,7 +4,7 @@
 (() => {
   const data = window.EQVI_DATA;
   const $ = (id) => document.getElementById(id);
-  const state = { window: 0, time: Math.floor(data.times.length / 2), parts: new Set(), other: "none", pixel: null };
+  const state = { window: 0, time: Math.floor(data.times.length / 2), parts: new Set(), asked: null, other: "none", pixel: null };
 
   const view = () => data.windows[state.window];
   const partsOf = (name) => (name === "none" ? [] : name.split("+"));
@@ -184,6 +184,7 @@
     $("pixel-said").textContent = `Pixel ${x}, ${y}. In x ${sign(found.x)}; in y ${sign(found.y)}. At t = ${t} it is at ${found.landing.map((value) => value.toFixed(1)).join(", ")}.`;
     state.found = found;
     magnify();
+    save();
   });
 
   const drawTime = () => {
@@ -201,7 +202,8 @@
     drawPixel();
   };
   const drawWindow = () => {
-    state.parts = new Set(partsOf(view().own));
+    state.parts = new Set(partsOf(state.asked ?? view().own));
+    state.asked = null;
     state.other = "none";
     $("parts").replaceChildren($("parts").querySelector("legend"), ...view().parts.map(([name, text]) =>
       element("label", {}, element("input", { type: "checkbox", value: name }), ` ${text}`)));
@@ -213,8 +215,30 @@
     draw();
   };
 
-  // The loop: forth and back through t.
   let timer = 0;
+
+  // The address keeps what is shown, so that it can be sent or returned to: #window,t,parts,x,y.
+  let saving = 0;
+  const save = () => {
+    clearTimeout(saving);
+    if (timer) return;
+    saving = setTimeout(() => {
+      try {
+        history.replaceState(null, "", `#${[view().key, data.times[state.time], key(), ...state.pixel].join(",")}`);
+      } catch { /* some browsers refuse that for pages from disk */ }
+    }, 300);
+  };
+  const restore = () => {
+    const [name, t, parts, x, y] = decodeURIComponent(location.hash.slice(1)).split(",");
+    const window = data.windows.findIndex((one) => one.key === name);
+    if (window < 0) return;
+    state.window = window;
+    if (data.times.includes(Number(t))) state.time = data.times.indexOf(Number(t));
+    if (variant(parts)) state.asked = parts;
+    if (x && y && Number.isFinite(Number(x) + Number(y))) state.pixel = [Number(x), Number(y)];
+  };
+
+  // The loop: forth and back through t.
   const play = (on) => {
     clearInterval(timer);
     timer = 0;
@@ -274,6 +298,8 @@
   }
   document.querySelector(".controls").addEventListener("submit", (event) => event.preventDefault());
 
+  restore();
+  $("window").value = state.window;
   $("explorer").hidden = false;
   drawWindow();
   window.EQVI_STATE = state; // for tests
