@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from eqvi.web.build import Study, build  # imports torch and Jupyter, which --help need not wait for
 
     begun = time.monotonic()
+    print("making the pages, then the pictures of the explorer: some minutes", flush=True)
     made = build(args.out, Study(executed=args.executed), partial=args.partial)
     if made.left_out:
         print(f"left out, because not executed: {', '.join(made.left_out)}")

@@ -139,6 +139,12 @@ class TestBuilding:
             build(study.results, study, small_site.none)
         assert study.card.is_file()
 
+    def test_what_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        study = small_site.study(tmp_path)
+        shutil.rmtree(study.figures)
+        with pytest.raises(InputError, match=r"figures: No such file or directory: the site was not made"):
+            build(tmp_path / "site", study, small_site.none)
+
     def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("eqvi.web.build.LARGEST", 1000)
         with pytest.raises(InputError, match=r"the site takes 0.1 MB, more than 0: show fewer windows"):

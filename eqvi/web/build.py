@@ -92,16 +92,18 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
     Raises:
         InputError: something is missing or does not hold together; `folder` is then as it was.
     """
+    folder = folder.resolve()
     sources = sorted(study.notebooks.glob("*.ipynb"))
     absent = [path.name for path in sources if not (study.executed / path.name).is_file()]
     if absent and not partial:
         raise InputError(f"not executed: {', '.join(absent)}: run `make reproduce`, or leave them out by --partial")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "index.html").is_file():
+    if folder.exists() and any(folder.iterdir()) and not (folder / "explorer" / "data.js").is_file():
         raise InputError(f"{folder} holds something that is no site: give another folder with --out")
-    side = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(side, ignore_errors=True)
-    side.mkdir(parents=True)
+    side, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
     try:
+        for left in (side, old):
+            shutil.rmtree(left, ignore_errors=True)
+        side.mkdir(parents=True)
         made = _Builder(side, study, [path for path in sources if path.name not in absent])
         made.everything(explorer)
         count = links.check(side)
@@ -109,10 +111,16 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
         if size > LARGEST:
             raise InputError(f"the site takes {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: show fewer windows")
         pages = len(list(side.rglob("*.html")))
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         side.rename(folder)
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: {error.strerror}: the site was not made") from error
     finally:
-        shutil.rmtree(side, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for left in (side, old):
+            shutil.rmtree(left, ignore_errors=True)
     return Site(pages, count, size, absent)
 
 
@@ -148,9 +156,9 @@ class _Builder:
         self._document(self.study.readme, "study.html", "The study in full")
         self._document(self.study.card, "model-card.html", "Model card")
         self._gallery()
-        explorer(self.folder)
         self._page("explorer.html", "explorer.html", title="Explorer")
         self._index()
+        explorer(self.folder)  # last: it takes longest
 
     def _copy(self, path: Path, place: str) -> None:
         target = self.folder / place

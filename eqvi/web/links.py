@@ -103,6 +103,7 @@ def check(folder: Path) -> int:
     Raises:
         InputError: one that leads nowhere, or that would load something from elsewhere.
     """
+    folder = folder.resolve()
     pages = {path: _read(path) for path in sorted(folder.rglob("*.html"))}
     count = 0
     for path, page in pages.items():
@@ -141,12 +142,11 @@ def _fault(use: Use, path: Path, folder: Path, pages: Mapping[Path, _Reader]) ->
             return "would be loaded from elsewhere"
         return None if parts.scheme in _OUTSIDE else "cannot be followed"
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-    if not target.is_relative_to(folder.resolve()) and target != path:
+    if not target.is_relative_to(folder):
         return "leads out of the folder"
     if not target.is_file():
         return "leads to no file"
-    known = next((page for place, page in pages.items() if place.resolve() == target.resolve()), None)
-    if parts.fragment and known is not None and unquote(parts.fragment) not in known.ids:
+    if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
         return "leads to no such place in its page"
     return None
 
