@@ -221,6 +221,9 @@ class TestMarkdown:
             "|a|\n|-|\n|b|"
         )
 
+    def test_intervals_stay_on_one_line(self) -> None:
+        assert '1 <span class="between">[-0.5, +2]</span>' in self.render("|a|\n|-|\n|1 [-0.5, +2]|")
+
     def test_markers_are_not_shown(self) -> None:
         assert "begin" not in self.render("<!-- begin: x -->\ntext\n<!-- end: x -->")
 

@@ -11,6 +11,7 @@ from eqvi.web.formulas import mathml
 from eqvi.web.links import Atlas
 
 _TAG = re.compile(r"<[^>]+>")
+_INTERVAL = re.compile(r"\[[+-]?[\d.]+, [+-]?[\d.]+\]")
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
@@ -76,7 +77,8 @@ class Renderer(IPythonRenderer):
         return f'<img class="card" loading="lazy" src="{html.escape(place)}" alt="{words}">'
 
     def table(self, text: str) -> str:
-        """A table in a box that scrolls by itself, also by keyboard."""
+        """A table in a box that scrolls by itself, also by keyboard; intervals stay on one line."""
+        text = _INTERVAL.sub(lambda found: f'<span class="between">{found[0]}</span>', text)
         return f'<div class="scroll" role="region" aria-label="table" tabindex="0"><table>{text}</table></div>\n'
 
 
