@@ -1,7 +1,8 @@
 """What the site's explorer shows, made beforehand.
 
 Layers of some windows at some times as strips of pictures, the PSNR of every variant, and the six flows on a grid, from
-which the page itself computes a pixel's motion. Pages opened from disk may not fetch data, so it comes as scripts that set a variable.
+which the page itself computes a pixel's motion. Pages opened from disk may not fetch data, so it comes as scripts that
+set a variable.
 """
 
 import base64
