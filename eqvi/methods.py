@@ -57,7 +57,8 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     """A method by name.
 
     Args:
-        name: of a published model, a preset, a motion model of the baseline, a peer, or a checkpoint's path.
+        name: of a published model, a preset, a motion model of the baseline, a peer, or a checkpoint's path. MODEL@FLOW
+            is a model of ours whose flows another network of ours finds: ``eqvi-quarter-dis@flow-quarter``.
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.ensemble.members_of`; peers have none.
@@ -75,6 +76,12 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     if name in PUBLISHED:
         model, digest = _published(name, weights)
         return of_model(name, model.to(device), device, members, None, digest)
+    synthesis, at, flow = name.partition("@")
+    if at:
+        for part in (synthesis, flow):
+            if not weights_file(part).is_file():
+                raise InputError(f"{name}: {weights_file(part)} is not there: name two of results/weights, MODEL@FLOW")
+        return on_another_flow(weights_file(synthesis), weights_file(flow), device, members)
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
@@ -98,20 +105,21 @@ def family() -> list[Path]:
     return sorted((WEIGHTS / "family").glob("*.safetensors"))
 
 
-def on_another_flow(path: Path, flow: Path, device: str = "cpu") -> Method:
+def on_another_flow(path: Path, flow: Path, device: str = "cpu", members: Sequence[str] = ("identity",)) -> Method:
     """A model whose flows another network finds; its synthesis stays as it was trained.
 
     Args:
         path: of the model's weights.
         flow: of the flow network's.
         device: where it works.
+        members: of a test-time ensemble.
 
     Raises:
         InputError: as `eqvi.checkpoint.load`.
     """
     model = checkpoint.load(path)
     model.flow = checkpoint.load_flow(flow)
-    return of_model(f"{flow.stem}_{path.stem}", model.to(device), device, weights_sha256=sha256(path))
+    return of_model(f"{flow.stem}_{path.stem}", model.to(device), device, members, weights_sha256=sha256(path))
 
 
 def of_model(

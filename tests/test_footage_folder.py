@@ -14,7 +14,7 @@ from eqvi.config import EQVIConfig
 from eqvi.dataset import open_footage
 from eqvi.errors import InputError
 from eqvi.flow import ScopeFlow
-from eqvi.methods import on_another_flow
+from eqvi.methods import on_another_flow, open_method
 
 TINY = EQVIConfig(flow="dis", motion="quadratic", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
 
@@ -52,3 +52,7 @@ def test_another_network_finds_the_flows_of_the_same_synthesis(folder: Path, tmp
     assert isinstance(staged.flow, ScopeFlow)
     assert staged.flow.scalings == 1
     assert staged.config == dataclasses.replace(TINY)
+    named = open_method(f"{tmp_path}/row_0.safetensors@{tmp_path}/network.safetensors")
+    assert (named.name, named.weights_sha256) == (method.name, method.weights_sha256)
+    with pytest.raises(InputError, match=r"results/weights/no-flow\.safetensors is not there: .* MODEL@FLOW"):
+        open_method(f"{tmp_path}/row_0.safetensors@no-flow")
