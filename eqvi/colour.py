@@ -11,7 +11,7 @@ from eqvi.picture import Picture, Pixels
 # PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
 # (mean squared error 1.03), with these 0.01 (0.014). Bicubic is not a taste: bilinear gives wrong 16-bit RGB. BITEXACT
 # makes every processor compute the same.
-_SCALING = int(
+SCALING = int(
     Interpolation.BICUBIC
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.FULL_CHR_H_INP
@@ -51,7 +51,7 @@ def to_pixels(frame: VideoFrame, colour: Colour, deep: bool) -> Pixels:
         src_colorspace=_matrix(colour, frame.width, frame.height),
         src_color_range=ColorRange.JPEG if colour.range == 2 else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=_SCALING,
+        interpolation=SCALING,
         threads=1,
     )
 
@@ -66,7 +66,7 @@ def to_frame(picture: Picture, colour: Colour, pixel_format: str) -> VideoFrame:
         dst_colorspace=_matrix(colour, *picture.size),
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG if pixel_format in _RGB else ColorRange.MPEG,
-        interpolation=_SCALING,
+        interpolation=SCALING,
         threads=1,
     )
 
