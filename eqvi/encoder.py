@@ -99,7 +99,7 @@ def encode(
         size: (width, height) in pixels.
         rate: frames a second, a hint to players; the times given with the frames are what counts.
         time_base: seconds a tick; frames' times are rounded to it.
-        threads: encoder threads; with one, equal input gives equal bytes, as far as the encoder does (see `eqvi.compression`).
+        threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.compression`).
         colour: tags to write, by default BT.709.
         pixel_aspect: width over height of a pixel as shown, where it is not 1.
         companion: the video to take sound and title from.

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="more is faster, 1 is repeatable as far as the encoder is",
+        help="more is faster, 1 as repeatable as the encoder is",
     )
     add("--no-audio", dest="audio", action="store_false", help="leave the sound out")
     add("--overwrite", action="store_true", help="replace what is there instead of refusing or going on")
