@@ -1,6 +1,6 @@
 """What can be seen of a new frame: named layers, each a picture with words for who cannot see it.
 
-Pure functions of an `eqvi.exploration.Exploration`, for the explorer and the site. `layers` is what belongs to one t,
+Pure functions of an `eqvi.exploration.Exploration`, for explorer and site. `described` is what belongs to one t,
 `given` and `observed` belong to the window, `change` is what one switch does.
 """
 
@@ -44,11 +44,6 @@ class Layer:
     panel: Panel
     note: str
     alt: str
-
-
-def layers(exploration: Exploration, t: float, switches: Switches) -> dict[str, Panel]:
-    """Every layer of the frame at t as a panel, by its name: `described` without the words."""
-    return {name: layer.panel for name, layer in described(exploration, t, switches).items()}
 
 
 def described(exploration: Exploration, t: float, switches: Switches, arrows: int = 0) -> dict[str, Layer]:

@@ -36,11 +36,6 @@ class Place(NamedTuple):
     start: float
 
 
-def model_name(name: str) -> str:
-    """What `load_model` takes, for a name of `MODELS`, a file of ``results/weights`` or anything `load_model` knows."""
-    return MODELS.get(name, name)
-
-
 def places(clip: str, path: str = "") -> list[Place]:
     """The windows of a clip, in order; at most 41, spread evenly.
 

@@ -10,7 +10,7 @@ from eqvi import mosaic
 from eqvi.config import PRESETS, EQVIConfig
 from eqvi.exploration import Exploration, Switches
 from eqvi.model import EQVI
-from eqvi.panels import Bar, Wheel
+from eqvi.panels import Bar, Panel, Wheel
 from eqvi.subject import Subject, rendered
 from eqvi.synthetic import demo_scene
 
@@ -35,9 +35,13 @@ def baseline(subject: Subject) -> Exploration:
     return Exploration(EQVI(PRESETS["baseline"]), subject)
 
 
+def panels_of(exploration: Exploration, t: float, switches: Switches) -> dict[str, Panel]:
+    return {name: layer.panel for name, layer in mosaic.described(exploration, t, switches).items()}
+
+
 class TestLayers:
     def test_every_layer_is_there_and_of_the_frame_s_size(self, exploration: Exploration) -> None:
-        found = mosaic.layers(exploration, 0.5, exploration.own)
+        found = panels_of(exploration, 0.5, exploration.own)
         expected = {"new frame", "truth", "error", "mask M", "residual", *mosaic.WARPED, *mosaic.FLOWS, *mosaic.HOLES}
         assert set(found) == expected
         assert {tuple(panel.rgb.shape) for panel in found.values()} == {(3, 128, 160)}
@@ -60,7 +64,7 @@ class TestLayers:
         assert "with every part switched off" in mosaic.described(exploration, 0.5, Switches())["new frame"].alt
 
     def test_flows_share_one_scale(self, exploration: Exploration) -> None:
-        shown = [*mosaic.layers(exploration, 0.25, exploration.own).values()]
+        shown = [*panels_of(exploration, 0.25, exploration.own).values()]
         shown += [layer.panel for layer in mosaic.observed(exploration).values()]
         assert len({panel.legend for panel in shown if isinstance(panel.legend, Wheel)}) == 1
 
@@ -68,7 +72,7 @@ class TestLayers:
         found = mosaic.described(exploration, 0.5, exploration.own, arrows=16)
         assert found["Fₜ₁"].panel.arrows is not None
         assert found["Fₜ₁"].panel.arrows.shape == (80, 4)
-        assert mosaic.layers(exploration, 0.5, exploration.own)["Fₜ₁"].arrows is None
+        assert panels_of(exploration, 0.5, exploration.own)["Fₜ₁"].arrows is None
 
     def test_given_frames(self, exploration: Exploration, subject: Subject) -> None:
         found = mosaic.given(exploration)
@@ -111,7 +115,7 @@ class TestEncoding:
         assert data == mosaic.encoded(panel)
 
     def test_legends(self, exploration: Exploration) -> None:
-        found = mosaic.layers(exploration, 0.5, exploration.own)
+        found = panels_of(exploration, 0.5, exploration.own)
         assert mosaic.legend(found["new frame"]) is None
         wheel, bar = mosaic.legend(found["Fₜ₁"]), mosaic.legend(found["mask M"])
         assert wheel is not None
