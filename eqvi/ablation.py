@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eqvi.errors import InputError
-from eqvi.report import markdown_table, read_rows
+from eqvi.markdown import markdown_table, read_rows
 from eqvi.reported import obtain
 from eqvi.scores import Run, members, paired
 from eqvi.statistics import Estimate, estimate

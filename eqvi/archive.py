@@ -11,7 +11,7 @@ from re import Pattern
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.picture import reason, write_failure
+from eqvi.files import reason, write_failure
 from eqvi.transfer import check_space
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)

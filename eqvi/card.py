@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eqvi.hashes import sha256
+from eqvi.files import sha256
+from eqvi.markdown import markdown_table
 from eqvi.paths import RESULTS
-from eqvi.report import markdown_table
 
 
 def weights_table(folder: Path = RESULTS) -> str:

@@ -37,19 +37,3 @@ def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
 def weights_file(name: str) -> Path:
     """Where the weights of that name are, or would be: the file itself, or ``results/weights/NAME.safetensors``."""
     return Path(name) if Path(name).is_file() else WEIGHTS / f"{name}.safetensors"
-
-
-def choose_device(name: str) -> str:
-    """``auto`` made definite, anything else checked.
-
-    Raises:
-        InputError: the device is not there.
-    """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(device for device, found in there.items() if found)
-    if not there.get(name):
-        raise InputError(f"--device {name}: none found here: use --device auto or cpu")
-    return name

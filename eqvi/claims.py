@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from eqvi.claimed import FOREIGN, README, STUDY, Difference, differences
 from eqvi.errors import InputError
+from eqvi.markdown import markdown_table
 from eqvi.paths import RESULTS
-from eqvi.report import markdown_table
 from eqvi.reported import Figure, figures, four_digits, obtain
 from eqvi.scores import members
 from eqvi.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from eqvi.errors import InputError
-from eqvi.picture import Picture, Pixels, reason, replacing
+from eqvi.files import reason, replacing
+from eqvi.picture import Picture, Pixels
 
 #: File name endings that count as pictures, and the kind of file each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

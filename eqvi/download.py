@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi import hashes
+from eqvi import files, hashes
 from eqvi.archive import Damaged, unpack
 from eqvi.errors import InputError
+from eqvi.files import write_failure
 from eqvi.hashes import Seen
 from eqvi.paths import WEIGHTS
-from eqvi.picture import write_failure
 from eqvi.reds import SPACING, fingerprint
 from eqvi.transfer import ask, check_space, fetch, partial_file
 
@@ -189,10 +189,10 @@ def _bring(name: str, source: Source, place: str | Path, home: Path, record: Pat
     try:
         announced = fetch(place, file).sha256 if isinstance(place, str) and not file.is_file() else None
         print(f"{name}: checking {file}")
-        found = Seen(hashes.sha256(file), file.stat().st_size, str(place))
+        found = Seen(files.sha256(file), file.stat().st_size, str(place))
         if announced not in (None, found.sha256):
             raise Damaged(f"{file}: arrived damaged (its sha256 is not the one that the server gives): fetch it again")
-        if source.git_blob is not None and hashes.git_blob(file) != source.git_blob:
+        if source.git_blob is not None and files.git_blob(file) != source.git_blob:
             raise Damaged(f"{file}: is not the file that its authors keep in git ({source.git_blob[:12]}...)")
         if source.sha256 is not None and not found.sha256.startswith(source.sha256):
             raise Damaged(f"{file}: its sha256 does not begin with {source.sha256}, as its author's does")

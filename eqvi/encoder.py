@@ -13,7 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 
 from eqvi.colour import Colour, to_frame
 from eqvi.errors import InputError
-from eqvi.picture import Picture, replacing
+from eqvi.files import replacing
+from eqvi.picture import Picture
 
 #: Endings of the video files that are written.
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")

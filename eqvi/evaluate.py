@@ -6,7 +6,6 @@ weights, data, protocol, parameters, commit, versions, device. Means are for tab
 
 import argparse
 import hashlib
-import os
 import re
 import tempfile
 import time
@@ -14,18 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from eqvi import metrics
-from eqvi.choose import choose_device
 from eqvi.dataset import LAYOUTS, Case, Job, fingerprint, open_layout, open_left_out
+from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
+from eqvi.markdown import means_table, read_rows
 from eqvi.methods import Method, open_method
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.perceptual import LPIPS, open_lpips
 from eqvi.provenance import surroundings
-from eqvi.report import means_table, read_rows
 from eqvi.rows import COLUMNS, Journal, Key, is_complete
 from eqvi.window import windows
 
@@ -170,29 +168,6 @@ def measure(
                         journal.add(row)
                         bar.update()
         return journal.finish(made_by)
-
-
-def shard() -> tuple[int, int]:
-    """Which of how many processes this is, as torchrun says; (0, 1) without it.
-
-    Raises:
-        InputError: RANK or WORLD_SIZE is no number.
-    """
-    found = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    if not all(text.isascii() and text.isdigit() for text in found):
-        raise InputError(
-            f"RANK={found[0]} and WORLD_SIZE={found[1]} must be whole numbers: unset them, or use torchrun"
-        )
-    return int(found[0]), int(found[1])
-
-
-def local_device(name: str) -> str:
-    """`eqvi.choose.choose_device`, and where torchrun starts several processes on a machine, one GPU for each."""
-    device, place = choose_device(name), os.environ.get("LOCAL_RANK", "")
-    if device == "cuda" and place.isdigit() and torch.cuda.device_count() > 1:
-        device = f"cuda:{int(place) % torch.cuda.device_count()}"
-        torch.cuda.set_device(device)
-    return device
 
 
 def provenance(

@@ -18,14 +18,16 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from eqvi.choose import DEFAULT_MODEL, MODEL_HELP, choose_device, load_model
+from eqvi.choose import DEFAULT_MODEL, MODEL_HELP, load_model
 from eqvi.clip import Clip, open_clip
+from eqvi.devices import choose_device
 from eqvi.errors import InputError
+from eqvi.files import replacing, write_failure
 from eqvi.model import Interpolation
 from eqvi.palette import flow_scale
 from eqvi.panels import Panel, field, flow, image
 from eqvi.paths import FIGURES
-from eqvi.picture import Frame, Picture, from_tensor, replacing, resized, to_tensor, write_failure
+from eqvi.picture import Frame, Picture, from_tensor, resized, to_tensor
 from eqvi.window import Filler, Shots, windows
 
 #: Where in each gap a frame is made: evenly spaced all along the film, never on an input frame.

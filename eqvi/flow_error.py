@@ -19,13 +19,12 @@ from eqvi.camera import expose
 from eqvi.checkpoint import load_flow
 from eqvi.classical import DIS, TVL1
 from eqvi.errors import InputError
+from eqvi.files import replacing, sha256
 from eqvi.flow_table import NETWORK, RUN
 from eqvi.geometry import pad_to
-from eqvi.hashes import sha256
 from eqvi.model import SMALLEST
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.photographs import StereoPair, stereo_pair
-from eqvi.picture import replacing
 from eqvi.provenance import surroundings
 from eqvi.reds import SPACING
 from eqvi.scenes import RenderedClip, magnitude

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from eqvi.markdown import markdown_table
 from eqvi.paths import WEIGHTS
-from eqvi.report import markdown_table
 from eqvi.scores import Run, paired, read_run
 from eqvi.statistics import estimate
 from eqvi.tables import shown

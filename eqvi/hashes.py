@@ -3,14 +3,13 @@
 The record is ``results/hashes.json``: by name, the sha256, the size in bytes, and where the first copy came from.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
+from eqvi.files import replacing
 from eqvi.paths import RESULTS
-from eqvi.picture import replacing
 
 RECORD = RESULTS / "hashes.json"
 
@@ -21,21 +20,6 @@ class Seen(NamedTuple):
     sha256: str
     bytes: int
     source: str
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def git_blob(path: Path) -> str:
-    """The name that git gives a file: the sha1 of a small header and its content, in hexadecimal."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def recorded(name: str, record: Path = RECORD) -> Seen | None:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from eqvi.data import read_header
 from eqvi.errors import InputError
+from eqvi.files import reason
 from eqvi.hashes import RECORD, recorded
-from eqvi.picture import reason
 from eqvi.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_of, reel_folder
 
 # The last chunk of every PNG, whose checksum Pillow does not look at.

@@ -47,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
         InputError: something given cannot be used; nothing half-written is left.
     """
     # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
-    from eqvi.choose import choose_device, load_model
+    from eqvi.choose import load_model
     from eqvi.conversion import convert, say, told
+    from eqvi.devices import choose_device
     from eqvi.sink import is_video
 
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})

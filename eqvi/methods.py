@@ -15,7 +15,7 @@ from eqvi.config import PRESETS, MotionKind
 from eqvi.dataset import Case
 from eqvi.ensemble import Ensemble, members_of
 from eqvi.errors import InputError
-from eqvi.hashes import sha256
+from eqvi.files import sha256
 from eqvi.model import EQVI
 from eqvi.paths import WEIGHTS
 from eqvi.peers import MINTERPOLATE, Minterpolate, blend

@@ -17,9 +17,9 @@ from torch import Tensor
 from eqvi.camera import expose
 from eqvi.classical import DIS
 from eqvi.config import MotionKind
+from eqvi.files import replacing
 from eqvi.model import displacement
 from eqvi.paths import RESULTS
-from eqvi.picture import replacing
 from eqvi.scenes import RenderedClip, magnitude
 from eqvi.synthetic import exact_flow
 

@@ -3,10 +3,6 @@
 A picture keeps what it is: grey stays grey, 16 bits stay 16, alpha stays, and so does a colour profile.
 """
 
-import contextlib
-import errno
-import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,8 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-
-from eqvi.errors import InputError
 
 Rounding = Literal["round", "truncate"]
 Pixels = NDArray[Any]
@@ -117,39 +111,8 @@ def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
     return picture._replace(pixels=np.ascontiguousarray(picture.pixels[y : y + height, x : x + width]))
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden sibling of `path` to write to; rename it on success, remove it on any failure.
-
-    Raises:
-        InputError: the place is not writable or the disk is full.
-    """
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def write_failure(error: OSError) -> str:
-    """Why a write failed and what to do about it, for the end of a line."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space and run the same command again"
-    return f"{reason(error)}; choose a place that is writable"
-
-
 def _planes(pixels: Pixels, peak: int, device: str | torch.device) -> Float[Tensor, "1 c h w"]:
     # torch knows little of uint16; int32 travels instead.
     whole = torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)
     planes = whole.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
     return planes if peak == 1 else planes / peak
-
-
-def reason(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())

@@ -1,6 +1,6 @@
 """Keeps the generated parts of README.md and of the model card in step with the project.
 
-The parts (see `eqvi.report` for the markers):
+The parts (see `eqvi.markdown` for the markers):
 
 - ``make targets``: the Makefile's targets with their explanations;
 - ``options MODULE``: the command-line options that ``eqvi.MODULE`` declares;
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from eqvi import ablation, card, claims, flow_table, speed, tables
 from eqvi.errors import InputError
+from eqvi.markdown import csv_table, fill, make_targets, markdown_table, means_table, read_rows
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
-from eqvi.report import csv_table, fill, make_targets, markdown_table, means_table, read_rows
 
 #: What has generated parts.
 DOCUMENTS = (ROOT / "README.md", WEIGHTS / "README.md")

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from eqvi.camera import expose
 from eqvi.errors import InputError
+from eqvi.files import replacing, write_failure
 from eqvi.metrics import to_8bit
 from eqvi.photographs import SPLITS
-from eqvi.picture import replacing, write_failure
 from eqvi.records import read_record, record_path
 from eqvi.reds import SPACING, reel_folder
 from eqvi.scenes import INTERVALS, MOST_CLIPS, RenderedClip, draw_clip, magnitude, numbered_clips

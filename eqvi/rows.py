@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.picture import replacing, write_failure
+from eqvi.files import replacing, write_failure
 
 #: One row for every scored frame; an empty cell was not measured.
 COLUMNS = (

@@ -14,9 +14,8 @@ import torch
 
 from eqvi import checkpoint
 from eqvi.errors import InputError
-from eqvi.hashes import sha256
+from eqvi.files import replacing, sha256
 from eqvi.paths import RESULTS, WEIGHTS
-from eqvi.picture import replacing
 from eqvi.training.curve import read_curve
 from eqvi.training.outcome import RECORD_FILE, WEIGHTS_FILE, is_finished
 

@@ -13,7 +13,8 @@ from eqvi.clip import Clip
 from eqvi.data import FORMATS, write_picture
 from eqvi.encoder import CONTAINERS, Companion, Writer, choose_encoding, encode
 from eqvi.errors import InputError
-from eqvi.picture import Picture, replacing, write_failure
+from eqvi.files import replacing, write_failure
+from eqvi.picture import Picture
 from eqvi.schedule import Schedule, common_tick
 from eqvi.settings import Settings
 

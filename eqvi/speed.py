@@ -6,7 +6,7 @@ from statistics import median
 from typing import NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.report import read_rows
+from eqvi.markdown import read_rows
 
 #: What a (part, variant) is held against: the first of these that was measured as well. Of data it is the step that has
 #: to be fed.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eqvi.report import markdown_table
+from eqvi.markdown import markdown_table
 from eqvi.reported import DATA, NOT_PUBLISHED, Figure, figures, four_digits, obtain
 from eqvi.scores import Run, check_comparable, paired
 from eqvi.statistics import Estimate, estimate

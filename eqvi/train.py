@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from eqvi.devices import local_device
 from eqvi.errors import InputError
-from eqvi.evaluate import local_device
 from eqvi.paths import BUILD, ROOT
 from eqvi.study import all_notebooks, nearest, read_yaml
 from eqvi.training.recipe import Recipe

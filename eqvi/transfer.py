@@ -11,7 +11,7 @@ import requests
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.picture import reason, write_failure
+from eqvi.files import reason, write_failure
 
 _PIECE = 1 << 14  # bytes: what had come of a piece is lost when the connection breaks
 #: Seconds without a single byte after which a connection counts as broken.

@@ -16,10 +16,10 @@ from torch import Tensor
 
 import eqvi
 from eqvi import motion as motions
+from eqvi.files import replacing
 from eqvi.geometry import backward_warp, reverse_flow
 from eqvi.model import EQVI, displacement
 from eqvi.paths import RESULTS
-from eqvi.picture import replacing
 
 #: The published flag says four frames or two; golden name -> the field that holds it.
 CASES = {"quad": (slice(0, 4), 0.5), "linear": (slice(1, 3), 0.25)}

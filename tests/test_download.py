@@ -23,7 +23,8 @@ from eqvi.__main__ import main
 from eqvi.archive import Damaged, unpack
 from eqvi.download import SOURCES, Source
 from eqvi.errors import InputError
-from eqvi.hashes import Seen, git_blob, recorded, remember, sha256
+from eqvi.files import git_blob, sha256
+from eqvi.hashes import Seen, recorded, remember
 from eqvi.methods import PUBLISHED
 from eqvi.paths import ROOT
 from eqvi.transfer import fetch

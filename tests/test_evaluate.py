@@ -24,10 +24,10 @@ from eqvi.__main__ import main
 from eqvi.data import read_picture, write_picture
 from eqvi.dataset import open_layout, open_left_out
 from eqvi.errors import InputError
+from eqvi.markdown import means_table
 from eqvi.methods import PUBLISHED, of_callable, open_method
 from eqvi.paths import ROOT
 from eqvi.picture import Picture
-from eqvi.report import means_table
 from eqvi.rows import COLUMNS
 from eqvi.scores import check_comparable, paired, read_run
 
@@ -409,6 +409,6 @@ def test_every_process_has_its_own_gpu(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert evaluate.local_device("auto") == "cuda:1"
+    assert devices.local_device("auto") == "cuda:1"
     assert chosen == ["cuda:1"]
     assert "WORLD_SIZE" not in os.environ

@@ -11,9 +11,9 @@ import torch
 from eqvi import checkpoint, flow_error, flow_table, tables
 from eqvi.camera import Camera
 from eqvi.errors import InputError
+from eqvi.files import sha256
 from eqvi.flow import ScopeFlow
 from eqvi.geometry import backward_warp
-from eqvi.hashes import sha256
 from eqvi.photographs import StereoPair, photograph, stereo_pair
 from eqvi.render import record
 from eqvi.scenes import RenderedClip, numbered_clips

@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from eqvi import readme
+from eqvi.markdown import make_targets
 from eqvi.paths import NOTEBOOKS, ROOT
-from eqvi.report import make_targets
 
 # The package by floors. A file imports only what stands above it, or in its own line to the left of it.
 FLOORS = [

@@ -13,7 +13,7 @@ from scipy.signal import convolve2d
 from torch import Tensor
 
 import eqvi
-from eqvi import hashes
+from eqvi import files
 from eqvi.errors import InputError
 from eqvi.synthesis import blend
 from eqvi.training import vgg as vgg_file
@@ -268,7 +268,7 @@ class TestVGG:
         opened = open_vgg(weights)
         assert all(torch.equal(value, vgg.state_dict()[name]) for name, value in opened.state_dict().items())
         assert not any(parameter.requires_grad for parameter in opened.parameters())
-        assert opened.sha256 == hashes.sha256(weights)
+        assert opened.sha256 == files.sha256(weights)
         assert vgg.sha256 is None
 
     def test_a_missing_file_says_what_to_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ class TestVGG:
             open_vgg(cut)
         named = tmp_path / "vgg16-397923af.pth"
         named.symlink_to(weights)
-        digest = hashes.sha256(weights)[:8]
+        digest = files.sha256(weights)[:8]
         with pytest.raises(InputError, match=rf"damaged: its sha256 begins {digest}, not 397923af: run `python"):
             open_vgg(named)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from eqvi import readme, report
+from eqvi import markdown, readme
 from eqvi.errors import InputError
 
 
@@ -13,12 +13,12 @@ class TestFill:
     )
 
     def test_writes_between_the_markers_only(self) -> None:
-        filled = report.fill(self.document, lambda name: f"\nnew {name}\n\n")
+        filled = markdown.fill(self.document, lambda name: f"\nnew {name}\n\n")
         assert filled == self.document.replace("old\n", "new a\n").replace("c -->\n<", "c -->\nnew b c\n<")
 
     def test_twice_is_once(self) -> None:
-        once = report.fill(self.document, str.upper)
-        assert report.fill(once, str.upper) == once
+        once = markdown.fill(self.document, str.upper)
+        assert markdown.fill(once, str.upper) == once
 
     @pytest.mark.parametrize(
         ("document", "message"),
@@ -31,18 +31,18 @@ class TestFill:
     )
     def test_refuses_markers_that_do_not_pair_up(self, document: str, message: str) -> None:
         with pytest.raises(InputError, match=f"^{message}$"):
-            report.fill(document, str.upper)
+            markdown.fill(document, str.upper)
 
 
 class TestTables:
     def test_numbers_stand_to_the_right(self) -> None:
-        table = report.markdown_table(["run", "PSNR"], [["a|b", "24.10"], ["c", ""]])
+        table = markdown.markdown_table(["run", "PSNR"], [["a|b", "24.10"], ["c", ""]])
         assert table.splitlines() == ["| run | PSNR |", "| --- | ---: |", "| a\\|b | 24.10 |", "| c |  |"]
 
     def test_of_a_csv_file_keeps_figures_as_written(self, tmp_path: Path) -> None:
         file = tmp_path / "rows.csv"
         file.write_text('run,psnr\n"x, y",24.0350\n')
-        assert report.csv_table(file).splitlines()[2] == "| x, y | 24.0350 |"
+        assert markdown.csv_table(file).splitlines()[2] == "| x, y | 24.0350 |"
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -53,11 +53,11 @@ class TestTables:
         if content is not None:
             file.write_text(content)
         with pytest.raises(InputError, match=f"{file}.*{message}"):
-            report.csv_table(file)
+            markdown.csv_table(file)
 
     def test_of_make_targets(self) -> None:
         makefile = "STUDY := x ## no\nall: a b ## do it all\n\tc\n.PHONY: all\nb: ; c\nd-e: ## and $(F)\n"
-        assert report.make_targets(makefile) == [("all", "do it all"), ("d-e", "and $(F)")]
+        assert markdown.make_targets(makefile) == [("all", "do it all"), ("d-e", "and $(F)")]
 
 
 class TestParts:

@@ -10,7 +10,7 @@ import eqvi
 from eqvi.__main__ import main
 from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
-from eqvi.hashes import sha256
+from eqvi.files import sha256
 from eqvi.ship import ship
 from eqvi.training.curve import read_curve
 from eqvi.training.engine import train

@@ -24,6 +24,7 @@ import eqvi
 from eqvi import checkpoint, metrics
 from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
+from eqvi.files import alone
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
 from eqvi.training import engine, snapshot
@@ -42,7 +43,6 @@ from eqvi.training.rates import rate_factor
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
 from eqvi.training.scoring import FlowScores, FrameScores
-from eqvi.training.snapshot import alone
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but, stage_config
 from eqvi.training.store import StoredWindows, fill
 

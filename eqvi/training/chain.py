@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from eqvi import checkpoint
 from eqvi.flow import ScopeFlow
+from eqvi.markdown import markdown_table
 from eqvi.model import EQVI
-from eqvi.report import markdown_table
 from eqvi.training.batch import Batch, Pairs, Window, collate
 from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve

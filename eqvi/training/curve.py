@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from eqvi.errors import InputError
-from eqvi.picture import write_failure
+from eqvi.files import write_failure
 
 
 class Curve:

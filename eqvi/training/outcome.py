@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from eqvi import checkpoint
+from eqvi.files import replacing, sha256
 from eqvi.flow import ScopeFlow
-from eqvi.hashes import sha256
 from eqvi.model import EQVI
-from eqvi.picture import replacing
 from eqvi.provenance import surroundings
 from eqvi.training.batch import Source
 from eqvi.training.recipe import Recipe

@@ -18,9 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from eqvi.errors import InputError
+from eqvi.files import alone, replacing
 from eqvi.flow import ScopeFlow
 from eqvi.model import EQVI
-from eqvi.picture import replacing
 from eqvi.training.batch import Batch, Pairs
 from eqvi.training.beginning import begin
 from eqvi.training.curve import Curve
@@ -32,7 +32,7 @@ from eqvi.training.processes import Processes
 from eqvi.training.rates import rate_factor
 from eqvi.training.recipe import Recipe
 from eqvi.training.scoring import FlowScores, FrameScores
-from eqvi.training.snapshot import alone, save_state
+from eqvi.training.snapshot import save_state
 from eqvi.training.vgg import open_vgg
 
 

@@ -4,48 +4,16 @@ Weights, averaged weights, optimiser, step (from which follow the position in th
 random draw), the state of torch's own generators, and the recipe, which must be the same.
 """
 
-import contextlib
-import errno
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from eqvi.errors import InputError
-from eqvi.picture import write_failure
+from eqvi.files import write_failure
 
 FILE = "state.pt"
-
-
-@contextlib.contextmanager
-def alone(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Make a folder, and keep other processes that ask for the same out of it; a kill lets go of it too.
-
-    Args:
-        folder: where nobody else shall write.
-        wait: until it is free, rather than refuse.
-
-    Raises:
-        InputError: another process has it, or it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {write_failure(error)}") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            # Some network disks know no locks: there, care has to be enough.
-            if error.errno == errno.EWOULDBLOCK:
-                raise InputError(f"{folder}: another process works there now: wait, or give another folder") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -26,10 +26,10 @@ from eqvi.camera import expose
 from eqvi.compression import through_h264
 from eqvi.config import FlowKind
 from eqvi.errors import InputError
+from eqvi.files import write_failure
 from eqvi.metrics import to_8bit
 from eqvi.model import make_flow
 from eqvi.photographs import Split
-from eqvi.picture import write_failure
 from eqvi.scenes import draw_training_clip
 from eqvi.synthetic import exact_flow
 from eqvi.training.augment import Augmentation, augmented, crop

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi import hashes
+from eqvi import files
 from eqvi.errors import InputError
 from eqvi.paths import WEIGHTS
 from eqvi.training.losses import check_size
@@ -123,7 +123,7 @@ def open_vgg(path: str | os.PathLike | None = None) -> VGG:
 
 def _checked(path: Path) -> str:
     """The file's sha256; InputError where it bears torchvision's name and another content."""
-    digest = hashes.sha256(path)
+    digest = files.sha256(path)
     if path.name == FILE and not digest.startswith(SHA256):
         raise InputError(f"{path}: is damaged: its sha256 begins {digest[:8]}, not {SHA256}: run `{COMMAND}` again")
     return digest

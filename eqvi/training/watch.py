@@ -16,12 +16,12 @@ from IPython.display import DisplayHandle, display
 
 from eqvi import charts, metrics, panels, viz
 from eqvi.classical import DIS
+from eqvi.files import replacing
 from eqvi.flow import ScopeFlow
+from eqvi.markdown import markdown_table
 from eqvi.model import EQVI
 from eqvi.page import Picture, save
 from eqvi.palette import flow_scale
-from eqvi.picture import replacing
-from eqvi.report import markdown_table
 from eqvi.training.batch import FLOWS, Pair, Window
 from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve

@@ -88,7 +88,7 @@ def converter(renderer: Renderer) -> Callable[[str], str]:
 
 
 def generated(document: str, name: str) -> str | None:
-    """What stands between a document's markers of that name (see `eqvi.report.fill`)."""
+    """What stands between a document's markers of that name (see `eqvi.markdown.fill`)."""
     edge = re.escape(name)
     found = re.search(rf"<!-- begin: {edge} -->\n(.*?)\n<!-- end: {edge} -->", document, re.DOTALL)
     return found[1] if found else None

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.errors import InputError
-from eqvi.report import read_rows
+from eqvi.markdown import read_rows
 
 #: Verdict, its name in the page, its short form and its sign: none is known by its colour alone.
 KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),
