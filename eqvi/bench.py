@@ -29,7 +29,7 @@ from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.memory import peak_apart
 from eqvi.provenance import processor, surroundings
-from eqvi.speed import Line, Row, summary, table
+from eqvi.reports.speed import Line, Row, summary, table
 from eqvi.training.recipe import Precision
 from eqvi.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
 

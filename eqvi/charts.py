@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from eqvi.page import COLOURS, INK, MUTED, Picture, blank, styled
-from eqvi.statistics import Estimate
+from eqvi.reports.statistics import Estimate
 
 _MARKERS = "osD^vP*X"
 # Dashes of the lines that a model in training is held against.

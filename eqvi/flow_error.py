@@ -20,13 +20,13 @@ from eqvi.checkpoint import load_flow
 from eqvi.classical import DIS, TVL1
 from eqvi.errors import InputError
 from eqvi.files import replacing, sha256
-from eqvi.flow_table import NETWORK, RUN
 from eqvi.geometry import pad_to
 from eqvi.model import SMALLEST
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.photographs import StereoPair, stereo_pair
 from eqvi.provenance import surroundings
 from eqvi.reds import SPACING
+from eqvi.reports.flow_errors import NETWORK, RUN
 from eqvi.scenes import RenderedClip, magnitude
 from eqvi.synthetic import ExactFlow, exact_flow
 

@@ -8,7 +8,7 @@ from eqvi.errors import InputError
 from eqvi.methods import Method
 from eqvi.panels import error, image
 from eqvi.picture import to_tensor
-from eqvi.scores import Run
+from eqvi.reports.runs import Run
 from eqvi.window import windows
 
 #: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.

@@ -7,13 +7,13 @@ from pathlib import Path
 import faked
 import pytest
 
-from eqvi import ablation, claims
-from eqvi.ablation import FILE, ROWS, run_name
-from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.errors import InputError
 from eqvi.paths import PARAMS
-from eqvi.statistics import estimate
-from eqvi.tables import shown
+from eqvi.reports import ablation, claims
+from eqvi.reports.ablation import FILE, ROWS, run_name
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.reports.statistics import estimate
+from eqvi.reports.tables import shown
 
 CLIPS = 8
 

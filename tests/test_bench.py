@@ -19,7 +19,7 @@ from eqvi.errors import InputError
 from eqvi.flow import Bidirectional, ScopeFlow
 from eqvi.model import EQVI
 from eqvi.provenance import surroundings
-from eqvi.speed import Row, Spread, read, summary, table
+from eqvi.reports.speed import Row, Spread, read, summary, table
 from eqvi.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)

@@ -7,10 +7,10 @@ import faked
 import numpy as np
 import pytest
 
-from eqvi import claims
-from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.errors import InputError
 from eqvi.paths import RESULTS
+from eqvi.reports import claims
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 
 MODELS = (("linear", 3.0), ("quadratic", 2.0), ("rectified", 2.25))
 

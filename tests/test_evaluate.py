@@ -28,8 +28,8 @@ from eqvi.markdown import means_table
 from eqvi.methods import PUBLISHED, of_callable, open_method
 from eqvi.paths import ROOT
 from eqvi.picture import Picture
+from eqvi.reports.runs import check_comparable, paired, read_run
 from eqvi.rows import COLUMNS
-from eqvi.scores import check_comparable, paired, read_run
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

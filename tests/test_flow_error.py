@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import checkpoint, flow_error, flow_table, tables
+from eqvi import checkpoint, flow_error
 from eqvi.camera import Camera
 from eqvi.errors import InputError
 from eqvi.files import sha256
@@ -16,8 +16,9 @@ from eqvi.flow import ScopeFlow
 from eqvi.geometry import backward_warp
 from eqvi.photographs import StereoPair, photograph, stereo_pair
 from eqvi.render import record
+from eqvi.reports import flow_errors, tables
+from eqvi.reports.runs import paired, read_run
 from eqvi.scenes import RenderedClip, numbered_clips
-from eqvi.scores import paired, read_run
 from eqvi.synthetic import Layer, Scene, Trajectory, exact_flow
 
 SIZE = (72, 96)
@@ -118,7 +119,7 @@ class TestEstimators:
     def test_the_network_takes_part_once_it_is_there(self, weights: Path, tmp_path: Path) -> None:
         assert list(flow_error.estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
         assert list(flow_error.estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
-        assert set(flow_error.estimators(weights)) == set(flow_table.ESTIMATORS)
+        assert set(flow_error.estimators(weights)) == set(flow_errors.ESTIMATORS)
 
     def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
         first, second = torch.rand(2, 1, 3, 64, 96)
@@ -193,38 +194,38 @@ class TestFile:
 class TestTable:
     def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, weights, tmp_path)
-        lines = flow_table.flow_errors(tmp_path).splitlines()
+        lines = flow_errors.flow_errors(tmp_path).splitlines()
         assert len(lines) == 2 + 4
         assert lines[-1].startswith("| no motion at all | 3.000 [")
         assert lines[-1].split(" | ")[2].startswith("6.000 [")
         assert lines[-1].endswith("| 3.000 |")
         network = [row.epe for row in rows if (row.flow, row.intervals, row.kind) == ("flow-quarter", 1, "linear")]
         assert lines[2].startswith(f"| our ScopeFlow, quarter width | {sum(network) / 5:.3f} [")
-        assert flow_table.flow_errors(tmp_path, "epe_visible").splitlines()[-1].endswith("| not known |")
-        means = flow_table.flow_means(tmp_path)
+        assert flow_errors.flow_errors(tmp_path, "epe_visible").splitlines()[-1].endswith("| not known |")
+        means = flow_errors.flow_means(tmp_path)
         assert len(means) == 8
         assert means["no motion at all, two intervals"] == pytest.approx(6, abs=1e-3)
 
     def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, weights, tmp_path)
-        lines = flow_table.flow_differences(tmp_path, against="still").splitlines()
+        lines = flow_errors.flow_differences(tmp_path, against="still").splitlines()
         assert [line.split(" less ")[0] for line in lines[2:]] == ["| our ScopeFlow, quarter width", "| DIS", "| TV-L1"]
         found = tables.gain(tmp_path, *(f"flow_error:flow={name},intervals=2" for name in ("dis", "still")), "epe")
         assert not isinstance(found, str)
         assert lines[3].endswith(f" | {tables.shown(found)}, p = {found.sign_p:.2g} |")
 
     def test_says_what_is_missing(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        lines = flow_table.flow_errors(tmp_path).splitlines()
+        lines = flow_errors.flow_errors(tmp_path).splitlines()
         assert lines[2].split(" | ")[1] == "not measured: no results/weights/flow-quarter.safetensors"
         assert lines[3].split(" | ")[1] == "not measured: needs notebook 15 run"
-        assert flow_table.flow_means(tmp_path) == {}
+        assert flow_errors.flow_means(tmp_path) == {}
         flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, weights, tmp_path)
-        assert "| not measured: no results/weights/flow-quarter.safetensors |" in flow_table.flow_errors(tmp_path)
-        assert flow_table.flow_differences(tmp_path).splitlines()[2].endswith("| not measured | not measured |")
+        assert "| not measured: no results/weights/flow-quarter.safetensors |" in flow_errors.flow_errors(tmp_path)
+        assert flow_errors.flow_differences(tmp_path).splitlines()[2].endswith("| not measured | not measured |")
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / weights.name).write_bytes(weights.read_bytes())
-        assert "quarter width | not measured: needs notebook 15 run |" in flow_table.flow_errors(tmp_path)
+        assert "quarter width | not measured: needs notebook 15 run |" in flow_errors.flow_errors(tmp_path)
 
     def test_needs_no_torch(self) -> None:
-        code = "import sys; import eqvi.flow_table; sys.exit('torch' in sys.modules)"
+        code = "import sys; import eqvi.reports.flow_errors; sys.exit('torch' in sys.modules)"
         subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,9 +14,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from eqvi import readme
 from eqvi.markdown import make_targets
 from eqvi.paths import NOTEBOOKS, ROOT
+from eqvi.reports import readme
 
 # The package by floors. A file imports only what stands above it, or in its own line to the left of it.
 FLOORS = [

@@ -13,7 +13,7 @@ from eqvi.errors import InputError
 from eqvi.methods import MOTIONS, PEERS, PUBLISHED, open_method
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
 from eqvi.perceptual import FILES, LPIPS, open_lpips
-from eqvi.reported import figures
+from eqvi.reports.published import figures
 
 NOTEBOOK = NOTEBOOKS / "10_evaluate.ipynb"
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from eqvi import markdown, readme
+from eqvi import markdown
 from eqvi.errors import InputError
+from eqvi.reports import readme
 
 
 class TestFill:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eqvi.errors import InputError
-from eqvi.scores import check_comparable, members, paired, read_run
+from eqvi.reports.runs import check_comparable, members, paired, read_run
 
 
 def test_a_run_is_read_with_its_gaps(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eqvi.statistics import FEWEST_FOR_VERDICT, LEVEL, POWER, clips_needed, estimate, power, sign_test
+from eqvi.reports.statistics import FEWEST_FOR_VERDICT, LEVEL, POWER, clips_needed, estimate, power, sign_test
 
 
 def test_an_interval_covers_what_it_promises() -> None:

@@ -8,10 +8,11 @@ import faked
 import numpy as np
 import pytest
 
-from eqvi import charts, page, readme, reported, tables
+from eqvi import charts, page
+from eqvi.reports import published, readme, tables
 from eqvi.errors import InputError
 from eqvi.paths import RESULTS
-from eqvi.statistics import estimate
+from eqvi.reports.statistics import estimate
 
 
 def val30(mean: float) -> list[float]:
@@ -51,7 +52,7 @@ class TestPublished:
         if content is not None:
             (tmp_path / "reported.csv").write_text(content)
         if content == "":
-            assert reported.figures(tmp_path) == []
+            assert published.figures(tmp_path) == []
         else:
             with pytest.raises(InputError, match=r"reported\.csv"):
                 tables.published(tmp_path)
@@ -69,7 +70,7 @@ class TestSensitivity:
 
     def test_pooling_weighs_errors_not_decibels(self, tmp_path: Path) -> None:
         faked.run(faked.results(tmp_path), "x", [20, 40])
-        run = reported.obtain(tmp_path, "x")
+        run = published.obtain(tmp_path, "x")
         assert not isinstance(run, str)
         pooled = tables.readings(run, "psnr")["of the squared error pooled over all frames"]
         assert pooled == pytest.approx(10 * np.log10(2 / (10**-2 + 10**-4)), abs=1e-4)
@@ -164,7 +165,8 @@ def test_intervals_are_drawn_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_the_report_needs_no_torch() -> None:
-    code = "import sys; from eqvi import charts, claims, tables; claims.ledger(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from eqvi import charts
+from eqvi.reports import claims, tables; claims.ledger(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,7 +11,7 @@ from eqvi import evaluate, viz
 from eqvi.dataset import Case, open_left_out
 from eqvi.errors import InputError
 from eqvi.methods import open_method
-from eqvi.scores import Run, read_run
+from eqvi.reports.runs import Run, read_run
 from eqvi.worst import worst_frames, worst_pictures
 
 

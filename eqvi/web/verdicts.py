@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.errors import InputError
 from eqvi.markdown import read_rows
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 
 #: Verdict, its name in the page, its short form and its sign: none is known by its colour alone.
 KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),

@@ -12,10 +12,10 @@ import numpy as np
 
 from eqvi.errors import InputError
 from eqvi.markdown import markdown_table, read_rows
-from eqvi.reported import obtain
-from eqvi.scores import Run, members, paired
-from eqvi.statistics import Estimate, estimate
-from eqvi.tables import shown
+from eqvi.reports.published import obtain
+from eqvi.reports.runs import Run, members, paired
+from eqvi.reports.statistics import Estimate, estimate
+from eqvi.reports.tables import shown
 
 #: The file of rows that notebook 16 writes.
 FILE = "ablation_rendered"
@@ -44,7 +44,7 @@ ROWS = {
 
 
 def run_name(row: str) -> str:
-    """What `eqvi.scores.read_run` calls the mean over a row's seeds."""
+    """What `eqvi.reports.runs.read_run` calls the mean over a row's seeds."""
     return f"{FILE}:model={row}_*"
 
 
@@ -52,7 +52,7 @@ def score_table(folder: Path) -> str:
     """The rows with their scores: means over seeds and clips with intervals over clips, and each seed's PSNR.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     header = ["row", "motion", "RCSN", "MS-Fusion", "trained"]
     header += ["PSNR, dB", "by seed", "SSIM", "sharpness / truth's"]
@@ -78,7 +78,7 @@ def gains_by_kind(folder: Path, better: str, worse: str) -> dict[str, Estimate]:
         better, worse: runs of `FILE`, for example `run_name` of two rows.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     runs = [obtain(folder, name) for name in (better, worse)]
     if any(isinstance(run, str) for run in runs):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqvi.markdown import markdown_table
-from eqvi.reported import DATA, NOT_PUBLISHED, Figure, figures, four_digits, obtain
-from eqvi.scores import Run, check_comparable, paired
-from eqvi.statistics import Estimate, estimate
+from eqvi.reports.published import DATA, NOT_PUBLISHED, Figure, figures, four_digits, obtain
+from eqvi.reports.runs import Run, check_comparable, paired
+from eqvi.reports.statistics import Estimate, estimate
 
 #: Readings of one run's PSNR and SSIM: how each is told, and its column.
 READINGS = {
@@ -89,7 +89,7 @@ def sensitivity(folder: Path, name: str) -> str:
     """Every reading of a run's PSNR and SSIM, how far each is from the primary one and from the published figure.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     run = obtain(folder, name)
     if isinstance(run, str):
@@ -116,7 +116,7 @@ def sensitivities(folder: Path, name: str) -> str:
     """`sensitivity` of one run, and of every published model that was measured.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     measured = [one.run for one in figures(folder) if not isinstance(obtain(folder, one.run), str)]
     return "\n\n".join(f"`{one}`:\n\n{sensitivity(folder, one)}" for one in [name, *measured])
@@ -138,7 +138,7 @@ def conventions(folder: Path, name: str) -> dict[str, float]:
     """What published models differ by, and what the reading of a run's PSNR moves it by: sizes in dB, by name.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     lines: dict[str, list[Figure]] = {}
     for figure in figures(folder):
@@ -159,7 +159,7 @@ def gain_table(folder: Path, pairs: Mapping[str, tuple[str, str]]) -> str:
     """The gain in PSNR of one run over another, for several pairs by name.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     rows = []
     for name, (better, worse) in pairs.items():
@@ -180,7 +180,7 @@ def leads(folder: Path, file: str, model: str) -> str:
         model: whose lead is asked for.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     rows = []
     own = obtain(folder, f"{file}:model={model}")
@@ -199,7 +199,7 @@ def gain(folder: Path, better: str, worse: str, column: str = "psnr") -> Estimat
     """How much one run is above another, clips as units; or what is missing.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     runs = [obtain(folder, name) for name in (better, worse)]
     for name, run in zip((better, worse), runs, strict=True):
@@ -227,7 +227,7 @@ def gains(
         by range, for example ``0.5 to 2.1 px``; nothing where a run or the column was not measured.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     first, second, known = (obtain(folder, name) for name in (better, worse, told_by or worse))
     if isinstance(first, str) or isinstance(second, str) or isinstance(known, str) or not known.has(by):
@@ -258,7 +258,7 @@ def motion_errors(folder: Path) -> str:
     """How far the motion models alone are from exact flow, over pixels that all four frames see.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     rows = []
     for model in ("linear", "quadratic", "least_squares", "rectified"):
@@ -276,7 +276,7 @@ def worst(folder: Path, name: str, count: int) -> str:
     """The frames of a run with the lowest PSNR, and what is known of each.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     run = obtain(folder, name)
     if isinstance(run, str):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from eqvi.reported import DATA, Figure
+from eqvi.reports.published import DATA, Figure
 
 README, PAPER, STUDY = "README of the published code", "published text; no figure found", "this study"
 _STAGE3, _STAGE4, _SCRATCH, _VGG = "stage3_rcsn_rqfp", "stage4_ms_fusion", "stage123_scratch", "stage123_scratch_vgg"

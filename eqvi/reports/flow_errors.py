@@ -9,9 +9,9 @@ import numpy as np
 
 from eqvi.markdown import markdown_table
 from eqvi.paths import WEIGHTS
-from eqvi.scores import Run, paired, read_run
-from eqvi.statistics import estimate
-from eqvi.tables import shown
+from eqvi.reports.runs import Run, paired, read_run
+from eqvi.reports.statistics import estimate
+from eqvi.reports.tables import shown
 
 #: The run, and our own flow network: a row of the table, a file of weights.
 RUN, NETWORK = "flow_error", "flow-quarter"
@@ -40,7 +40,7 @@ def flow_errors(folder: Path, column: str = "epe") -> str:
         column: one of `COLUMNS`.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     rows = []
     for name, title in ESTIMATORS.items():
@@ -57,7 +57,7 @@ def flow_means(folder: Path, column: str = "epe") -> dict[str, float]:
     """The mean over rendered clips of every estimator that was measured, by its name and the part.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     found = {}
     for name, title in ESTIMATORS.items():
@@ -77,7 +77,7 @@ def flow_differences(folder: Path, against: str = "dis", column: str = "epe") ->
         column: one of `COLUMNS`.
 
     Raises:
-        InputError: as `eqvi.scores.paired`.
+        InputError: as `eqvi.reports.runs.paired`.
     """
     rows = []
     parts = ("one interval", "two intervals")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.scores import Run, read_run
+from eqvi.reports.runs import Run, read_run
 
 #: The data of the published table: how a run's name ends, how many clips there are, and how the table calls them.
 DATA = {
@@ -71,7 +71,7 @@ def obtain(folder: Path, name: str) -> Run | str:
     """A run's scores if they are whole; otherwise what is missing, in words that follow ``not measured:``.
 
     Raises:
-        InputError: as `eqvi.scores.read_run`.
+        InputError: as `eqvi.reports.runs.read_run`.
     """
     run = read_run(folder, name)
     if run is None:

@@ -22,10 +22,10 @@ import ast
 import importlib
 from pathlib import Path
 
-from eqvi import ablation, card, claims, flow_table, speed, tables
 from eqvi.errors import InputError
 from eqvi.markdown import csv_table, fill, make_targets, markdown_table, means_table, read_rows
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
+from eqvi.reports import ablation, card, claims, flow_errors, speed, tables
 
 #: What has generated parts.
 DOCUMENTS = (ROOT / "README.md", WEIGHTS / "README.md")
@@ -105,7 +105,7 @@ def part(name: str) -> str:
     if name == "ablation":
         return ablation.score_table(RESULTS)
     if name == "flow errors":
-        return flow_table.flow_errors(RESULTS)
+        return flow_errors.flow_errors(RESULTS)
     files = "'table FILE', 'bench FILE', 'psnr FILE', 'leads FILE MODEL', 'sensitivity RUN', 'options MODULE'"
     known = f"'make targets', 'modules', 'published', 'claims', 'weights', 'ablation', 'flow errors', {files}"
     raise InputError(f"there is no generated part {name!r}: write {known}")

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.claimed import FOREIGN, README, STUDY, Difference, differences
 from eqvi.errors import InputError
 from eqvi.markdown import markdown_table
 from eqvi.paths import RESULTS
-from eqvi.reported import Figure, figures, four_digits, obtain
-from eqvi.scores import members
-from eqvi.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate
-from eqvi.tables import READINGS, gain, offset, readings
+from eqvi.reports.claim_list import FOREIGN, README, STUDY, Difference, differences
+from eqvi.reports.published import Figure, figures, four_digits, obtain
+from eqvi.reports.runs import members
+from eqvi.reports.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate
+from eqvi.reports.tables import READINGS, gain, offset, readings
 
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be decided with this data", "not measured"
 #: How far a measured figure may be from the published one: less than the smallest difference that is published.
@@ -175,7 +175,7 @@ def seed_gains(folder: Path, better: str, worse: str, column: str = "psnr") -> d
 
     Args:
         folder: where results lie.
-        better, worse: names with ``*`` for the seeds, see `eqvi.scores.read_run`.
+        better, worse: names with ``*`` for the seeds, see `eqvi.reports.runs.read_run`.
         column: which number.
     """
     rivals = {name.rpartition("_")[2]: name for name in members(folder, worse)}
