@@ -11,11 +11,11 @@ from typing import Any
 __all__ = ["EQVI", "PRESETS", "EQVIConfig", "InputError", "load"]
 
 _HOME = {
-    "EQVI": "eqvi.model",
-    "EQVIConfig": "eqvi.config",
+    "EQVI": "eqvi.model.eqvi",
+    "EQVIConfig": "eqvi.model.config",
     "InputError": "eqvi.errors",
-    "PRESETS": "eqvi.config",
-    "load": "eqvi.checkpoint",
+    "PRESETS": "eqvi.model.config",
+    "load": "eqvi.model.checkpoint",
 }
 
 

@@ -23,11 +23,11 @@ from typing import Any, get_args
 import torch
 from tqdm import tqdm
 
-from eqvi.config import PRESETS
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.memory import peak_apart
+from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Line, Row, summary, table
 from eqvi.training.recipe import Precision

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.config import PRESETS
+from eqvi.model.config import PRESETS
 from eqvi.paths import ROOT, WEIGHTS
 
 #: FFmpeg's encoders and decoders, and what goes without them.

@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="published models, presets, checkpoints, motion models of the baseline, blend, minterpolate (%(default)s)",
     )
     parser.add_argument("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
-    parser.add_argument("--ensemble", default="none", help="test-time ensemble, see eqvi/ensemble.py (%(default)s)")
+    parser.add_argument(
+        "--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)"
+    )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
     parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left")
     parser.add_argument("--timed", action="store_true", help="fill the column of seconds, which no two runs have alike")

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from eqvi import metrics
-from eqvi.ensemble import ENSEMBLES, Ensemble
 from eqvi.errors import InputError
-from eqvi.geometry import reverse_flow
-from eqvi.model import EQVI, SMALLEST, Interpolation, Motion, displacement
+from eqvi.model.ensemble import ENSEMBLES, Ensemble
+from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion, displacement
+from eqvi.model.geometry import reverse_flow
 from eqvi.subject import Subject
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.

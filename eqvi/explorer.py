@@ -14,10 +14,10 @@ import ipywidgets
 from traitlets import link
 
 from eqvi import drawing, mosaic, sources
-from eqvi.choose import DEFAULT_MODEL, load_model
 from eqvi.controls import Controls
 from eqvi.errors import InputError
 from eqvi.exploration import NAMES, Exploration, Switches
+from eqvi.model.registry import DEFAULT_MODEL, load_model
 from eqvi.trace import trace
 from eqvi.widgets import CHANGED, GIVEN, MADE, MOTION, Divider, Film, Grid, Picture, picture
 

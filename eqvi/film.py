@@ -18,12 +18,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from eqvi.choose import DEFAULT_MODEL, MODEL_HELP, load_model
 from eqvi.clip import Clip, open_clip
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
-from eqvi.model import Interpolation
+from eqvi.model.eqvi import Interpolation
+from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
 from eqvi.palette import flow_scale
 from eqvi.panels import Panel, field, flow, image
 from eqvi.paths import FIGURES

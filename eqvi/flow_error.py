@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.camera import expose
-from eqvi.checkpoint import load_flow
-from eqvi.classical import DIS, TVL1
 from eqvi.errors import InputError
 from eqvi.files import replacing, sha256
-from eqvi.geometry import pad_to
-from eqvi.model import SMALLEST
+from eqvi.model.checkpoint import load_flow
+from eqvi.model.classical_flow import DIS, TVL1
+from eqvi.model.eqvi import SMALLEST
+from eqvi.model.geometry import pad_to
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.photographs import StereoPair, stereo_pair
 from eqvi.provenance import surroundings

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi import motion as motions
 from eqvi.exploration import Exploration
-from eqvi.geometry import reverse_flow
-from eqvi.model import Motion, displacement
+from eqvi.model import motion as motions
+from eqvi.model.eqvi import Motion, displacement
+from eqvi.model.geometry import reverse_flow
 from eqvi.page import INK, MUTED, WIDTH, Picture, blank, styled
 from eqvi.palette import flow_scale
 from eqvi.panels import Panel, arrows, field, flow, image

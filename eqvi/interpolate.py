@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from eqvi.choose import DEFAULT_MODEL, MODEL_HELP
+from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP
 from eqvi.settings import Settings
 
 
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
         InputError: something given cannot be used; nothing half-written is left.
     """
     # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
-    from eqvi.choose import load_model
     from eqvi.conversion import convert, say, told
     from eqvi.devices import choose_device
+    from eqvi.model.registry import load_model
     from eqvi.sink import is_video
 
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from eqvi import checkpoint
-from eqvi.choose import load_model, weights_file
-from eqvi.config import PRESETS, MotionKind
 from eqvi.dataset import Case
-from eqvi.ensemble import Ensemble, members_of
 from eqvi.errors import InputError
 from eqvi.files import sha256
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.config import PRESETS, MotionKind
+from eqvi.model.ensemble import Ensemble, members_of
+from eqvi.model.eqvi import EQVI
+from eqvi.model.registry import load_model, weights_file
 from eqvi.paths import WEIGHTS
 from eqvi.peers import MINTERPOLATE, Minterpolate, blend
 from eqvi.window import Filler, Window
@@ -42,7 +42,7 @@ class Method(NamedTuple):
 
     Attributes:
         name: in the tables.
-        preset: of `eqvi.config.PRESETS`, with the motion model where it is another; None for a checkpoint or peer.
+        preset: of `eqvi.model.config.PRESETS`, with the motion model where it is another; None for a checkpoint or peer.
         weights_sha256: of the checkpoint's file, None without one.
         open: starts on a clip.
     """
@@ -61,7 +61,7 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
             is a model of ours whose flows another network of ours finds: ``eqvi-quarter-dis@flow-quarter``.
         device: where it runs.
         weights: the folder of published checkpoints, for those.
-        ensemble: see `eqvi.ensemble.members_of`; peers have none.
+        ensemble: see `eqvi.model.ensemble.members_of`; peers have none.
 
     Raises:
         InputError: there is no such method, its weights are missing, or they are another model's.
@@ -115,7 +115,7 @@ def on_another_flow(path: Path, flow: Path, device: str = "cpu", members: Sequen
         members: of a test-time ensemble.
 
     Raises:
-        InputError: as `eqvi.checkpoint.load`.
+        InputError: as `eqvi.model.checkpoint.load`.
     """
     model = checkpoint.load(path)
     model.flow = checkpoint.load_flow(flow)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from eqvi.camera import expose
-from eqvi.classical import DIS
-from eqvi.config import MotionKind
 from eqvi.files import replacing
-from eqvi.model import displacement
+from eqvi.model.classical_flow import DIS
+from eqvi.model.config import MotionKind
+from eqvi.model.eqvi import displacement
 from eqvi.paths import RESULTS
 from eqvi.scenes import RenderedClip, magnitude
 from eqvi.synthetic import exact_flow
@@ -34,7 +34,7 @@ class Row(NamedTuple):
         clip, kind, frame: which clip, the kind of its paths, the position of the gap's first frame.
         t: where between the gap's frames.
         flow: ``exact`` or ``dis``, what the model was given.
-        model: one of `eqvi.config.MotionKind`.
+        model: one of `eqvi.model.config.MotionKind`.
         epe: mean distance of F_1t from the truth, over all pixels.
         epe_visible: over those pixels of the first frame that are seen in the three others as well.
         epe_accelerated: over those of them whose |F_10 + F_12| is `ACCELERATED` or more.

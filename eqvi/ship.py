@@ -12,9 +12,9 @@ from statistics import mean
 
 import torch
 
-from eqvi import checkpoint
 from eqvi.errors import InputError
 from eqvi.files import replacing, sha256
+from eqvi.model import checkpoint
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.training.curve import read_curve
 from eqvi.training.outcome import RECORD_FILE, WEIGHTS_FILE, is_finished

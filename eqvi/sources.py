@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from eqvi.choose import DEFAULT_MODEL
 from eqvi.clip import open_clip
 from eqvi.errors import InputError
+from eqvi.model.registry import DEFAULT_MODEL
 from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, footage, rendered
 from eqvi.synthetic import PathKind, Scene, demo_scene
@@ -17,7 +17,7 @@ SCENES = {
 }
 #: Chosen instead of a scene, it is the folder or video file whose path is given.
 FOOTAGE = "folder or video file"
-#: Models by what people read; the value is what `eqvi.choose.load_model` takes.
+#: Models by what people read; the value is what `eqvi.model.registry.load_model` takes.
 MODELS = {
     f"{DEFAULT_MODEL} (weights of this study, not the published ones)": DEFAULT_MODEL,
     "baseline (no weights: DIS flow, reversal, visibility)": "baseline",

@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.geometry import pixel_grid
 from eqvi.metrics import to_8bit
+from eqvi.model.geometry import pixel_grid
 from eqvi.photographs import PHOTOGRAPHS as PHOTOGRAPHS
 from eqvi.photographs import photograph as photograph
 from eqvi.photographs import resampled as resampled

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi import motion as motions
 from eqvi.errors import InputError
-from eqvi.model import Motion
+from eqvi.model import motion as motions
+from eqvi.model.eqvi import Motion
 
 #: Times at which a pixel's displacement from frame 1 is observed.
 OBSERVED = (-1.0, 1.0, 2.0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eqvi.cuts import is_cut, thumbnail
 from eqvi.errors import InputError
-from eqvi.geometry import backward_warp
+from eqvi.model.geometry import backward_warp
 from eqvi.picture import Frame, Picture, Rounding, alpha_to_tensor, from_tensor, to_tensor
 
 # Motion models take frames for evenly spaced. Rounded timestamps shift a gap by a few percent, a dropped or doubled

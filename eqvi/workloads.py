@@ -23,10 +23,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.config import PRESETS
-from eqvi.flow import ScopeFlow
-from eqvi.geometry import resize
-from eqvi.model import EQVI, Motion
+from eqvi.model.config import PRESETS
+from eqvi.model.eqvi import EQVI, Motion
+from eqvi.model.geometry import resize
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.photographs import photograph, resampled
 from eqvi.training.batch import FLOWS, Batch
 from eqvi.training.learner import FrameLearner
@@ -52,7 +52,7 @@ class Load:
     """How much of what.
 
     Attributes:
-        preset: of `eqvi.config.PRESETS`.
+        preset: of `eqvi.model.config.PRESETS`.
         crop, batch: height and width in pixels, and samples, of a training step.
         precision: of the learned parts' convolutions in a training step; all else is float32.
         channels_last: memory layout of the model.

@@ -17,7 +17,7 @@ from eqvi.picture import Picture
 
 
 class Blended(NamedTuple):
-    """What `eqvi.model.Interpolation` holds, as far as it is used."""
+    """What `eqvi.model.eqvi.Interpolation` holds, as far as it is used."""
 
     frame: Tensor
     flow_t1: Tensor

@@ -15,10 +15,10 @@ from published import KINDS, arrays, state_dict, window, write_checkpoint
 from torch import Tensor
 
 import eqvi
-from eqvi import motion as motions
 from eqvi.files import replacing
-from eqvi.geometry import backward_warp, reverse_flow
-from eqvi.model import EQVI, displacement
+from eqvi.model import motion as motions
+from eqvi.model.eqvi import EQVI, displacement
+from eqvi.model.geometry import backward_warp, reverse_flow
 from eqvi.paths import RESULTS
 
 #: The published flag says four frames or two; golden name -> the field that holds it.

@@ -9,8 +9,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
 
-from eqvi.config import EQVIConfig
-from eqvi.model import EQVI
+from eqvi.model.config import EQVIConfig
+from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.subject import rendered
 from eqvi.synthetic import demo_scene
@@ -55,7 +55,7 @@ def study(root: Path) -> Study:
     (root / "README.md").write_text(
         "# Does it hold?\n\nA study of *two* notebooks.\n\n![film](figures/film_loop.webp)\n\n## Notebooks\n\n"
         "| notebook | what it settles |\n| --- | --- |\n| [01 first](notebooks/01_first.ipynb) | what $t$ is |\n\n"
-        f"See [the code](eqvi/motion.py), [below](#the-results) and [outside](https://example.org/x).\n\n"
+        f"See [the code](eqvi/model/motion.py), [below](#the-results) and [outside](https://example.org/x).\n\n"
         f"## The results\n\n{parts}\n"
     )
     (results / "weights" / "README.md").write_text("# Model card\n\nOf [the study](../../README.md#the-results).\n")

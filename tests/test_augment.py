@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.geometry import backward_warp
+from eqvi.model.geometry import backward_warp
 from eqvi.training.augment import augmented, crop, flip, mirror, recolour, reverse, transpose
 from eqvi.training.batch import FLOWS, Window
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from eqvi import bench, memory, workloads
-from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
-from eqvi.flow import Bidirectional, ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import Bidirectional, ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.reports.speed import Row, Spread, read, summary, table
 from eqvi.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants

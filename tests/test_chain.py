@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import checkpoint
-from eqvi.config import EQVIConfig
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.config import EQVIConfig
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import chain, watch
 from eqvi.training.batch import Window
 from eqvi.training.losses import PUBLISHED, Loss

@@ -10,9 +10,10 @@ import torch
 from published import KINDS, flow_state_dict, state_dict, write_checkpoint
 
 import eqvi
-from eqvi import EQVI, EQVIConfig, InputError, checkpoint
-from eqvi.config import PRESETS
-from eqvi.flow import ScopeFlow
+from eqvi import EQVI, EQVIConfig, InputError
+from eqvi.model import checkpoint
+from eqvi.model.config import PRESETS
+from eqvi.model.scopeflow import ScopeFlow
 
 NARROW = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 

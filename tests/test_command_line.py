@@ -15,8 +15,8 @@ from PIL import Image
 
 from eqvi import doctor
 from eqvi.__main__ import COMMANDS, main
-from eqvi.choose import DEFAULT_MODEL
 from eqvi.data import read_picture
+from eqvi.model.registry import DEFAULT_MODEL
 from eqvi.video import probe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +101,7 @@ def test_without_a_model_named_it_is_our_weights(
     assert made == named
     assert made != fast
     capsys.readouterr()
-    monkeypatch.setattr("eqvi.choose.WEIGHTS", tmp_path / "none")
+    monkeypatch.setattr("eqvi.model.registry.WEIGHTS", tmp_path / "none")
     line = mistake(capsys, "interpolate", clip, tmp_path / "out")
     assert f"--model {DEFAULT_MODEL} needs weights" in line
     assert not (tmp_path / "out").exists()
@@ -181,7 +181,7 @@ def test_models_and_devices(tmp_path: Path, clip: Path, capsys: pytest.CaptureFi
 def test_preset_that_needs_weights(
     tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eqvi.choose.WEIGHTS", tmp_path / "none")
+    monkeypatch.setattr("eqvi.model.registry.WEIGHTS", tmp_path / "none")
     line = mistake(capsys, "interpolate", clip, tmp_path / "out", "--model", "eqvi")
     assert "needs weights" in line
     assert "baseline" in line

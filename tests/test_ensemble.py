@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import eqvi
-from eqvi.ensemble import ENSEMBLES, MEMBERS, Ensemble, members_of
 from eqvi.errors import InputError
+from eqvi.model.ensemble import ENSEMBLES, MEMBERS, Ensemble, members_of
 
 
 class Out(NamedTuple):

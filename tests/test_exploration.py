@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import motion as motions
-from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
 from eqvi.exploration import Exploration, Switches
-from eqvi.model import EQVI, displacement
+from eqvi.model import motion as motions
+from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.eqvi import EQVI, displacement
 from eqvi.subject import Subject, footage, rendered
 from eqvi.synthetic import demo_scene, render, write_clip
 from eqvi.trace import OBSERVED, trace

@@ -9,13 +9,14 @@ import torch
 from footage import scene, write_folder, write_video
 from PIL import Image
 
-from eqvi import checkpoint, film
+from eqvi import film
 from eqvi.__main__ import main
-from eqvi.choose import load_model
 from eqvi.clip import open_clip
-from eqvi.config import EQVIConfig
 from eqvi.errors import InputError
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.config import EQVIConfig
+from eqvi.model.eqvi import EQVI
+from eqvi.model.registry import load_model
 
 #: A panning scene, a pixel a picture; of these every sixth is the clip, so that t = 1/6 is a pixel.
 PAN = scene(60, (128, 96), speed=1)
@@ -178,7 +179,7 @@ def test_a_loop_that_is_too_large_is_not_left_behind(
 def test_our_weights_are_the_default(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("eqvi.choose.WEIGHTS", tmp_path)
+    monkeypatch.setattr("eqvi.model.registry.WEIGHTS", tmp_path)
     assert "--model eqvi-quarter-dis needs weights" in mistake(capsys, clip, "--gaps", 1, "--out", tmp_path / "film")
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from eqvi.classical import DIS, TVL1
-from eqvi.flow import ScopeFlow
-from eqvi.pwc import KernelRefinement, cost_volume
+from eqvi.model.classical_flow import DIS, TVL1
+from eqvi.model.pwc import KernelRefinement, cost_volume
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.synthetic import photograph
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import checkpoint, flow_error
+from eqvi import flow_error
 from eqvi.camera import Camera
 from eqvi.errors import InputError
 from eqvi.files import sha256
-from eqvi.flow import ScopeFlow
-from eqvi.geometry import backward_warp
+from eqvi.model import checkpoint
+from eqvi.model.geometry import backward_warp
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.photographs import StereoPair, photograph, stereo_pair
 from eqvi.render import record
 from eqvi.reports import flow_errors, tables

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 import eqvi
-from eqvi import checkpoint
-from eqvi.config import EQVIConfig
 from eqvi.dataset import open_footage
 from eqvi.errors import InputError
-from eqvi.flow import ScopeFlow
 from eqvi.methods import on_another_flow, open_method
+from eqvi.model import checkpoint
+from eqvi.model.config import EQVIConfig
+from eqvi.model.scopeflow import ScopeFlow
 
 TINY = EQVIConfig(flow="dis", motion="quadratic", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import arrays
 
-from eqvi.geometry import backward_warp, gradient_magnitude, pad_to, reverse_flow, sampled_inside
+from eqvi.model.geometry import backward_warp, gradient_magnitude, pad_to, reverse_flow, sampled_inside
 
 
 def test_warp_equals_the_released_implementation(device):

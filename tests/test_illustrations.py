@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from eqvi import illustrations, page
-from eqvi.config import EQVIConfig
 from eqvi.exploration import Exploration
-from eqvi.model import EQVI
+from eqvi.model.config import EQVIConfig
+from eqvi.model.eqvi import EQVI
 from eqvi.subject import rendered
 from eqvi.synthetic import demo_scene, exact_flow
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from eqvi.config import EQVIConfig
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.config import EQVIConfig
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.batch import Batch, Pairs, collate
 from eqvi.training.learner import FlowLearner, FrameLearner, end_point_error
 from eqvi.training.losses import PUBLISHED, Loss

@@ -15,7 +15,7 @@ from torch import Tensor
 import eqvi
 from eqvi import files
 from eqvi.errors import InputError
-from eqvi.synthesis import blend
+from eqvi.model.synthesis import blend
 from eqvi.training import vgg as vgg_file
 from eqvi.training.losses import PUBLISHED, TERMS, Loss, charbonnier, l1, ms_ssim
 from eqvi.training.vgg import VGG, open_vgg

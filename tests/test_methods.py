@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from eqvi import headless, methods, study
-from eqvi.config import PRESETS
 from eqvi.errors import InputError
 from eqvi.methods import MOTIONS, PEERS, PUBLISHED, open_method
+from eqvi.model.config import PRESETS
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
 from eqvi.perceptual import FILES, LPIPS, open_lpips
 from eqvi.reports.published import figures
@@ -31,7 +31,7 @@ class TestNames:
         import hashlib
 
         import eqvi
-        from eqvi.checkpoint import save
+        from eqvi.model.checkpoint import save
 
         config = dataclasses.replace(PRESETS["eqvi-quarter-dis"], residual=False)
         save(eqvi.EQVI(config), tmp_path / "mine.safetensors")

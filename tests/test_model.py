@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import eqvi
 from eqvi import EQVI, EQVIConfig, InputError
-from eqvi.config import PRESETS
-from eqvi.model import displacement
+from eqvi.model.config import PRESETS
+from eqvi.model.eqvi import displacement
 
 NARROW = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 MODELS = {

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from eqvi import mosaic
-from eqvi.config import PRESETS, EQVIConfig
 from eqvi.exploration import Exploration, Switches
-from eqvi.model import EQVI
+from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.eqvi import EQVI
 from eqvi.panels import Bar, Panel, Wheel
 from eqvi.subject import Subject, rendered
 from eqvi.synthetic import demo_scene

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import arrays
 
-from eqvi import motion
+from eqvi.model import motion
 
 small = st.floats(-50, 50)
 anything = st.floats(allow_nan=False, allow_infinity=False, width=32, min_value=-(2.0**60), max_value=2.0**60)

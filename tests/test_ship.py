@@ -8,9 +8,9 @@ import torch
 
 import eqvi
 from eqvi.__main__ import main
-from eqvi.config import PRESETS, EQVIConfig
 from eqvi.errors import InputError
 from eqvi.files import sha256
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.ship import ship
 from eqvi.training.curve import read_curve
 from eqvi.training.engine import train

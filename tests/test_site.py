@@ -83,7 +83,7 @@ class TestPages:
         assert 'href="notebooks/01_first.html"' in study
         assert 'href="#the-results"' in study
         assert 'href="https://example.org/x"' in study
-        assert "in the project: eqvi/motion.py" in study
+        assert "in the project: eqvi/model/motion.py" in study
         assert 'href="study.html#the-results"' in (made / "model-card.html").read_text()
 
     def test_notebooks_follow_one_another(self, made: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from eqvi import metrics, scenes, synthetic
 from eqvi.errors import InputError
-from eqvi.geometry import pixel_grid
+from eqvi.model.geometry import pixel_grid
 from eqvi.synthetic import Layer, Scene, Trajectory
 
 KINDS = ("linear", "quadratic", "cubic", "shake")

@@ -21,12 +21,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 import eqvi
-from eqvi import checkpoint, metrics
-from eqvi.config import PRESETS, EQVIConfig
+from eqvi import metrics
 from eqvi.errors import InputError
 from eqvi.files import alone
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import engine, snapshot
 from eqvi.training import run as run_module
 from eqvi.training.augment import Augmentation
@@ -119,7 +120,7 @@ import dataclasses, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from eqvi.config import PRESETS, EQVIConfig
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.training.engine import train
 from eqvi.training.recipe import Recipe
 PRESETS["tiny-dis"] = dataclasses.replace({TINY!r}, flow="dis")
@@ -783,7 +784,10 @@ class TestStore:
             found.append(window)
             # The flows belong to the frames: those of DIS, found on the window itself, are near.
             own = torch.cat(
-                [eqvi.model.make_flow("dis")(window.frames[None, a], window.frames[None, b]) for a, b in FLOWS[1:2]]
+                [
+                    eqvi.model.eqvi.make_flow("dis")(window.frames[None, a], window.frames[None, b])
+                    for a, b in FLOWS[1:2]
+                ]
             )
             inside = (slice(None), slice(None), slice(16, 48), slice(16, 48))
             assert (own[inside] - window.flows[None, 1][inside]).abs().median() < 1

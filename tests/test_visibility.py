@@ -2,8 +2,8 @@
 
 import torch
 
-from eqvi.geometry import Reversed
-from eqvi.visibility import fill_holes, round_trip_error, visibility_mask
+from eqvi.model.geometry import Reversed
+from eqvi.model.visibility import fill_holes, round_trip_error, visibility_mask
 
 
 def test_known_flow_is_kept_and_holes_take_what_is_around_them():

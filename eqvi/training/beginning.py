@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from eqvi import checkpoint
-from eqvi.config import PRESETS
 from eqvi.errors import InputError
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.config import PRESETS
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.filters import cosine_filters
 from eqvi.training.pyramid import begin_smoothly
 from eqvi.training.recipe import Recipe

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi import checkpoint
-from eqvi.flow import ScopeFlow
 from eqvi.markdown import markdown_table
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.batch import Batch, Pairs, Window, collate
 from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.flow import FLOW_UNIT, ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import FLOW_UNIT, ScopeFlow
 from eqvi.training.batch import Batch, Pairs
 from eqvi.training.losses import Loss
 

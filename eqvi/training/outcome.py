@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from eqvi import checkpoint
 from eqvi.files import replacing, sha256
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model import checkpoint
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.training.batch import Source
 from eqvi.training.recipe import Recipe

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from eqvi.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.errors import InputError
+from eqvi.model.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.training.augment import Augmentation
 from eqvi.training.rates import Schedule
 from eqvi.training.stages import find_stage, stage_config

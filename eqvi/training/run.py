@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from eqvi.errors import InputError
 from eqvi.files import alone, replacing
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.batch import Batch, Pairs
 from eqvi.training.beginning import begin
 from eqvi.training.curve import Curve

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi import metrics
-from eqvi.classical import DIS
-from eqvi.model import EQVI, Motion
+from eqvi.model.classical_flow import DIS
+from eqvi.model.eqvi import EQVI, Motion
 from eqvi.training.batch import Batch, Pair, Pairs, Window, collate
 from eqvi.training.learner import FlowLearner, FrameLearner, end_point_error
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-from eqvi.config import EQVIConfig, MotionKind
 from eqvi.errors import InputError
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.config import EQVIConfig, MotionKind
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 
 
 class Stage(NamedTuple):

@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from eqvi.camera import expose
 from eqvi.compression import through_h264
-from eqvi.config import FlowKind
 from eqvi.errors import InputError
 from eqvi.files import write_failure
 from eqvi.metrics import to_8bit
-from eqvi.model import make_flow
+from eqvi.model.config import FlowKind
+from eqvi.model.eqvi import make_flow
 from eqvi.photographs import Split
 from eqvi.scenes import draw_training_clip
 from eqvi.synthetic import exact_flow

@@ -15,11 +15,11 @@ from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle, display
 
 from eqvi import charts, metrics, panels, viz
-from eqvi.classical import DIS
 from eqvi.files import replacing
-from eqvi.flow import ScopeFlow
 from eqvi.markdown import markdown_table
-from eqvi.model import EQVI
+from eqvi.model.classical_flow import DIS
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.page import Picture, save
 from eqvi.palette import flow_scale
 from eqvi.training.batch import FLOWS, Pair, Window

@@ -23,8 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from eqvi import mosaic
-from eqvi.choose import DEFAULT_MODEL, load_model
 from eqvi.exploration import NAMES, Exploration, Switches
+from eqvi.model.registry import DEFAULT_MODEL, load_model
 from eqvi.mosaic import Layer
 from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, rendered

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.geometry import resize
-from eqvi.unet import activate, chain, conv, scaled
+from eqvi.model.geometry import resize
+from eqvi.model.layers import activate, chain, conv, scaled
 
 #: Displacements searched to each side of the warped position, in pixels of the level.
 SEARCH_RANGE = 4

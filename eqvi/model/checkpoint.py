@@ -23,10 +23,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from eqvi.config import EQVIConfig, MotionKind
 from eqvi.errors import InputError
-from eqvi.flow import ScopeFlow
-from eqvi.model import EQVI
+from eqvi.model.config import EQVIConfig, MotionKind
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
 
 #: What the published pickles hold besides tensors and plain values: a date, and how protocol 2 spells its bytes.
 _ALLOWED: list[Any] = [datetime.datetime, _codecs_encode]
@@ -53,7 +53,7 @@ def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
         config = EQVIConfig.from_dict(kind["config"])
         own = tensors
     elif "flow" in kind or _is_flow(tensors):
-        raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.checkpoint.load_flow")
+        raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.model.checkpoint.load_flow")
     else:
         config, own = _from_published(path, tensors)
     if motion is not None:
@@ -266,7 +266,7 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
         except SafetensorError as error:
             raise InputError(f"{path}: not a readable safetensors file, perhaps cut short ({error})") from None
         if _FORMAT not in metadata:
-            raise InputError(f"{path}: a safetensors file, but not written by eqvi.checkpoint.save")
+            raise InputError(f"{path}: a safetensors file, but not written by eqvi.model.checkpoint.save")
         return tensors, json.loads(metadata[_FORMAT])
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():

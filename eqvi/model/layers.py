@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.geometry import resize
+from eqvi.model.geometry import resize
 
 #: Slope of every LeakyReLU in EQVI and ScopeFlow.
 SLOPE = 0.1

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.geometry import resize
+from eqvi.model.geometry import resize
 
 
 class Member(NamedTuple):

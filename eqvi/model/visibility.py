@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eqvi.geometry import Reversed, backward_warp, resize, sampled_inside
+from eqvi.model.geometry import Reversed, backward_warp, resize, sampled_inside
 
 #: The scale, in pixels, on which trust falls with the error of the round trip.
 TOLERANCE = 0.5

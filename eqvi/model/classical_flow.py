@@ -1,4 +1,4 @@
-"""Optical flow without learned weights, behind the same calls as `eqvi.flow.ScopeFlow`.
+"""Optical flow without learned weights, behind the same calls as `eqvi.model.scopeflow.ScopeFlow`.
 
 `DIS` is OpenCV's Dense Inverse Search (Kroeger et al., ECCV 2016), fast and good at large motion; `TVL1` is
 scikit-image's TV-L1 (Zach, Pock and Bischof 2007), about a hundred times slower. Both run on the CPU, whatever the

@@ -1,6 +1,6 @@
 """ScopeFlow: optical flow by the network that the published EQVI uses (Bar-Haim and Wolf, CVPR 2020).
 
-ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.pwc`). A call gives the forward flow only, which is
+ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.model.pwc`). A call gives the forward flow only, which is
 all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as the
 published code does at every call; it gives the same forward flow at nearly five times the arithmetic.
 """
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.geometry import backward_warp, resize, sampled_inside
-from eqvi.pwc import (
+from eqvi.model.geometry import backward_warp, resize, sampled_inside
+from eqvi.model.layers import activate, conv, scaled
+from eqvi.model.pwc import (
     COST_CHANNELS,
     FEATURE_CHANNELS,
     PYRAMID_CHANNELS,
@@ -26,7 +27,6 @@ from eqvi.pwc import (
     Pyramid,
     cost_volume,
 )
-from eqvi.unet import activate, conv, scaled
 
 #: The network works in units of 1 / 0.05 = 20 pixels (IRR's ``div_flow``).
 FLOW_UNIT = 20.0

@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi import motion as motions
-from eqvi.classical import DIS, TVL1, ClassicalFlow
-from eqvi.config import EQVIConfig, FlowKind, MotionKind
 from eqvi.errors import InputError
-from eqvi.flow import ScopeFlow
-from eqvi.geometry import backward_warp, pad_to, resize, reverse_flow
-from eqvi.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
-from eqvi.visibility import fill_holes, visibility_mask
+from eqvi.model import motion as motions
+from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
+from eqvi.model.config import EQVIConfig, FlowKind, MotionKind
+from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
+from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
+from eqvi.model.visibility import fill_holes, visibility_mask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
 SMALLEST = 64

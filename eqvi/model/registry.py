@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from eqvi.config import PRESETS
 from eqvi.errors import InputError
+from eqvi.model.config import PRESETS
 from eqvi.paths import WEIGHTS
 
 #: What footage is interpolated with where nothing else is asked for: weights of this study, not the published ones.

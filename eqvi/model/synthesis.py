@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.geometry import backward_warp, gradient_magnitude
-from eqvi.unet import UNet, activate, chain, conv, scaled
+from eqvi.model.geometry import backward_warp, gradient_magnitude
+from eqvi.model.layers import UNet, activate, chain, conv, scaled
 
 #: The flow filter looks at most this many pixels away.
 FILTER_REACH = 10.0
