@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.clip import Clip, open_clip
-from eqvi.data import FORMATS, list_frames, read_picture
-from eqvi.encoder import CONTAINERS
 from eqvi.errors import InputError
-from eqvi.picture import Frame, Picture
+from eqvi.media.clip import Clip, open_clip
+from eqvi.media.image import Frame, Picture
+from eqvi.media.image_files import FORMATS, list_frames, read_picture
+from eqvi.media.video_writer import CONTAINERS
 from eqvi.records import read_facts
 from eqvi.reds import VTSR5, Pair, open_pairs
 

@@ -20,12 +20,12 @@ from eqvi.dataset import LAYOUTS, Case, Job, fingerprint, open_layout, open_left
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.markdown import means_table, read_rows
+from eqvi.media.window import windows
 from eqvi.methods import Method, open_method
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.perceptual import LPIPS, open_lpips
 from eqvi.provenance import surroundings
 from eqvi.rows import COLUMNS, Journal, Key, is_complete
-from eqvi.window import windows
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "av", "pillow")
 

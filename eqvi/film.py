@@ -18,17 +18,17 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from eqvi.clip import Clip, open_clip
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
+from eqvi.media.clip import Clip, open_clip
+from eqvi.media.image import Frame, Picture, from_tensor, resized, to_tensor
+from eqvi.media.window import Filler, Shots, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
 from eqvi.palette import flow_scale
 from eqvi.panels import Panel, field, flow, image
 from eqvi.paths import FIGURES
-from eqvi.picture import Frame, Picture, from_tensor, resized, to_tensor
-from eqvi.window import Filler, Shots, windows
 
 #: Where in each gap a frame is made: evenly spaced all along the film, never on an input frame.
 TIMES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))

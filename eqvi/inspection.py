@@ -11,10 +11,10 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from eqvi.data import read_header
 from eqvi.errors import InputError
 from eqvi.files import reason
 from eqvi.hashes import RECORD, recorded
+from eqvi.media.image_files import read_header
 from eqvi.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_of, reel_folder
 
 # The last chunk of every PNG, whose checksum Pillow does not look at.

@@ -4,8 +4,8 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from eqvi.media.settings import Settings
 from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP
-from eqvi.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
         InputError: something given cannot be used; nothing half-written is left.
     """
     # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
-    from eqvi.conversion import convert, say, told
     from eqvi.devices import choose_device
+    from eqvi.media.convert import convert, say, told
+    from eqvi.media.output import is_video
     from eqvi.model.registry import load_model
-    from eqvi.sink import is_video
 
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     to_video = is_video(args.target)

@@ -12,6 +12,7 @@ from torch import Tensor
 from eqvi.dataset import Case
 from eqvi.errors import InputError
 from eqvi.files import sha256
+from eqvi.media.window import Filler, Window
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, MotionKind
 from eqvi.model.ensemble import Ensemble, members_of
@@ -19,7 +20,6 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import load_model, weights_file
 from eqvi.paths import WEIGHTS
 from eqvi.peers import MINTERPOLATE, Minterpolate, blend
-from eqvi.window import Filler, Window
 
 #: Makes the frame (1, 3, H, W) at t in (0, 1) of a window, windows in order.
 Fill = Callable[[Window, Fraction], Tensor]

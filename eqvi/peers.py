@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.picture import Frame, Picture, to_tensor
-from eqvi.window import Window
+from eqvi.media.image import Frame, Picture, to_tensor
+from eqvi.media.window import Window
 
 #: minterpolate's setting: motion compensated, as it is by default, but never repeating a frame at a supposed cut.
 MINTERPOLATE = "mi_mode=mci:scd=none"

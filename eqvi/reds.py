@@ -13,10 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.data import check_frames, read_picture
 from eqvi.errors import InputError
-from eqvi.naming import REDS_RATE
-from eqvi.picture import Frame
+from eqvi.media.frame_names import REDS_RATE
+from eqvi.media.image import Frame
+from eqvi.media.image_files import check_frames, read_picture
 
 #: Positions from one frame to the next, by frames a second.
 SPACING = {15: 8, 30: 4, 60: 2}

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from eqvi.clip import open_clip
 from eqvi.errors import InputError
+from eqvi.media.clip import open_clip
 from eqvi.model.registry import DEFAULT_MODEL
 from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, footage, rendered

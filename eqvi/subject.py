@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.clip import Clip, open_clip
 from eqvi.errors import InputError
-from eqvi.picture import Frame, resized, to_tensor
+from eqvi.media.clip import Clip, open_clip
+from eqvi.media.image import Frame, resized, to_tensor
 from eqvi.synthetic import Scene, render
 
 Truth = Callable[[float], Float[Tensor, "1 3 h w"] | None]

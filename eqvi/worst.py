@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from eqvi import metrics, viz
 from eqvi.dataset import Case
 from eqvi.errors import InputError
+from eqvi.media.image import to_tensor
+from eqvi.media.window import windows
 from eqvi.methods import Method
 from eqvi.panels import error, image
-from eqvi.picture import to_tensor
 from eqvi.reports.runs import Run
-from eqvi.window import windows
 
 #: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.
 AGREEMENT = 0.05

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from eqvi.colour import Colour
-from eqvi.encoder import choose_encoding, encode
-from eqvi.picture import Picture
+from eqvi.media.colour import Colour
+from eqvi.media.image import Picture
+from eqvi.media.video_writer import choose_encoding, encode
 
 
 class Blended(NamedTuple):

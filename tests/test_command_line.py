@@ -15,9 +15,9 @@ from PIL import Image
 
 from eqvi import doctor
 from eqvi.__main__ import COMMANDS, main
-from eqvi.data import read_picture
+from eqvi.media.image_files import read_picture
+from eqvi.media.video_reader import probe
 from eqvi.model.registry import DEFAULT_MODEL
-from eqvi.video import probe
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a test is not about is done by the fast model.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eqvi.compression import through_h264
+from eqvi.media.h264 import through_h264
 from eqvi.training.store import _Maker
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from eqvi.data import check_frames, list_frames, read_header, read_picture, write_picture
 from eqvi.errors import InputError
-from eqvi.picture import Picture, alpha_to_tensor, cropped, from_tensor, resized, to_tensor
+from eqvi.media.image import Picture, alpha_to_tensor, cropped, from_tensor, resized, to_tensor
+from eqvi.media.image_files import check_frames, list_frames, read_header, read_picture, write_picture
 
 RNG = np.random.default_rng(1)
 

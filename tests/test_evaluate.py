@@ -21,13 +21,13 @@ from skimage.data import coffee
 
 from eqvi import evaluate, metrics, provenance
 from eqvi.__main__ import main
-from eqvi.data import read_picture, write_picture
 from eqvi.dataset import open_layout, open_left_out
 from eqvi.errors import InputError
 from eqvi.markdown import means_table
+from eqvi.media.image import Picture
+from eqvi.media.image_files import read_picture, write_picture
 from eqvi.methods import PUBLISHED, of_callable, open_method
 from eqvi.paths import ROOT
-from eqvi.picture import Picture
 from eqvi.reports.runs import check_comparable, paired, read_run
 from eqvi.rows import COLUMNS
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from eqvi import film
 from eqvi.__main__ import main
-from eqvi.clip import open_clip
 from eqvi.errors import InputError
+from eqvi.media.clip import open_clip
 from eqvi.model import checkpoint
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi.data import read_picture
 from eqvi.errors import InputError
-from eqvi.picture import to_tensor
+from eqvi.media.image import to_tensor
+from eqvi.media.image_files import read_picture
 from eqvi.training.batch import Window
 from eqvi.training.footage import FootageWindows
 

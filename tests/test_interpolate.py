@@ -12,15 +12,15 @@ import pytest
 from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sound, write_folder, write_video
 from PIL import Image
 
-from eqvi import conversion
-from eqvi.conversion import Summary, convert, told
-from eqvi.data import read_picture, write_picture
-from eqvi.encoder import choose_encoding, encode
 from eqvi.errors import InputError
-from eqvi.picture import Picture
-from eqvi.settings import Settings
-from eqvi.sink import RECORD
-from eqvi.video import decode, probe
+from eqvi.media import convert
+from eqvi.media.convert import Summary, convert, told
+from eqvi.media.image import Picture
+from eqvi.media.image_files import read_picture, write_picture
+from eqvi.media.output import RECORD
+from eqvi.media.settings import Settings
+from eqvi.media.video_reader import decode, probe
+from eqvi.media.video_writer import choose_encoding, encode
 
 
 def go(source: Path, target: Path, model: Blend | None = None, **options: Any) -> Summary:
@@ -443,7 +443,7 @@ def test_progress_is_shown_on_a_terminal(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: dict[str, Any] = {}
-    bar = conversion.tqdm
+    bar = convert.tqdm
 
     class Watched(bar):  # type: ignore[valid-type, misc]
         def __init__(self, **options: Any) -> None:
@@ -454,7 +454,7 @@ def test_progress_is_shown_on_a_terminal(
             shown["done"] = self.n
             super().close()
 
-    monkeypatch.setattr(conversion, "tqdm", Watched)
+    monkeypatch.setattr(convert, "tqdm", Watched)
     go(clip, tmp_path / "out")
     assert (shown["total"], shown["done"]) == (4, 4)
     assert "new/s" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from eqvi import metrics
 from eqvi.errors import InputError
-from eqvi.picture import Picture, to_tensor
+from eqvi.media.image import Picture, to_tensor
 
 
 def pair(kind: str) -> tuple[np.ndarray, np.ndarray]:

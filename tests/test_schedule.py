@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqvi.errors import InputError
-from eqvi.naming import Names, reds_name, reds_spacing
-from eqvi.schedule import Schedule, Step, common_tick, parse_rate
+from eqvi.media.frame_names import Names, reds_name, reds_spacing
+from eqvi.media.schedule import Schedule, Step, common_tick, parse_rate
 
 
 def test_factor_divides_the_gap() -> None:

@@ -10,11 +10,11 @@ import pytest
 from footage import scene, sound_packets, video_seconds, with_sound, write_video
 from PIL import Image
 
-from eqvi.colour import Colour
-from eqvi.encoder import Companion, choose_encoding, encode
 from eqvi.errors import InputError
-from eqvi.picture import Picture
-from eqvi.video import decode, probe
+from eqvi.media.colour import Colour
+from eqvi.media.image import Picture
+from eqvi.media.video_reader import decode, probe
+from eqvi.media.video_writer import Companion, choose_encoding, encode
 
 RATE = Fraction(30000, 1001)
 
@@ -75,7 +75,7 @@ def test_colours_survive(tmp_path: Path, name: str, matrix: int) -> None:
     assert origin.colour.range == 1
     for frame, (picture, _, _) in zip(frames, decode(origin), strict=True):
         assert psnr(picture.pixels, frame) > 34
-        # The mean shows a wrong matrix or range, and the rounding of a fast conversion; see eqvi.colour.
+        # The mean shows a wrong matrix or range, and the rounding of a fast conversion; see eqvi.media.colour.
         assert np.abs(picture.pixels.mean((0, 1)) - frame.mean((0, 1))).max() < 0.6
 
 
@@ -238,7 +238,7 @@ def test_times_that_do_not_rise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         for frame in container.decode(video=0):
             frame.pts = 5
             frames.append(frame)
-    monkeypatch.setattr("eqvi.video._frames", lambda *_: iter(frames))
+    monkeypatch.setattr("eqvi.media.video_reader._frames", lambda *_: iter(frames))
     with pytest.raises(InputError, match="do not rise"):
         list(decode(origin))
 
@@ -274,7 +274,7 @@ def test_not_writable_and_full() -> None:
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # /dev/full answers every write with ENOSPC.
     monkeypatch.setattr(
-        "eqvi.encoder.av.open", lambda _, *a, _open=av.open, **k: _open("/dev/full", *a, format="mp4", **k)
+        "eqvi.media.video_writer.av.open", lambda _, *a, _open=av.open, **k: _open("/dev/full", *a, format="mp4", **k)
     )
     with pytest.raises(InputError, match="disk is full"):
         write_video(tmp_path / "a.mp4", scene(3))

@@ -11,11 +11,11 @@ import pytest
 import torch
 from footage import Blend, Blended, scene
 
-from eqvi.clip import open_clip
-from eqvi.cuts import THRESHOLD, is_cut, thumbnail, unexplained
 from eqvi.errors import InputError
-from eqvi.picture import Frame, Picture
-from eqvi.window import Filler, Shots, Window, windows
+from eqvi.media.clip import open_clip
+from eqvi.media.image import Frame, Picture
+from eqvi.media.scene_cuts import THRESHOLD, is_cut, thumbnail, unexplained
+from eqvi.media.window import Filler, Shots, Window, windows
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 

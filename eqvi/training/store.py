@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from eqvi.camera import expose
-from eqvi.compression import through_h264
 from eqvi.errors import InputError
 from eqvi.files import write_failure
+from eqvi.media.h264 import through_h264
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
@@ -179,7 +179,7 @@ def fill(
         times: of the true frames.
         flow: whose flows are kept; of ScopeFlow none are. ``exact`` ones are not a number where a pixel shows two
             motions.
-        compressed: how many of the windows have been through an encoder, as most footage has (`eqvi.compression`).
+        compressed: how many of the windows have been through an encoder, as most footage has (`eqvi.media.h264`).
         workers: processes that render; 0 renders in this one.
         progress: show a bar where there is a terminal.
 

@@ -6,7 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from eqvi.picture import Picture, Pixels
+from eqvi.media.image import Picture, Pixels
 
 # PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
 # (mean squared error 1.03), with these 0.01 (0.014). Bicubic is not a taste: bilinear gives wrong 16-bit RGB. BITEXACT

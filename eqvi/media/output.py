@@ -9,14 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
-from eqvi.clip import Clip
-from eqvi.data import FORMATS, write_picture
-from eqvi.encoder import CONTAINERS, Companion, Writer, choose_encoding, encode
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
-from eqvi.picture import Picture
-from eqvi.schedule import Schedule, common_tick
-from eqvi.settings import Settings
+from eqvi.media.clip import Clip
+from eqvi.media.image import Picture
+from eqvi.media.image_files import FORMATS, write_picture
+from eqvi.media.schedule import Schedule, common_tick
+from eqvi.media.settings import Settings
+from eqvi.media.video_writer import CONTAINERS, Companion, Writer, choose_encoding, encode
 
 #: Kept in an output folder: first line the settings as JSON, then the name of every file written.
 RECORD = ".eqvi-run"

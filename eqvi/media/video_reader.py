@@ -16,9 +16,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
-from eqvi.colour import Colour, to_pixels
 from eqvi.errors import InputError
-from eqvi.picture import Picture
+from eqvi.media.colour import Colour, to_pixels
+from eqvi.media.image import Picture
 
 
 class Probe(NamedTuple):

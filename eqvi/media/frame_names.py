@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from eqvi.errors import InputError
-from eqvi.schedule import TOLERANCE, Schedule, Step
+from eqvi.media.schedule import TOLERANCE, Schedule, Step
 
 #: REDS_VTSR names frames by their position at this many frames a second.
 REDS_RATE = 120

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from eqvi.clip import Clip, open_clip, parse_box, parse_size
-from eqvi.data import FORMATS, list_frames
-from eqvi.encoder import choose_encoding
 from eqvi.errors import InputError
-from eqvi.naming import REDS_RATE, Names, reds_spacing
-from eqvi.picture import Frame
-from eqvi.schedule import Schedule, parse_rate
-from eqvi.settings import Settings
-from eqvi.sink import Sink, is_video, open_folder, open_video
-from eqvi.window import Filler, Shots, Window, windows
+from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
+from eqvi.media.frame_names import REDS_RATE, Names, reds_spacing
+from eqvi.media.image import Frame
+from eqvi.media.image_files import FORMATS, list_frames
+from eqvi.media.output import Sink, is_video, open_folder, open_video
+from eqvi.media.schedule import Schedule, parse_rate
+from eqvi.media.settings import Settings
+from eqvi.media.video_writer import choose_encoding
+from eqvi.media.window import Filler, Shots, Window, windows
 
 
 class Summary(NamedTuple):

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.data import FORMATS, Header, check_frames, list_frames, read_picture
 from eqvi.errors import InputError
-from eqvi.picture import Frame, cropped, resized
-from eqvi.video import Probe, decode, probe
+from eqvi.media.image import Frame, cropped, resized
+from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_picture
+from eqvi.media.video_reader import Probe, decode, probe
 
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
@@ -29,7 +29,7 @@ class Clip:
         count: frames, as far as known.
         time_base: seconds a tick of the times.
         depth: bits a channel, 8 or 16.
-        channels: 1 to 4, as in `eqvi.picture.Picture`.
+        channels: 1 to 4, as in `eqvi.media.image.Picture`.
         suffix: file ending that stores the frames as they came.
         stems: names of all frames, for a folder.
         source: what the video file says of itself; None for a folder.

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from eqvi.colour import SCALING
+from eqvi.media.colour import SCALING
 
 # x264's assembly gave one of two results for equal frames on a machine of ours, as long as macroblocks are weighed by
 # what later frames take from them (mbtree). Its plain C does not.

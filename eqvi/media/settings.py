@@ -20,7 +20,7 @@ class Settings:
         format: ``png``, ``jpg`` or ``webp`` for a folder; None = as the input.
         limit: use the first so many input frames only.
         overwrite: replace what is there.
-        lossless, crf, encoder_threads, audio: see `eqvi.encoder`.
+        lossless, crf, encoder_threads, audio: see `eqvi.media.video_writer`.
     """
 
     factor: int = 2

@@ -11,10 +11,10 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from eqvi.colour import Colour, to_frame
 from eqvi.errors import InputError
 from eqvi.files import replacing
-from eqvi.picture import Picture
+from eqvi.media.colour import Colour, to_frame
+from eqvi.media.image import Picture
 
 #: Endings of the video files that are written.
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -100,7 +100,7 @@ def encode(
         size: (width, height) in pixels.
         rate: frames a second, a hint to players; the times given with the frames are what counts.
         time_base: seconds a tick; frames' times are rounded to it.
-        threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.compression`).
+        threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.media.h264`).
         colour: tags to write, by default BT.709.
         pixel_aspect: width over height of a pixel as shown, where it is not 1.
         companion: the video to take sound and title from.

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eqvi.cuts import is_cut, thumbnail
 from eqvi.errors import InputError
+from eqvi.media.image import Frame, Picture, Rounding, alpha_to_tensor, from_tensor, to_tensor
+from eqvi.media.scene_cuts import is_cut, thumbnail
 from eqvi.model.geometry import backward_warp
-from eqvi.picture import Frame, Picture, Rounding, alpha_to_tensor, from_tensor, to_tensor
 
 # Motion models take frames for evenly spaced. Rounded timestamps shift a gap by a few percent, a dropped or doubled
 # frame by half or more; between the two a gap no longer counts as even.
@@ -77,7 +77,7 @@ def windows(frames: Iterable[Frame], cut: Callable[[Frame, Frame], bool]) -> Ite
 
 
 class Shots:
-    """Finds scene cuts between neighbours of a clip asked about in order; see `eqvi.cuts`."""
+    """Finds scene cuts between neighbours of a clip asked about in order; see `eqvi.media.scene_cuts`."""
 
     def __init__(self) -> None:
         self._last: tuple[Frame, NDArray[np.uint8]] | None = None

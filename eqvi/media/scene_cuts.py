@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eqvi.picture import Picture
+from eqvi.media.image import Picture
 
 #: Share of a frame that motion leaves unexplained from which on two frames are two shots. Measured on
 #: ``../shared/clips`` (all 1421 pairs of neighbours, 560 pairs from different clips or cameras): neighbours reach 0.12

@@ -17,7 +17,7 @@ from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.files import reason, replacing
-from eqvi.picture import Picture, Pixels
+from eqvi.media.image import Picture, Pixels
 
 #: File name endings that count as pictures, and the kind of file each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

@@ -1,0 +1,1 @@
+"""Pictures, videos and clips, and the interpolation of a clip."""
