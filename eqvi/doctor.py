@@ -73,7 +73,7 @@ def data(root: Path) -> int:
     Raises:
         InputError: as `run`.
     """
-    from eqvi.inspection import inspect  # here, because torch takes a second that --help can do without
+    from eqvi.datasets.reds_check import inspect  # here, because torch takes a second that --help can do without
 
     verdicts = inspect(root)
     for name, found, problems in verdicts:

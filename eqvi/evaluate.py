@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eqvi import metrics
-from eqvi.dataset import LAYOUTS, Case, Job, fingerprint, open_layout, open_left_out
+from eqvi.datasets.cases import LAYOUTS, Case, Job, fingerprint, open_layout, open_left_out
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.markdown import means_table, read_rows

@@ -15,7 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.camera import expose
+from eqvi.datasets.camera import expose
+from eqvi.datasets.photographs import StereoPair, stereo_pair
+from eqvi.datasets.random_scenes import RenderedClip, magnitude
+from eqvi.datasets.reds import SPACING
+from eqvi.datasets.rendering import ExactFlow, exact_flow
 from eqvi.errors import InputError
 from eqvi.files import replacing, sha256
 from eqvi.model.checkpoint import load_flow
@@ -23,12 +27,8 @@ from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.eqvi import SMALLEST
 from eqvi.model.geometry import pad_to
 from eqvi.paths import RESULTS, WEIGHTS
-from eqvi.photographs import StereoPair, stereo_pair
 from eqvi.provenance import surroundings
-from eqvi.reds import SPACING
 from eqvi.reports.flow_errors import NETWORK, RUN
-from eqvi.scenes import RenderedClip, magnitude
-from eqvi.synthetic import ExactFlow, exact_flow
 
 #: F_ab from two batches of frames, each (B, 3, H, W), RGB in [0, 1]; pixels.
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -53,7 +53,7 @@ class Row(NamedTuple):
         epe: mean distance from the true flow, over pixels that show one motion (stereo: whose disparity is known).
         epe_visible: over those of them that the second frame shows as well.
         above_3px: share of the pixels of `epe` that are off by more than `WRONG`.
-        motion, acceleration, occlusion: of the gap, see `eqvi.scenes.Magnitude`.
+        motion, acceleration, occlusion: of the gap, see `eqvi.datasets.random_scenes.Magnitude`.
     """
 
     dataset: str

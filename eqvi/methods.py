@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from eqvi.dataset import Case
+from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.media.window import Filler, Window

@@ -14,14 +14,14 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from eqvi.camera import expose
+from eqvi.datasets.camera import expose
+from eqvi.datasets.random_scenes import RenderedClip, magnitude
+from eqvi.datasets.rendering import exact_flow
 from eqvi.files import replacing
 from eqvi.model.classical_flow import DIS
 from eqvi.model.config import MotionKind
 from eqvi.model.eqvi import displacement
 from eqvi.paths import RESULTS
-from eqvi.scenes import RenderedClip, magnitude
-from eqvi.synthetic import exact_flow
 
 #: Acceleration in pixels per interval squared from which on a pixel counts as accelerated.
 ACCELERATED = 1.0
@@ -38,7 +38,7 @@ class Row(NamedTuple):
         epe: mean distance of F_1t from the truth, over all pixels.
         epe_visible: over those pixels of the first frame that are seen in the three others as well.
         epe_accelerated: over those of them whose |F_10 + F_12| is `ACCELERATED` or more.
-        motion, acceleration, occlusion: see `eqvi.scenes.Magnitude`.
+        motion, acceleration, occlusion: see `eqvi.datasets.random_scenes.Magnitude`.
     """
 
     clip: str

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from eqvi.datasets.random_scenes import draw_clip
+from eqvi.datasets.rendering import PathKind, Scene, demo_scene
 from eqvi.errors import InputError
 from eqvi.media.clip import open_clip
 from eqvi.model.registry import DEFAULT_MODEL
-from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, footage, rendered
-from eqvi.synthetic import PathKind, Scene, demo_scene
 
 #: The study's example with each kind of path, and one scene of each kind as validation clips are drawn.
 SCENES = {

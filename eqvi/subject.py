@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.datasets.rendering import Scene, render
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
 from eqvi.media.image import Frame, resized, to_tensor
-from eqvi.synthetic import Scene, render
 
 Truth = Callable[[float], Float[Tensor, "1 3 h w"] | None]
 

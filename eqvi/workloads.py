@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.datasets.photographs import photograph, resampled
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.photographs import photograph, resampled
 from eqvi.training.batch import FLOWS, Batch
 from eqvi.training.learner import FrameLearner
 from eqvi.training.losses import Loss

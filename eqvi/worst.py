@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eqvi import metrics, viz
-from eqvi.dataset import Case
+from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.media.image import to_tensor
 from eqvi.media.window import windows

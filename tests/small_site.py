@@ -9,11 +9,11 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
 
+from eqvi.datasets.rendering import demo_scene
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.subject import rendered
-from eqvi.synthetic import demo_scene
 from eqvi.web.build import PARTS, Study
 from eqvi.web.windows import Window, write
 

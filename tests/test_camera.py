@@ -5,17 +5,17 @@ import dataclasses
 import pytest
 import torch
 
-from eqvi import synthetic
-from eqvi.camera import Camera, expose
+from eqvi.datasets import rendering
+from eqvi.datasets.camera import Camera, expose
+from eqvi.datasets.rendering import Layer, Scene, Trajectory
 from eqvi.errors import InputError
-from eqvi.synthetic import Layer, Scene, Trajectory
 
-SCENE = synthetic.demo_scene(size=(72, 96))
+SCENE = rendering.demo_scene(size=(72, 96))
 TIMES = torch.tensor([-0.5, 0.0, 1.0])
 
 
 def test_an_ideal_camera_gives_what_is_rendered():
-    assert torch.equal(expose(SCENE, Camera(), TIMES), synthetic.render(SCENE, TIMES))
+    assert torch.equal(expose(SCENE, Camera(), TIMES), rendering.render(SCENE, TIMES))
 
 
 @pytest.mark.parametrize("camera", [Camera(read_noise=0.01, seed=4), Camera(shutter=0.2, subframes=3, shot_noise=1e-4)])
@@ -27,19 +27,19 @@ def test_a_frame_depends_on_its_time_alone(camera):
 
 def test_noise_is_as_strong_as_told_and_another_with_another_seed():
     camera = Camera(read_noise=0.02, seed=1)
-    clean = synthetic.render(SCENE, 0.0)
+    clean = rendering.render(SCENE, 0.0)
     middle = (clean > 0.1) & (clean < 0.9)  # elsewhere it is clipped
     noise = (expose(SCENE, camera, 0.0) - clean)[middle]
     assert noise.std().item() == pytest.approx(0.02, rel=0.05)
     assert abs(noise.mean().item()) < 0.001
     other = (expose(SCENE, dataclasses.replace(camera, seed=2), 0.0) - clean)[middle]
-    later = (expose(SCENE, camera, 1.0) - synthetic.render(SCENE, 1.0))[middle]
+    later = (expose(SCENE, camera, 1.0) - rendering.render(SCENE, 1.0))[middle]
     for independent in (other, later):
         assert abs(torch.corrcoef(torch.stack((noise, independent)))[0, 1].item()) < 0.05
 
 
 def test_shot_noise_grows_with_the_light():
-    clean = synthetic.render(SCENE, 0.0)
+    clean = rendering.render(SCENE, 0.0)
     noise = expose(SCENE, Camera(shot_noise=4e-4), 0.0) - clean
     bright, dark = (clean > 0.6) & (clean < 0.9), (clean > 0.15) & (clean < 0.3)
     assert noise[bright].std() > 1.4 * noise[dark].std()
@@ -47,14 +47,14 @@ def test_shot_noise_grows_with_the_light():
 
 def test_brightening_multiplies_linear_light():
     lit = expose(SCENE, Camera(brightening=0.3), 1.0)
-    expected = (synthetic.render(SCENE, 1.0).pow(2.2) * torch.tensor(0.3).exp()).pow(1 / 2.2).clamp(0, 1)
+    expected = (rendering.render(SCENE, 1.0).pow(2.2) * torch.tensor(0.3).exp()).pow(1 / 2.2).clamp(0, 1)
     torch.testing.assert_close(lit, expected, atol=1e-5, rtol=0)
 
 
 def test_blur_lies_along_the_motion():
     background = Layer("grass", anchor=(250, 250), centre=(48, 36), trajectory=Trajectory(velocity=(30, 0)))
     scene = Scene((72, 96), (background,))
-    sharp, blurred = synthetic.render(scene, 0.0), expose(scene, Camera(shutter=0.3, subframes=7), 0.0)
+    sharp, blurred = rendering.render(scene, 0.0), expose(scene, Camera(shutter=0.3, subframes=7), 0.0)
     across, down = (blurred.diff(dim=dim).square().mean() / sharp.diff(dim=dim).square().mean() for dim in (3, 2))
     assert across < 0.3 * down
     torch.testing.assert_close(blurred.pow(2.2).mean(), sharp.pow(2.2).mean(), atol=0.01, rtol=0)

@@ -18,16 +18,16 @@ import pytest
 from reds_copy import write_copy, zipped
 from server import Server, serving
 
-from eqvi import download, transfer
 from eqvi.__main__ import main
-from eqvi.archive import Damaged, unpack
-from eqvi.download import SOURCES, Source
+from eqvi.datasets import download, transfer
+from eqvi.datasets.archive import Damaged, unpack
+from eqvi.datasets.checksums import Seen, recorded, remember
+from eqvi.datasets.download import SOURCES, Source
+from eqvi.datasets.transfer import fetch
 from eqvi.errors import InputError
 from eqvi.files import git_blob, sha256
-from eqvi.hashes import Seen, recorded, remember
 from eqvi.methods import PUBLISHED
 from eqvi.paths import ROOT
-from eqvi.transfer import fetch
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 

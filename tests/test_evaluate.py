@@ -21,7 +21,7 @@ from skimage.data import coffee
 
 from eqvi import evaluate, metrics, provenance
 from eqvi.__main__ import main
-from eqvi.dataset import open_layout, open_left_out
+from eqvi.datasets.cases import open_layout, open_left_out
 from eqvi.errors import InputError
 from eqvi.markdown import means_table
 from eqvi.media.image import Picture

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.exploration import Exploration, Switches
 from eqvi.model import motion as motions
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, displacement
 from eqvi.subject import Subject, footage, rendered
-from eqvi.synthetic import demo_scene, render, write_clip
 from eqvi.trace import OBSERVED, trace
 
 SMALL = EQVIConfig(

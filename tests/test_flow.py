@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from eqvi.datasets.rendering import photograph
 from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.pwc import KernelRefinement, cost_volume
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.synthetic import photograph
 
 
 def test_cost_channels_are_row_major_displacements():

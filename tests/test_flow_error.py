@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from eqvi import flow_error
-from eqvi.camera import Camera
+from eqvi.datasets.camera import Camera
+from eqvi.datasets.photographs import StereoPair, photograph, stereo_pair
+from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
+from eqvi.datasets.rendered_clips import record
+from eqvi.datasets.rendering import Layer, Scene, Trajectory, exact_flow
 from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.model import checkpoint
 from eqvi.model.geometry import backward_warp
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.photographs import StereoPair, photograph, stereo_pair
-from eqvi.render import record
 from eqvi.reports import flow_errors, tables
 from eqvi.reports.runs import paired, read_run
-from eqvi.scenes import RenderedClip, numbered_clips
-from eqvi.synthetic import Layer, Scene, Trajectory, exact_flow
 
 SIZE = (72, 96)
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from eqvi.datasets.photographs import photograph, resampled
 from eqvi.model.geometry import backward_warp
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.photographs import photograph, resampled
 from eqvi.training import pyramid
 from eqvi.training.batch import FLOWS
 from eqvi.training.beginning import begin

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import eqvi
-from eqvi.dataset import open_footage
+from eqvi.datasets.cases import open_footage
 from eqvi.errors import InputError
 from eqvi.methods import on_another_flow, open_method
 from eqvi.model import checkpoint

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from eqvi import illustrations, page
+from eqvi.datasets.rendering import demo_scene, exact_flow
 from eqvi.exploration import Exploration
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.subject import rendered
-from eqvi.synthetic import demo_scene, exact_flow
 
 SCENE = demo_scene("quadratic", (128, 160))
 WHOLE = EQVIConfig(flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True)

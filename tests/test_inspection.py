@@ -9,19 +9,19 @@ import pytest
 from PIL import Image
 from reds_copy import png, write_copy
 
-from eqvi import inspection
 from eqvi.__main__ import main
+from eqvi.datasets import reds_check
+from eqvi.datasets.checksums import Seen, remember
+from eqvi.datasets.reds import fingerprint
+from eqvi.datasets.reds_check import Verdict, inspect
 from eqvi.errors import InputError
-from eqvi.hashes import Seen, remember
-from eqvi.inspection import Verdict, inspect
-from eqvi.reds import fingerprint
 
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Whole, but for the size of everything: two clips of small pictures stand for thirty of 720p."""
-    monkeypatch.setitem(inspection.SPLITS, "val", 2)
-    monkeypatch.setattr(inspection, "SIZE", (16, 12))
+    monkeypatch.setitem(reds_check.SPLITS, "val", 2)
+    monkeypatch.setattr(reds_check, "SIZE", (16, 12))
     return write_copy(tmp_path / "REDS_VTSR", (15, 30, 60))
 
 
@@ -98,18 +98,18 @@ def test_every_truncation_of_a_frame_is_noticed(copy: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        assert inspection._examined(path).problem, length
+        assert reds_check._examined(path).problem, length
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        assert inspection._examined(path).problem, place
+        assert reds_check._examined(path).problem, place
     path.write_bytes(whole)
-    assert inspection._examined(path).problem == ""
+    assert reds_check._examined(path).problem == ""
 
 
 def test_wrong_rate_and_size(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(copy / "val/val_30fps")
     (copy / "val/val_60fps").rename(copy / "val/val_30fps")
-    monkeypatch.setattr(inspection, "SIZE", (1280, 720))
+    monkeypatch.setattr(reds_check, "SIZE", (1280, 720))
     assert problems(copy) == [
         "val/val_15fps: frames are 16x12, REDS_VTSR's are 1280x720: resized, or not REDS_VTSR",
         "val/val_30fps: 000: holds frames at 60 a second, by their names, where 30 are meant",

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 
 from eqvi import mosaic
+from eqvi.datasets.rendering import demo_scene
 from eqvi.exploration import Exploration, Switches
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.panels import Bar, Panel, Wheel
 from eqvi.subject import Subject, rendered
-from eqvi.synthetic import demo_scene
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from eqvi import motion_error
-from eqvi.camera import Camera
-from eqvi.scenes import RenderedClip, numbered_clips
-from eqvi.synthetic import Layer, Scene, Trajectory
+from eqvi.datasets.camera import Camera
+from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
+from eqvi.datasets.rendering import Layer, Scene, Trajectory
 
 
 def panning(kind, **path):

@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
-from eqvi import photographs
+from eqvi.datasets import photographs
+from eqvi.datasets.textures import SIDE, Kind, procedural
 from eqvi.errors import InputError
-from eqvi.procedural import SIDE, Kind, procedural
 
 
 def test_no_photograph_is_for_training_and_validation():

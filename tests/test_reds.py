@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from reds_copy import png, write_copy
 
+from eqvi.datasets.reds import VTSR5, fingerprint, open_pairs, rate_of
 from eqvi.errors import InputError
-from eqvi.reds import VTSR5, fingerprint, open_pairs, rate_of
 
 
 @pytest.fixture

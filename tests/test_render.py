@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi import records, reds, render
 from eqvi.__main__ import main
-from eqvi.camera import expose
+from eqvi.datasets import clip_metadata, reds, rendered_clips
+from eqvi.datasets.camera import expose
 from eqvi.metrics import to_8bit
 
 SMALL = ["--clips", "2", "--size", "64x48", "--frames", "4"]
@@ -52,23 +52,23 @@ def test_rates_share_their_frames(rendered):
 
 
 def test_records_say_what_moves_and_how_to_draw_it_again(rendered):
-    record = records.read_record(rendered, "val", "001")
+    record = clip_metadata.read_record(rendered, "val", "001")
     assert record["kind"] == "quadratic"
     assert record["size"] == [64, 48]
-    facts = records.read_facts(rendered, "val", "001")
+    facts = clip_metadata.read_facts(rendered, "val", "001")
     between = {path.stem for path in scored(reds.open_pairs(rendered, "val", 4)[1])}
     assert facts.keys() == between
     assert all(values.keys() == {"motion", "acceleration", "occlusion"} for values in facts.values())
     assert all(values["motion"] > 0 and 0 <= values["occlusion"] < 1 for values in facts.values())
-    clip = render.drawn_again(record)
+    clip = rendered_clips.drawn_again(record)
     frame = to_8bit(expose(clip.scene, clip.camera, torch.tensor([8 / 8 - 1.5])))
     stored = np.asarray(Image.open(reds.reel_folder(rendered, "val", 15) / "001" / "00000008.png"))
     assert np.array_equal(stored, frame)
 
 
 def test_a_clip_without_record_has_no_facts(tmp_path):
-    assert records.read_record(tmp_path, "val", "000") is None
-    assert records.read_facts(tmp_path, "val", "000") == {}
+    assert clip_metadata.read_record(tmp_path, "val", "000") is None
+    assert clip_metadata.read_facts(tmp_path, "val", "000") == {}
 
 
 def test_the_same_command_elsewhere_gives_the_same_files(rendered, tmp_path, capsys):
@@ -122,7 +122,7 @@ def test_training_clips_lie_beside_validation_clips(tmp_path):
     small = ["--clips", "1", *SMALL[2:]]
     assert main(["render", str(tmp_path), *small]) == 0
     assert main(["render", str(tmp_path), *small, "--split", "train", "--kind", "shake"]) == 0
-    assert records.read_record(tmp_path, "train", "000")["kind"] == "shake"
+    assert clip_metadata.read_record(tmp_path, "train", "000")["kind"] == "shake"
     assert len(reds.open_pairs(tmp_path, "train", 2)) == 1
 
 
@@ -147,7 +147,7 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, options, n
 
 def test_a_damaged_record_is_named(rendered, tmp_path, capsys):
     for text in ("{", json.dumps([1]), json.dumps({"kind": "linear"})):
-        path = records.record_path(tmp_path, "val", "000")
+        path = clip_metadata.record_path(tmp_path, "val", "000")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         (reds.reel_folder(tmp_path, "val", 15) / "000").mkdir(parents=True, exist_ok=True)

@@ -6,24 +6,24 @@ from typing import get_args
 import pytest
 import torch
 
-from eqvi import scenes
-from eqvi.camera import expose
+from eqvi.datasets import random_scenes
+from eqvi.datasets.camera import expose
+from eqvi.datasets.photographs import SPLITS
+from eqvi.datasets.rendering import Layer, PathKind, Scene, Trajectory, exact_flow
 from eqvi.errors import InputError
-from eqvi.photographs import SPLITS
-from eqvi.synthetic import Layer, PathKind, Scene, Trajectory, exact_flow
 
 SIZE = (72, 128)
 
 
 def test_a_seed_draws_the_same_clip_and_another_draws_another():
-    clip = scenes.draw_clip(5, "val", SIZE)
-    assert clip == scenes.draw_clip(5, "val", SIZE)
-    assert clip != scenes.draw_clip(6, "val", SIZE)
-    assert clip.scene != scenes.draw_clip(5, "train", SIZE).scene
+    clip = random_scenes.draw_clip(5, "val", SIZE)
+    assert clip == random_scenes.draw_clip(5, "val", SIZE)
+    assert clip != random_scenes.draw_clip(6, "val", SIZE)
+    assert clip.scene != random_scenes.draw_clip(5, "train", SIZE).scene
 
 
 def test_more_clips_begin_with_the_same_ones():
-    few, many = (scenes.numbered_clips(count, 2, "val", SIZE) for count in (3, 6))
+    few, many = (random_scenes.numbered_clips(count, 2, "val", SIZE) for count in (3, 6))
     assert few == dict(list(many.items())[:3])
     assert list(many) == ["000", "001", "002", "003", "004", "005"]
     assert [clip.kind for clip in many.values()][:4] == list(get_args(PathKind))
@@ -31,7 +31,9 @@ def test_more_clips_begin_with_the_same_ones():
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_pictures_are_of_the_split(split):
-    shown = {layer.photograph for seed in range(40) for layer in scenes.draw_clip(seed, split, SIZE).scene.layers}
+    shown = {
+        layer.photograph for seed in range(40) for layer in random_scenes.draw_clip(seed, split, SIZE).scene.layers
+    }
     procedural = {name for name in shown if ":" in name}
     assert shown - procedural == set(SPLITS[split])
     assert {int(name.split(":")[1]) % 2 for name in procedural} == {int(split == "val")}
@@ -39,7 +41,7 @@ def test_pictures_are_of_the_split(split):
 
 @pytest.mark.parametrize("kind", get_args(PathKind))
 def test_paths_are_of_the_kind(kind):
-    for layer in scenes.draw_clip(1, "train", SIZE, kind).scene.layers:
+    for layer in random_scenes.draw_clip(1, "train", SIZE, kind).scene.layers:
         path = layer.trajectory
         assert path.velocity != (0, 0)
         assert (path.acceleration != (0, 0)) == (kind != "linear")
@@ -48,29 +50,29 @@ def test_paths_are_of_the_kind(kind):
 
 
 def test_motion_grows_with_the_frame_and_is_gentler_in_longer_clips():
-    small, large = (scenes.draw_clip(3, "val", size, "cubic") for size in ((72, 128), (144, 256)))
-    long = scenes.draw_clip(3, "val", SIZE, "cubic", intervals=45)
+    small, large = (random_scenes.draw_clip(3, "val", size, "cubic") for size in ((72, 128), (144, 256)))
+    long = random_scenes.draw_clip(3, "val", SIZE, "cubic", intervals=45)
     speeds = [torch.tensor(clip.scene.layers[1].trajectory.velocity) for clip in (small, large, long)]
     torch.testing.assert_close(speeds[1], 2 * speeds[0])
-    torch.testing.assert_close(speeds[2], speeds[0] * scenes.INTERVALS / 45)
+    torch.testing.assert_close(speeds[2], speeds[0] * random_scenes.INTERVALS / 45)
 
 
 def test_magnitude_of_a_known_motion():
     behind = Layer("brick", anchor=(250, 250), centre=(40, 30))
     disc = Layer("coins", (100, 100), (20, 30), radii=(8, 8), trajectory=Trajectory((12, 0), (4, 0)))
-    clip = scenes.draw_clip(0, "val", (60, 80))
+    clip = random_scenes.draw_clip(0, "val", (60, 80))
     still = clip.__class__(Scene((60, 80), (behind,)), clip.camera, "linear", "val", 0, 6)
-    assert scenes.magnitude(still, 0.0) == pytest.approx((0, 0, 0), abs=1e-4)
+    assert random_scenes.magnitude(still, 0.0) == pytest.approx((0, 0, 0), abs=1e-4)
     moving = clip.__class__(Scene((60, 80), (behind, disc)), clip.camera, "quadratic", "val", 0, 6)
     share = torch.pi * 8**2 / (60 * 80)
-    motion, acceleration, occlusion = scenes.magnitude(moving, 0.0)
+    motion, acceleration, occlusion = random_scenes.magnitude(moving, 0.0)
     assert motion == pytest.approx(14 * share, rel=0.03)
     assert acceleration == pytest.approx(4 * share, rel=0.03)
     assert 0 < occlusion < 2 * share
 
 
 def test_frames_are_registered_by_exact_flow():
-    clip = scenes.draw_clip(1, "val", SIZE, "quadratic")
+    clip = random_scenes.draw_clip(1, "val", SIZE, "quadratic")
     assert all(layer.lobes for layer in clip.scene.layers[1:])
     flow, occluded, mixed = exact_flow(clip.scene, 0.0, 0.0)
     torch.testing.assert_close(flow, torch.zeros_like(flow), atol=2e-5, rtol=0)
@@ -79,7 +81,7 @@ def test_frames_are_registered_by_exact_flow():
 
 
 def test_the_device_is_followed(device):
-    clip = scenes.draw_clip(2, "train", (48, 64))
+    clip = random_scenes.draw_clip(2, "train", (48, 64))
     here = expose(clip.scene, clip.camera, torch.tensor([0.5], device=device))
     assert here.device.type == device.type
     torch.testing.assert_close(here.cpu(), expose(clip.scene, clip.camera, torch.tensor([0.5])), atol=2e-3, rtol=0)
@@ -92,16 +94,16 @@ def test_the_device_is_followed(device):
 )
 def test_what_cannot_be_drawn_is_refused(given, named):
     with pytest.raises(InputError, match=named):
-        scenes.draw_clip(*given)
+        random_scenes.draw_clip(*given)
 
 
-def _speeds(clip: scenes.RenderedClip) -> list[float]:
+def _speeds(clip: random_scenes.RenderedClip) -> list[float]:
     return [sum(v * v for v in layer.trajectory.velocity) ** 0.5 for layer in clip.scene.layers]
 
 
 def test_calm_training_clips_are_slower_and_some_stand_on_a_tripod():
-    lively = [scenes.draw_training_clip(random.Random(seed), "train", SIZE) for seed in range(24)]
-    calm = [scenes.draw_training_clip(random.Random(seed), "train", SIZE, calm=1.0) for seed in range(24)]
+    lively = [random_scenes.draw_training_clip(random.Random(seed), "train", SIZE) for seed in range(24)]
+    calm = [random_scenes.draw_training_clip(random.Random(seed), "train", SIZE, calm=1.0) for seed in range(24)]
     assert all(clip.camera == other.camera for clip, other in zip(lively, calm, strict=True))
     assert all(a < b for own, other in zip(calm, lively, strict=True)
                for a, b in zip(_speeds(own), _speeds(other), strict=True))  # fmt: skip
@@ -117,6 +119,6 @@ def test_calm_training_clips_are_slower_and_some_stand_on_a_tripod():
 
 def test_without_calm_a_training_clip_is_an_ordinary_one():
     draw = random.Random(3)
-    assert scenes.draw_training_clip(random.Random(3), "train", SIZE) == scenes.draw_clip(
+    assert random_scenes.draw_training_clip(random.Random(3), "train", SIZE) == random_scenes.draw_clip(
         draw.randrange(2**53), "train", SIZE
     )

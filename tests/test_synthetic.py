@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from eqvi import metrics, scenes, synthetic
+from eqvi import metrics
+from eqvi.datasets import random_scenes, rendering
+from eqvi.datasets.rendering import Layer, Scene, Trajectory
 from eqvi.errors import InputError
 from eqvi.model.geometry import pixel_grid
-from eqvi.synthetic import Layer, Scene, Trajectory
 
 KINDS = ("linear", "quadratic", "cubic", "shake")
 SMALL = (108, 192)
@@ -31,9 +32,9 @@ def decibels(error):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (1.0, -1.0), (0.25, 2.0)])
 def test_exact_flow_registers_the_frames(kind, start, end):
-    scene = synthetic.demo_scene(kind)
-    first, second = synthetic.render(scene, torch.tensor([start, end])).split(1)
-    flow, occluded, mixed = synthetic.exact_flow(scene, start, end)
+    scene = rendering.demo_scene(kind)
+    first, second = rendering.render(scene, torch.tensor([start, end])).split(1)
+    flow, occluded, mixed = rendering.exact_flow(scene, start, end)
     good = ~(occluded | mixed)
     difference = (bicubic_warp(second, flow) - first).permute(1, 0, 2, 3)[:, good[:, 0]]
     assert good.float().mean() > 0.75
@@ -41,9 +42,9 @@ def test_exact_flow_registers_the_frames(kind, start, end):
 
 
 def test_a_flow_off_by_half_a_pixel_registers_far_worse():
-    scene = synthetic.demo_scene("quadratic")
-    first, second = synthetic.render(scene, torch.tensor([0.0, 1.0])).split(1)
-    flow, occluded, mixed = synthetic.exact_flow(scene, 0, 1)
+    scene = rendering.demo_scene("quadratic")
+    first, second = rendering.render(scene, torch.tensor([0.0, 1.0])).split(1)
+    flow, occluded, mixed = rendering.exact_flow(scene, 0, 1)
     good = ~(occluded | mixed)[:, 0]
     difference = (bicubic_warp(second, flow + 0.5) - first).permute(1, 0, 2, 3)[:, good]
     assert decibels(difference) < 40
@@ -51,9 +52,9 @@ def test_a_flow_off_by_half_a_pixel_registers_far_worse():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_exact_flow_registers_scenes_drawn_at_random(seed):
-    scene = scenes.draw_clip(seed, "val", (144, 256)).scene
-    first, second = synthetic.render(scene, torch.tensor([0.0, 1.0])).split(1)
-    flow, occluded, mixed = synthetic.exact_flow(scene, 0, 1)
+    scene = random_scenes.draw_clip(seed, "val", (144, 256)).scene
+    first, second = rendering.render(scene, torch.tensor([0.0, 1.0])).split(1)
+    flow, occluded, mixed = rendering.exact_flow(scene, 0, 1)
     good = ~(occluded | mixed)[:, 0]
     assert good.float().mean() > 0.6
     assert decibels((bicubic_warp(second, flow) - first).permute(1, 0, 2, 3)[:, good]) > 38
@@ -61,11 +62,11 @@ def test_exact_flow_registers_scenes_drawn_at_random(seed):
 
 
 def test_what_a_layer_does_not_reach_it_does_not_change(monkeypatch):
-    scene = scenes.draw_clip(3, "train", SMALL, "shake").scene
+    scene = random_scenes.draw_clip(3, "train", SMALL, "shake").scene
     times = torch.tensor([-20.0, -1.0, 0.0, 2.5])
-    restricted = synthetic.render(scene, times)
-    monkeypatch.setattr(synthetic, "_reach", lambda layer, time, size: (slice(0, size[0]), slice(0, size[1])))
-    torch.testing.assert_close(restricted, synthetic.render(scene, times), atol=1e-5, rtol=0)
+    restricted = rendering.render(scene, times)
+    monkeypatch.setattr(rendering, "_reach", lambda layer, time, size: (slice(0, size[0]), slice(0, size[1])))
+    torch.testing.assert_close(restricted, rendering.render(scene, times), atol=1e-5, rtol=0)
 
 
 def test_lobes_and_channels_show():
@@ -73,25 +74,25 @@ def test_lobes_and_channels_show():
     still = Layer("brick", anchor=(100, 100), centre=(40, 30))
     lobed = dataclasses.replace(disc, lobes=((0.3, 0.0),))
     flows = [
-        synthetic.exact_flow(Scene((60, 80), (still, dataclasses.replace(layer, trajectory=Trajectory((5, 0))))), 0, 1)
+        rendering.exact_flow(Scene((60, 80), (still, dataclasses.replace(layer, trajectory=Trajectory((5, 0))))), 0, 1)
         for layer in (disc, lobed)
     ]
     moved = [flow.flow[0, 0] > 2.5 for flow in flows]
     # Two waves around the disc: it grows across by 0.3 of its radius and shrinks as much down.
     assert (moved[0].any(0).sum() / moved[0].any(1).sum()).item() == pytest.approx(1, abs=0.05)
     assert (moved[1].any(0).sum() / moved[1].any(1).sum()).item() == pytest.approx(1.3 / 0.7, abs=0.15)
-    frame = synthetic.render(Scene((60, 80), (disc,)), 0.0)
-    swapped = synthetic.render(Scene((60, 80), (dataclasses.replace(disc, channels=(2, 0, 1)),)), 0.0)
+    frame = rendering.render(Scene((60, 80), (disc,)), 0.0)
+    swapped = rendering.render(Scene((60, 80), (dataclasses.replace(disc, channels=(2, 0, 1)),)), 0.0)
     assert torch.equal(swapped, frame[:, [2, 0, 1]])
 
 
 def test_rendering_is_repeatable_and_independent_of_the_batch():
-    scene = synthetic.demo_scene("shake", SMALL)
+    scene = rendering.demo_scene("shake", SMALL)
     times = torch.tensor([-1.0, 0.0, 0.5])
-    together = synthetic.render(scene, times)
-    synthetic._texture.cache_clear()
-    assert torch.equal(together, synthetic.render(scene, times))
-    torch.testing.assert_close(together[2:], synthetic.render(scene, 0.5), atol=1e-5, rtol=0)
+    together = rendering.render(scene, times)
+    rendering._texture.cache_clear()
+    assert torch.equal(together, rendering.render(scene, times))
+    torch.testing.assert_close(together[2:], rendering.render(scene, 0.5), atol=1e-5, rtol=0)
     assert together.dtype == torch.float32
     assert together.min() >= 0
     assert together.max() <= 1
@@ -99,14 +100,14 @@ def test_rendering_is_repeatable_and_independent_of_the_batch():
 
 def test_dtype_follows_the_times():
     times = torch.tensor([0.5], dtype=torch.float64)
-    scene = synthetic.demo_scene(size=SMALL)
-    assert synthetic.render(scene, times).dtype == torch.float64
-    assert synthetic.exact_flow(scene, times, times + 1).flow.dtype == torch.float64
+    scene = rendering.demo_scene(size=SMALL)
+    assert rendering.render(scene, times).dtype == torch.float64
+    assert rendering.exact_flow(scene, times, times + 1).flow.dtype == torch.float64
 
 
 @pytest.mark.parametrize("kind", ["linear", "quadratic"])
 def test_quadratic_path_has_constant_acceleration(kind):
-    path = synthetic.demo_scene(kind).layers[-1].trajectory
+    path = rendering.demo_scene(kind).layers[-1].trajectory
     position = path.displacement(torch.arange(-3, 4, dtype=torch.float64) / 2)
     acceleration = position.diff(n=2, dim=0) / 0.5**2
     torch.testing.assert_close(acceleration, acceleration.new_tensor([path.acceleration]).expand_as(acceleration))
@@ -125,15 +126,15 @@ def test_cubic_path_has_constant_jerk_and_shake_is_bounded():
 
 
 def test_flow_to_the_same_time_is_zero_and_hides_nothing():
-    flow, occluded, _ = synthetic.exact_flow(synthetic.demo_scene(size=SMALL), 0.5, 0.5)
+    flow, occluded, _ = rendering.exact_flow(rendering.demo_scene(size=SMALL), 0.5, 0.5)
     torch.testing.assert_close(flow, torch.zeros_like(flow), atol=2e-5, rtol=0)
     assert occluded.float().mean() < 0.01
 
 
 def test_there_and_back_is_nowhere():
-    scene = synthetic.demo_scene("cubic")
-    there = synthetic.exact_flow(scene, 0, 1)
-    back = synthetic.exact_flow(scene, 1, 0)
+    scene = rendering.demo_scene("cubic")
+    there = rendering.exact_flow(scene, 0, 1)
+    back = rendering.exact_flow(scene, 1, 0)
     returned = there.flow + bicubic_warp(back.flow, there.flow)
     good = ~(there.occluded | there.mixed)
     # Bicubic weights reach two pixels over the edge of the portrait, where the other motion is.
@@ -144,7 +145,7 @@ def test_there_and_back_is_nowhere():
 def test_a_layer_in_front_occludes_what_it_covers():
     still = Layer("brick", anchor=(100, 100), centre=(40, 30))
     disc = Layer("coins", anchor=(100, 100), centre=(20, 30), radii=(8, 8), trajectory=Trajectory(velocity=(30, 0)))
-    flow, occluded, _ = synthetic.exact_flow(Scene((60, 80), (still, disc)), 0, 1)
+    flow, occluded, _ = rendering.exact_flow(Scene((60, 80), (still, disc)), 0, 1)
     assert flow[0, :, 30, 20].tolist() == [30, 0]
     assert not occluded[0, 0, 30, 20]
     assert flow[0, :, 30, 50].tolist() == [0, 0]
@@ -153,8 +154,8 @@ def test_a_layer_in_front_occludes_what_it_covers():
 
 
 def test_photographs_are_bundled_and_in_range():
-    for name in synthetic.PHOTOGRAPHS:
-        picture = synthetic.photograph(name)
+    for name in rendering.PHOTOGRAPHS:
+        picture = rendering.photograph(name)
         assert picture.shape[:2] == (1, 3)
         assert picture.dtype == torch.float32
         assert picture.min() >= 0
@@ -164,13 +165,13 @@ def test_photographs_are_bundled_and_in_range():
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="photograph 'lena' is not known"):
-        synthetic.photograph("lena")
+        rendering.photograph("lena")
     with pytest.raises(InputError, match="path 'spiral' is not known"):
-        synthetic.demo_scene("spiral")
+        rendering.demo_scene("spiral")
 
 
 def test_stereo_truth_registers_the_views():
-    pair = synthetic.stereo_pair()
+    pair = rendering.stereo_pair()
     flow_error = bicubic_warp(pair.right, pair.flow) - pair.left
     still_error = pair.right - pair.left
     known = pair.known.expand_as(flow_error)
@@ -178,10 +179,10 @@ def test_stereo_truth_registers_the_views():
 
 
 def test_a_written_clip_holds_the_frames_and_replaces_an_older_one(tmp_path):
-    frames = synthetic.render(synthetic.demo_scene(size=SMALL), torch.tensor([0.0, 1.0, 2.0]))
+    frames = rendering.render(rendering.demo_scene(size=SMALL), torch.tensor([0.0, 1.0, 2.0]))
     folder = tmp_path / "new" / "clip"
-    synthetic.write_clip(folder, frames)
-    synthetic.write_clip(folder, frames[:2])
+    rendering.write_clip(folder, frames)
+    rendering.write_clip(folder, frames[:2])
     assert [file.name for file in folder.parent.iterdir()] == ["clip"]
     assert sorted(file.name for file in folder.iterdir()) == ["00000.png", "00001.png"]
     assert np.array_equal(np.asarray(Image.open(folder / "00001.png")), metrics.to_8bit(frames[1:2]))

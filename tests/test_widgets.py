@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from eqvi import drawing, explorer, sources
+from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.explorer import Explorer
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
-from eqvi.synthetic import demo_scene, render, write_clip
 from eqvi.trace import Trace
 from eqvi.widgets import CHANGED, GROUPS, Picture
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from eqvi import evaluate, viz
-from eqvi.dataset import Case, open_left_out
+from eqvi.datasets.cases import Case, open_left_out
 from eqvi.errors import InputError
 from eqvi.methods import open_method
 from eqvi.reports.runs import Run, read_run

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_of, reel_folder
 from eqvi.errors import InputError
 from eqvi.media.image import Picture, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_picture
 from eqvi.media.video_writer import CONTAINERS
-from eqvi.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_of, reel_folder
 from eqvi.training.augment import Augmentation, augmented
 from eqvi.training.batch import Window
 

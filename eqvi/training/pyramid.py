@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.datasets.photographs import SPLITS, photograph, resampled
 from eqvi.model.layers import activate
 from eqvi.model.pwc import FeaturePyramid
-from eqvi.photographs import SPLITS, photograph, resampled
 
 _LINE = torch.tensor([1.0, 2.0, 1.0]) / 4
 _BLUR = _LINE[:, None] * _LINE

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from eqvi.camera import expose
-from eqvi.photographs import Split
-from eqvi.scenes import draw_training_clip
-from eqvi.synthetic import exact_flow
+from eqvi.datasets.camera import expose
+from eqvi.datasets.photographs import Split
+from eqvi.datasets.random_scenes import draw_training_clip
+from eqvi.datasets.rendering import exact_flow
 from eqvi.training.batch import Pair, Window
 
 #: Window starts are drawn among the times of a clip at which its motion is about in view.
@@ -26,7 +26,7 @@ class RenderedWindows:
         seed: which sequence.
         split: whose pictures are shown.
         times: among which the true frame's is drawn.
-        calm: how many of the clips are calmer, see `eqvi.scenes.draw_training_clip`.
+        calm: how many of the clips are calmer, see `eqvi.datasets.random_scenes.draw_training_clip`.
     """
 
     size: tuple[int, int]

@@ -22,16 +22,16 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from eqvi.camera import expose
+from eqvi.datasets.camera import expose
+from eqvi.datasets.photographs import Split
+from eqvi.datasets.random_scenes import draw_training_clip
+from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
 from eqvi.files import write_failure
 from eqvi.media.h264 import through_h264
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
-from eqvi.photographs import Split
-from eqvi.scenes import draw_training_clip
-from eqvi.synthetic import exact_flow
 from eqvi.training.augment import Augmentation, augmented, crop
 from eqvi.training.batch import FLOWS, Window
 
@@ -175,7 +175,7 @@ def fill(
         folder: the store.
         count: windows.
         size: (height, width) of each in pixels.
-        seed, split, calm: which windows; see `eqvi.scenes.draw_training_clip`.
+        seed, split, calm: which windows; see `eqvi.datasets.random_scenes.draw_training_clip`.
         times: of the true frames.
         flow: whose flows are kept; of ScopeFlow none are. ``exact`` ones are not a number where a pixel shows two
             motions.

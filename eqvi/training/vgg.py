@@ -19,7 +19,7 @@ from eqvi.paths import WEIGHTS
 from eqvi.training.losses import check_size
 
 FILE = "vgg16-397923af.pth"
-#: How the file comes here (`eqvi.download` knows its home).
+#: How the file comes here (`eqvi.datasets.download` knows its home).
 COMMAND = "python -m eqvi download weights vgg"
 #: Where the weights are looked for.
 HOME = WEIGHTS / "vgg" / FILE

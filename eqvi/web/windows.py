@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 from eqvi import mosaic
+from eqvi.datasets.random_scenes import draw_clip
+from eqvi.datasets.rendering import demo_scene
 from eqvi.exploration import NAMES, Exploration, Switches
 from eqvi.model.registry import DEFAULT_MODEL, load_model
 from eqvi.mosaic import Layer
-from eqvi.scenes import draw_clip
 from eqvi.subject import Subject, rendered
-from eqvi.synthetic import demo_scene
 
 TIMES = tuple(number / 10 for number in range(1, 10))
 SIZE = (256, 448)

@@ -10,9 +10,9 @@ from re import Pattern
 
 from tqdm import tqdm
 
+from eqvi.datasets.transfer import check_space
 from eqvi.errors import InputError
 from eqvi.files import reason, write_failure
-from eqvi.transfer import check_space
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 _PIECE = 1 << 20

@@ -2,7 +2,7 @@
 
 What is drawn depends on a seed alone. Layers of photographs and procedural pictures move in front of a photograph, all
 along paths of one kind, with rotation, zoom and a camera that blurs, brightens and is noisy. Validation scenes use
-other pictures than training scenes (`eqvi.photographs.SPLITS`).
+other pictures than training scenes (`eqvi.datasets.photographs.SPLITS`).
 """
 
 import math
@@ -12,11 +12,11 @@ from typing import NamedTuple, get_args
 
 import torch
 
-from eqvi.camera import Camera
+from eqvi.datasets.camera import Camera
+from eqvi.datasets.photographs import SPLITS, Split, photograph_size
+from eqvi.datasets.rendering import Layer, PathKind, Scene, Trajectory, exact_flow
+from eqvi.datasets.textures import Kind as ProceduralKind
 from eqvi.errors import InputError
-from eqvi.photographs import SPLITS, Split, photograph_size
-from eqvi.procedural import Kind as ProceduralKind
-from eqvi.synthetic import Layer, PathKind, Scene, Trajectory, exact_flow
 
 #: Frame intervals of a clip over which motion of full size stays in view; in longer clips everything is gentler.
 INTERVALS = 6

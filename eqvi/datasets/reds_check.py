@@ -11,11 +11,11 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
+from eqvi.datasets.checksums import RECORD, recorded
+from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_of, reel_folder
 from eqvi.errors import InputError
 from eqvi.files import reason
-from eqvi.hashes import RECORD, recorded
 from eqvi.media.image_files import read_header
-from eqvi.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_of, reel_folder
 
 # The last chunk of every PNG, whose checksum Pillow does not look at.
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -45,7 +45,7 @@ def inspect(root: Path, record: Path = RECORD) -> list[Verdict]:
 
     Args:
         root: the folder that holds ``train`` and ``val``.
-        record: what complete copies are compared with, see `eqvi.hashes`.
+        record: what complete copies are compared with, see `eqvi.datasets.checksums`.
 
     Raises:
         InputError: nothing of REDS_VTSR is there.

@@ -1,7 +1,7 @@
 """The command ``python -m eqvi download``: REDS_VTSR and published weights, from where they are kept today.
 
 A download goes on where it was interrupted. What arrives is held to the hash that the server or an author gives, and
-otherwise to what was seen first (`eqvi.hashes`). Any file that is there already can be named instead.
+otherwise to what was seen first (`eqvi.datasets.checksums`). Any file that is there already can be named instead.
 """
 
 import argparse
@@ -10,14 +10,15 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi import files, hashes
-from eqvi.archive import Damaged, unpack
+from eqvi import files
+from eqvi.datasets import checksums
+from eqvi.datasets.archive import Damaged, unpack
+from eqvi.datasets.checksums import Seen
+from eqvi.datasets.reds import SPACING, fingerprint
+from eqvi.datasets.transfer import ask, check_space, fetch, partial_file
 from eqvi.errors import InputError
 from eqvi.files import write_failure
-from eqvi.hashes import Seen
 from eqvi.paths import WEIGHTS
-from eqvi.reds import SPACING, fingerprint
-from eqvi.transfer import ask, check_space, fetch, partial_file
 
 _REDS = "https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{}.zip"
 _DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
@@ -35,7 +36,7 @@ class Source(NamedTuple):
         file: its name there.
         below: the folder, below the one that the user names, that it goes to.
         gives: the files or folders that it is wanted for, there.
-        member: which of a zip archive's files are wanted (see `eqvi.archive.unpack`); None for what is no archive.
+        member: which of a zip archive's files are wanted (see `eqvi.datasets.archive.unpack`); None for what is no archive.
         git_blob: hash that git knows it by, where it is kept in git.
         sha256: how it begins, where the file's author says so.
     """
@@ -112,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record",
         type=Path,
-        default=hashes.RECORD,
+        default=checksums.RECORD,
         metavar="FILE",
         help="hashes of what was seen first (%(default)s)",
     )
@@ -196,7 +197,7 @@ def _bring(name: str, source: Source, place: str | Path, home: Path, record: Pat
             raise Damaged(f"{file}: is not the file that its authors keep in git ({source.git_blob[:12]}...)")
         if source.sha256 is not None and not found.sha256.startswith(source.sha256):
             raise Damaged(f"{file}: its sha256 does not begin with {source.sha256}, as its author's does")
-        hashes.hold(source.file if source.member else source.gives[0], found, record)
+        checksums.hold(source.file if source.member else source.gives[0], found, record)
         shutil.rmtree(staging, ignore_errors=True)
         if source.member is not None:
             parts, others = unpack(file, staging, source.member)
@@ -204,7 +205,7 @@ def _bring(name: str, source: Source, place: str | Path, home: Path, record: Pat
         else:
             parts, others = _copied(file, staging, source.gives[0], found.sha256), []
             entries = {source.gives[0]: found}
-        hashes.remember(entries, record)
+        checksums.remember(entries, record)
         for part in [part for part in source.gives if (staging / part).is_dir()] or sorted(parts):
             (home / part).parent.mkdir(parents=True, exist_ok=True)
             (staging / part).replace(home / part)
@@ -227,7 +228,7 @@ def _bring(name: str, source: Source, place: str | Path, home: Path, record: Pat
 
 
 def _seen(source: Source, parts: dict[str, str], staging: Path, origin: str) -> dict[str, Seen]:
-    """What to record of what came out: one hash for a whole folder (`eqvi.reds.fingerprint`), or each file's."""
+    """What to record of what came out: one hash for a whole folder (`eqvi.datasets.reds.fingerprint`), or each file's."""
     sizes = {part: (staging / part).stat().st_size for part in parts}
     folder = next((part for part in source.gives if (staging / part).is_dir()), None)
     if folder is None:

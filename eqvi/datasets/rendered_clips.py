@@ -17,15 +17,15 @@ from typing import Any, get_args
 from PIL import Image
 from tqdm import tqdm
 
-from eqvi.camera import expose
+from eqvi.datasets.camera import expose
+from eqvi.datasets.clip_metadata import read_record, record_path
+from eqvi.datasets.photographs import SPLITS
+from eqvi.datasets.random_scenes import INTERVALS, MOST_CLIPS, RenderedClip, draw_clip, magnitude, numbered_clips
+from eqvi.datasets.reds import SPACING, reel_folder
+from eqvi.datasets.rendering import PathKind
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
 from eqvi.metrics import to_8bit
-from eqvi.photographs import SPLITS
-from eqvi.records import read_record, record_path
-from eqvi.reds import SPACING, reel_folder
-from eqvi.scenes import INTERVALS, MOST_CLIPS, RenderedClip, draw_clip, magnitude, numbered_clips
-from eqvi.synthetic import PathKind
 
 #: Input frames of a clip of REDS_VTSR.
 _MOST_FRAMES = 46

@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from eqvi.datasets.clip_metadata import read_facts
+from eqvi.datasets.reds import VTSR5, Pair, open_pairs
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
 from eqvi.media.image import Frame, Picture
 from eqvi.media.image_files import FORMATS, list_frames, read_picture
 from eqvi.media.video_writer import CONTAINERS
-from eqvi.records import read_facts
-from eqvi.reds import VTSR5, Pair, open_pairs
 
 #: Datasets in REDS_VTSR's layout: the split and the clips (None: all that are there).
 LAYOUTS: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -76,7 +76,7 @@ def open_layout(root: Path, dataset: str, factor: int = 2, every: int = 1, clips
         clips: use the first so many clips only.
 
     Raises:
-        InputError: no such dataset, or what `eqvi.reds.open_pairs` refuses.
+        InputError: no such dataset, or what `eqvi.datasets.reds.open_pairs` refuses.
     """
     if dataset not in LAYOUTS:
         raise InputError(f"there is no dataset {dataset!r}: choose from {', '.join(LAYOUTS)}")

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.datasets.textures import SIDE, Kind, procedural
 from eqvi.errors import InputError
-from eqvi.procedural import SIDE, Kind, procedural
 
 Split = Literal["train", "val"]
 

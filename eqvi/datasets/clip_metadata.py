@@ -1,4 +1,4 @@
-"""What is known of a rendered clip: ``SPLIT/SPLIT_motion/000.json`` beside its frames, which `eqvi.render` writes.
+"""What is known of a rendered clip: ``SPLIT/SPLIT_motion/000.json`` beside its frames, which `eqvi.datasets.rendered_clips` writes.
 
 ``kind``, ``split``, ``seed``, ``size`` (width, height) and ``intervals`` say how it was drawn, ``pictures`` and
 ``camera`` what is seen and how; ``frames`` holds, for every frame between two input frames, how much happens there.
@@ -37,7 +37,7 @@ def read_record(root: Path, split: str, name: str) -> dict[str, Any] | None:
 def read_facts(root: Path, split: str, name: str) -> dict[str, dict[str, float]]:
     """What is known of each frame between two input frames, by its name; empty for a clip that was not rendered.
 
-    For every frame ``motion``, ``acceleration`` and ``occlusion``, as in `eqvi.scenes.Magnitude`.
+    For every frame ``motion``, ``acceleration`` and ``occlusion``, as in `eqvi.datasets.random_scenes.Magnitude`.
 
     Raises:
         InputError: as `read_record`.

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.datasets.rendering import Scene, render
 from eqvi.errors import InputError
-from eqvi.synthetic import Scene, render
 
 _GAMMA = 2.2
 

@@ -18,13 +18,13 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from eqvi.datasets.photographs import PHOTOGRAPHS as PHOTOGRAPHS
+from eqvi.datasets.photographs import photograph as photograph
+from eqvi.datasets.photographs import resampled as resampled
+from eqvi.datasets.photographs import stereo_pair as stereo_pair
 from eqvi.errors import InputError
 from eqvi.metrics import to_8bit
 from eqvi.model.geometry import pixel_grid
-from eqvi.photographs import PHOTOGRAPHS as PHOTOGRAPHS
-from eqvi.photographs import photograph as photograph
-from eqvi.photographs import resampled as resampled
-from eqvi.photographs import stereo_pair as stereo_pair
 
 PathKind = Literal["linear", "quadratic", "cubic", "shake"]
 
@@ -74,7 +74,7 @@ class Layer:
     """A photograph, or a piece cut out of one, and how it moves.
 
     Attributes:
-        photograph: one of `PHOTOGRAPHS`, or a procedural picture (see `eqvi.photographs.photograph`).
+        photograph: one of `PHOTOGRAPHS`, or a procedural picture (see `eqvi.datasets.photographs.photograph`).
         anchor: the photograph's point (x, y), in its own pixels, that the motion carries.
         centre: where in the frame, (x, y) in pixels, that point lies at time 0.
         scale: frame pixels per photograph pixel at time 0.

@@ -1,0 +1,1 @@
+"""REDS_VTSR, rendered clips with exact flow, downloads."""
