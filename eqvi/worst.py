@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from eqvi import metrics, viz
+from eqvi import metrics
 from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.media.image import to_tensor
 from eqvi.media.window import windows
 from eqvi.methods import Method
-from eqvi.panels import error, image
 from eqvi.reports.runs import Run
+from eqvi.viz import layouts
+from eqvi.viz.panels import error, image
 
 #: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.
 AGREEMENT = 0.05
@@ -21,7 +22,7 @@ def worst_frames(run: Run, count: int) -> list[tuple[str, str, float]]:
     return [(*run.frames[index], float(run.values["psnr"][index])) for index in order[:count]]
 
 
-def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> viz.Picture:
+def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> layouts.Picture:
     """The worst frames of a run, a row each: the truth, what the method made of it, and the error.
 
     Args:
@@ -52,4 +53,4 @@ def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int =
         panels[f"{place}\n{method.name}, {psnr:.2f} dB"] = image(made)
         panels[f"{place}\nerror"] = error(made, true)
     words = f"The frames on which {method.name} scores lowest, a row each: the truth, the new frame, its error."
-    return viz.strip(panels, words, columns=3)
+    return layouts.strip(panels, words, columns=3)

@@ -13,7 +13,7 @@ from eqvi.datasets.rendering import demo_scene
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
-from eqvi.subject import rendered
+from eqvi.viz.quadruplet import rendered
 from eqvi.web.build import PARTS, Study
 from eqvi.web.windows import Window, write
 

@@ -8,12 +8,12 @@ import torch
 
 from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
-from eqvi.exploration import Exploration, Switches
 from eqvi.model import motion as motions
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, displacement
-from eqvi.subject import Subject, footage, rendered
-from eqvi.trace import OBSERVED, trace
+from eqvi.viz.exploration import Exploration, Switches
+from eqvi.viz.pixel_motion import OBSERVED, trace
+from eqvi.viz.quadruplet import Subject, footage, rendered
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"

@@ -9,7 +9,6 @@ import torch
 from footage import scene, write_folder, write_video
 from PIL import Image
 
-from eqvi import film
 from eqvi.__main__ import main
 from eqvi.errors import InputError
 from eqvi.media.clip import open_clip
@@ -17,6 +16,7 @@ from eqvi.model import checkpoint
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import load_model
+from eqvi.viz import film
 
 #: A panning scene, a pixel a picture; of these every sixth is the clip, so that t = 1/6 is a pixel.
 PAN = scene(60, (128, 96), speed=1)

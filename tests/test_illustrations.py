@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import illustrations, page
 from eqvi.datasets.rendering import demo_scene, exact_flow
-from eqvi.exploration import Exploration
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
-from eqvi.subject import rendered
+from eqvi.viz import figure, paper_figures
+from eqvi.viz.exploration import Exploration
+from eqvi.viz.quadruplet import rendered
 
 SCENE = demo_scene("quadratic", (128, 160))
 WHOLE = EQVIConfig(flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True)
@@ -23,7 +23,7 @@ def exploration() -> Exploration:
 
 
 def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -> None:
-    picture = illustrations.method(exploration)
+    picture = paper_figures.method(exploration)
     texts = {text.get_text() for axes in picture.figure.axes for text in axes.texts}
     for title in ("1  optical flow", "2  motion (RQFP)", "3  reversal", "5  blend", "6  RCSN", "7  MS-Fusion"):
         assert title in texts
@@ -32,7 +32,7 @@ def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -
     new = exploration.as_made(0.5).frame[0].permute(1, 2, 0).numpy()
     assert shown is not None
     assert abs(shown - new).max() < 1e-6
-    assert page.save(picture, "method", tmp_path).is_file()
+    assert figure.save(picture, "method", tmp_path).is_file()
 
 
 def test_scales_are_those_that_the_frame_is_made_of(exploration: Exploration) -> None:
@@ -43,7 +43,7 @@ def test_scales_are_those_that_the_frame_is_made_of(exploration: Exploration) ->
 
 def test_motion_says_how_far_each_is_off(exploration: Exploration) -> None:
     observed, exact = exploration.motion(), exact_flow(SCENE, 0, 0.5).flow
-    picture = illustrations.motion(observed, exact, 0.5, (40, 40, 32, 24))
+    picture = paper_figures.motion(observed, exact, 0.5, (40, 40, 32, 24))
     titles = [axes.get_title(loc="left") for axes in picture.figure.axes]
     assert sum("px off" in title for title in titles) == 2
     assert titles[0] == "exact $F_{1t}$"
@@ -53,7 +53,7 @@ def test_the_ablation_ends_with_the_truth(exploration: Exploration) -> None:
     truth = exploration.subject.truth(0.5)
     assert truth is not None
     frames = {"one": truth, "other": exploration.as_made(0.5).frame}
-    picture = illustrations.ablation(frames, truth, (0, 0, 32, 24))
+    picture = paper_figures.ablation(frames, truth, (0, 0, 32, 24))
     titles = [title for axes in picture.figure.axes if (title := axes.get_title(loc="left"))]
     assert titles[0] == "one\ninf dB"
     assert titles[-1] == "truth"
@@ -62,7 +62,7 @@ def test_the_ablation_ends_with_the_truth(exploration: Exploration) -> None:
 def test_the_liveliest_box_holds_the_difference() -> None:
     one, other = torch.zeros(1, 3, 40, 60), torch.zeros(1, 3, 40, 60)
     other[..., 22:27, 33:41] = 1
-    x, y, width, height = illustrations.liveliest([one, other], 10, 8)
+    x, y, width, height = paper_figures.liveliest([one, other], 10, 8)
     assert (width, height) == (10, 8)
     assert x <= 33
     assert x + width >= 41

@@ -13,8 +13,8 @@ from PIL import Image
 
 from eqvi.__main__ import main
 from eqvi.errors import InputError
-from eqvi.exploration import Exploration, Switches
 from eqvi.paths import NOTEBOOKS, ROOT
+from eqvi.viz.exploration import Exploration, Switches
 from eqvi.web import links
 from eqvi.web.build import PARTS, Study, build
 from eqvi.web.formulas import mathml

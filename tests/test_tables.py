@@ -8,11 +8,11 @@ import faked
 import numpy as np
 import pytest
 
-from eqvi import charts, page
-from eqvi.reports import published, readme, tables
 from eqvi.errors import InputError
 from eqvi.paths import RESULTS
+from eqvi.reports import published, readme, tables
 from eqvi.reports.statistics import estimate
+from eqvi.viz import charts, figure
 
 
 def val30(mean: float) -> list[float]:
@@ -160,13 +160,12 @@ def test_intervals_are_drawn_the_same_every_time(tmp_path: Path) -> None:
     found = {"easy": estimate([0.1, 0.2, 0.3, 0.1, 0.2]), "few": estimate([0.4])}
     for estimates in (found, {}):
         drawn = [charts.intervals(estimates, "words", "gain, dB") for _ in range(2)]
-        first, second = (page.save(one, "x", tmp_path / str(place)).read_bytes() for place, one in enumerate(drawn))
+        first, second = (figure.save(one, "x", tmp_path / str(place)).read_bytes() for place, one in enumerate(drawn))
         assert first == second
 
 
 def test_the_report_needs_no_torch() -> None:
-    code = "import sys; from eqvi import charts
-from eqvi.reports import claims, tables; claims.ledger(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from eqvi.viz import charts; from eqvi.reports import claims, tables; claims.ledger(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi import palette, panels, viz
 from eqvi.errors import InputError
+from eqvi.viz import colours, layouts, panels
 
 
 def directions(length, count=72):
@@ -18,26 +18,26 @@ def directions(length, count=72):
 
 def test_zero_flow_is_white():
     torch.testing.assert_close(
-        palette.flow_to_rgb(torch.zeros(1, 2, 4, 4), 8.0), torch.ones(1, 3, 4, 4), atol=2e-3, rtol=0
+        colours.flow_to_rgb(torch.zeros(1, 2, 4, 4), 8.0), torch.ones(1, 3, 4, 4), atol=2e-3, rtol=0
     )
 
 
 def test_opposite_motions_have_opposite_hues():
     flow = directions(5.0)
-    there, back = palette.flow_to_lab(flow, 8.0), palette.flow_to_lab(-flow, 8.0)
+    there, back = colours.flow_to_lab(flow, 8.0), colours.flow_to_lab(-flow, 8.0)
     torch.testing.assert_close(there[:, 1:], -back[:, 1:])
-    distance = (palette.flow_to_rgb(flow, 8.0) - palette.flow_to_rgb(-flow, 8.0)).norm(dim=1)
+    distance = (colours.flow_to_rgb(flow, 8.0) - colours.flow_to_rgb(-flow, 8.0)).norm(dim=1)
     assert distance.min() > 0.25
 
 
 def test_right_is_darker_than_left():
-    right = palette.flow_to_lab(torch.tensor([6.0, 0]).view(1, 2, 1, 1), 8.0)
-    left = palette.flow_to_lab(torch.tensor([-6.0, 0]).view(1, 2, 1, 1), 8.0)
+    right = colours.flow_to_lab(torch.tensor([6.0, 0]).view(1, 2, 1, 1), 8.0)
+    left = colours.flow_to_lab(torch.tensor([-6.0, 0]).view(1, 2, 1, 1), 8.0)
     assert left[0, 0] - right[0, 0] > 0.1
 
 
 def test_colour_grows_with_the_motion_and_stops_at_the_scale():
-    chroma = torch.stack([palette.flow_to_lab(directions(r), 8.0)[:, 1:].norm(dim=1) for r in (0.0, 2, 4, 8, 16)])
+    chroma = torch.stack([colours.flow_to_lab(directions(r), 8.0)[:, 1:].norm(dim=1) for r in (0.0, 2, 4, 8, 16)])
     torch.testing.assert_close(chroma[2], 2 * chroma[1])
     torch.testing.assert_close(chroma[3], 4 * chroma[1])
     torch.testing.assert_close(chroma[4], chroma[3])
@@ -45,29 +45,29 @@ def test_colour_grows_with_the_motion_and_stops_at_the_scale():
 
 def test_every_colour_of_the_wheel_is_in_srgb():
     for length in (0.1, 0.25, 0.5, 0.75, 1.0):
-        rgb = palette.oklab_to_srgb(palette.flow_to_lab(directions(length), 1.0))
+        rgb = colours.oklab_to_srgb(colours.flow_to_lab(directions(length), 1.0))
         assert rgb.min() > 0
         assert rgb.max() < 1.005
 
 
 def test_ramps_are_in_srgb_and_heat_only_darkens():
     values = torch.linspace(-0.1, 1.1, 200).view(1, 1, 1, -1)
-    heat, weight, signed = (palette.field_to_rgb(values, 0, 1, name).mean(dim=1).flatten() for name in palette.RAMPS)
+    heat, weight, signed = (colours.field_to_rgb(values, 0, 1, name).mean(dim=1).flatten() for name in colours.RAMPS)
     assert heat[0] > 0.995
     assert (heat.diff() <= 0).all()
     assert (weight.diff() >= 0).all()
     assert signed.argmax() in (99, 100)
-    for stops in palette.RAMPS.values():
-        rgb = palette.oklab_to_srgb(torch.tensor(stops).T[None, :, None])
+    for stops in colours.RAMPS.values():
+        rgb = colours.oklab_to_srgb(torch.tensor(stops).T[None, :, None])
         assert rgb.min() > -0.01
         assert rgb.max() < 1.01
 
 
 def test_scale_covers_the_flows_and_is_round():
     flow = directions(12.34).expand(1, 2, 50, 72)
-    assert palette.flow_scale(flow, flow / 2) == 13
-    assert palette.flow_scale(torch.zeros(1, 2, 9, 9)) == 1
-    assert palette.flow_scale(torch.full((1, 2, 9, 9), 100.0)) == 150
+    assert colours.flow_scale(flow, flow / 2) == 13
+    assert colours.flow_scale(torch.zeros(1, 2, 9, 9)) == 1
+    assert colours.flow_scale(torch.full((1, 2, 9, 9), 100.0)) == 150
 
 
 def page():
@@ -80,35 +80,37 @@ def page():
         "mask": panels.mask(flow[:, :1] > 0, picture),
         "weight": panels.field(flow[:, :1], "px", -5, 5),
     }
-    return viz.strip(row, "noise and its flow: größer", columns=3, box=(8, 8, 20, 12))
+    return layouts.strip(row, "noise and its flow: größer", columns=3, box=(8, 8, 20, 12))
 
 
 def plot():
     x = torch.linspace(-1, 2, 20)
     marks = {"left": (torch.tensor([-1.0, 1]), {"observed": torch.tensor([1.0, 1])})}
-    return viz.curves(x, {"left": {"a": x, "b": x**2}, "right": {"b": 2 * x}}, "two plots", "s", "px", marks)
+    return layouts.curves(x, {"left": {"a": x, "b": x**2}, "right": {"b": 2 * x}}, "two plots", "s", "px", marks)
 
 
-@pytest.mark.parametrize("draw", [page, plot, lambda: viz.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
+@pytest.mark.parametrize("draw", [page, plot, lambda: layouts.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
 def test_saved_pages_are_the_same_bytes_and_carry_their_words(tmp_path, draw):
-    first = viz.save(draw(), "01_page", tmp_path / "a").read_bytes()
-    second = viz.save(draw(), "01_page", tmp_path / "b").read_bytes()
+    first = layouts.save(draw(), "01_page", tmp_path / "a").read_bytes()
+    second = layouts.save(draw(), "01_page", tmp_path / "b").read_bytes()
     assert first == second
-    assert len(first) < viz.MAX_BYTES
+    assert len(first) < layouts.MAX_BYTES
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["01_page.png"]
     png = Image.open(io.BytesIO(first))
     assert png.text == {"Description": draw().alt}
-    assert png.width == round(viz.WIDTH * viz.DPI)
+    assert png.width == round(layouts.WIDTH * layouts.DPI)
 
 
 def test_a_large_page_is_reduced_and_a_larger_one_refused(tmp_path):
     noise = torch.rand(1, 3, 400, 900, generator=torch.Generator().manual_seed(3))
     smooth = torch.nn.functional.avg_pool2d(noise, 9, 1, 4) + 0.02 * noise
-    reduced = Image.open(viz.save(viz.strip({"smooth": panels.image(smooth)}, "smooth"), "big", tmp_path))
+    reduced = Image.open(layouts.save(layouts.strip({"smooth": panels.image(smooth)}, "smooth"), "big", tmp_path))
     assert reduced.mode == "P"
     assert reduced.convert("RGB").getpixel((reduced.width - 2, 1)) == (255, 255, 255)
     with pytest.raises(InputError, match="figure huge has"):
-        viz.save(viz.strip({str(i): panels.image(noise) for i in range(4)}, "noise", columns=1), "huge", tmp_path)
+        layouts.save(
+            layouts.strip({str(i): panels.image(noise) for i in range(4)}, "noise", columns=1), "huge", tmp_path
+        )
     assert [file.name for file in tmp_path.iterdir()] == ["big.png"]
 
 

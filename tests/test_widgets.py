@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi import drawing, explorer, sources
 from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
-from eqvi.explorer import Explorer
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
-from eqvi.trace import Trace
-from eqvi.widgets import CHANGED, GROUPS, Picture
+from eqvi.viz import choices, drawing, explorer
+from eqvi.viz.explorer import Explorer
+from eqvi.viz.pixel_motion import Trace
+from eqvi.viz.widgets import CHANGED, GROUPS, Picture
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
@@ -233,9 +233,9 @@ class TestSources:
         return tmp_path / "clip"
 
     def test_every_scene_opens(self) -> None:
-        for name in sources.SCENES:
-            assert sources.subject(name, "", 0.0, 32).frames.shape == (1, 4, 3, 32, 56)
-            assert [place.start for place in sources.places(name)] == [-1, -0.5, 0, 0.5, 1]
+        for name in choices.SCENES:
+            assert choices.subject(name, "", 0.0, 32).frames.shape == (1, 4, 3, 32, 56)
+            assert [place.start for place in choices.places(name)] == [-1, -0.5, 0, 0.5, 1]
 
     def test_another_window_is_another_picture(self, shown: Explorer) -> None:
         before = pictures(shown)
@@ -265,7 +265,7 @@ class TestSources:
             path = str(tmp_path / "short")
         before = pictures(shown)
         shown.controls.path.value = path
-        shown.controls.clip.value = sources.FOOTAGE
+        shown.controls.clip.value = choices.FOOTAGE
         assert words in shown.controls.message.value
         assert "\n" not in shown.controls.message.value
         assert pictures(shown) == before
@@ -275,7 +275,7 @@ class TestSources:
 
     def test_what_the_message_holds_is_text(self, shown: Explorer) -> None:
         shown.controls.path.value = "<script>"
-        shown.controls.clip.value = sources.FOOTAGE
+        shown.controls.clip.value = choices.FOOTAGE
         assert "&lt;script&gt;" in shown.controls.message.value
 
 

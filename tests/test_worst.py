@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eqvi import evaluate, viz
+from eqvi import evaluate
 from eqvi.datasets.cases import Case, open_left_out
 from eqvi.errors import InputError
 from eqvi.methods import open_method
 from eqvi.reports.runs import Run, read_run
+from eqvi.viz import layouts
 from eqvi.worst import worst_frames, worst_pictures
 
 
@@ -44,7 +45,7 @@ def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> N
         f"clip {clip}, {frame}\nblend, {psnr:.2f} dB",
         f"clip {clip}, {frame}\nerror",
     ]
-    assert viz.save(picture, "worst", tmp_path).stat().st_size > 1000
+    assert layouts.save(picture, "worst", tmp_path).stat().st_size > 1000
 
 
 def test_what_was_not_scored_is_refused(tmp_path: Path, case: Case) -> None:

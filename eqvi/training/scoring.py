@@ -97,7 +97,7 @@ class FlowScores:
 
     def examples(self, learner: FlowLearner) -> list[Example]:
         """The first few flows as colours, with their rivals."""
-        from eqvi.palette import flow_scale, flow_to_rgb  # here, as only who shows pictures needs it
+        from eqvi.viz.colours import flow_scale, flow_to_rgb  # here, as only who shows pictures needs it
 
         found = []
         with torch.inference_mode():

@@ -14,14 +14,12 @@ import torch
 from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle, display
 
-from eqvi import charts, metrics, panels, viz
+from eqvi import metrics
 from eqvi.files import replacing
 from eqvi.markdown import markdown_table
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.page import Picture, save
-from eqvi.palette import flow_scale
 from eqvi.training.batch import FLOWS, Pair, Window
 from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve
@@ -32,6 +30,9 @@ from eqvi.training.material import scoring_samples
 from eqvi.training.recipe import Recipe
 from eqvi.training.scoring import SHOWN, Example, FlowScores, FrameScores
 from eqvi.training.snapshot import FILE
+from eqvi.viz import charts, layouts, panels
+from eqvi.viz.colours import flow_scale
+from eqvi.viz.figure import Picture, save
 
 #: The picture of a run's curves, in its folder.
 CURVES_FILE = "curves.png"
@@ -140,7 +141,7 @@ def example_frames(examples: list[Example]) -> Picture:
             reading = metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(example.truth))
             shown[f"window {number}, {name}" + ("" if flow else f"\n{reading:.2f} dB")] = panels.image(frame)
     words = "New frames of a model in training beside the truth and what needs no training, a row for each window."
-    return viz.strip(shown, words, columns=len(shown) // len(examples))
+    return layouts.strip(shown, words, columns=len(shown) // len(examples))
 
 
 def sample(taken: Window | Pair) -> Picture:
@@ -156,7 +157,7 @@ def sample(taken: Window | Pair) -> Picture:
             "exact flow": panels.flow(taken.flow[None], size),
             "left out of the loss": panels.mask(taken.weight[None] == 0, taken.first[None]),
         }
-        return viz.strip(shown, "Two rendered frames, the exact flow between them, and the pixels left out.")
+        return layouts.strip(shown, "Two rendered frames, the exact flow between them, and the pixels left out.")
     frames = [taken.frames[i : i + 1] for i in range(4)]
     flows = taken.flows if taken.flows is not None else torch.cat([DIS()(frames[a], frames[b]) for a, b in FLOWS])
     size = flow_scale(flows)
@@ -165,7 +166,7 @@ def sample(taken: Window | Pair) -> Picture:
     shown |= {"blend": panels.image(torch.lerp(frames[1], frames[2], taken.t))}
     shown |= {f"$F_{{{a}{b}}}$": panels.flow(flow, size) for (a, b), flow in zip(FLOWS, flows.split(1), strict=True)}
     words = "A training window: four frames, the true frame between the middle two, their blend, and six flows."
-    return viz.strip(shown, words, columns=6)
+    return layouts.strip(shown, words, columns=6)
 
 
 def model_so_far(recipe: Recipe, folder: Path) -> EQVI | ScopeFlow:

@@ -22,31 +22,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from eqvi import mosaic
 from eqvi.datasets.random_scenes import draw_clip
 from eqvi.datasets.rendering import demo_scene
-from eqvi.exploration import NAMES, Exploration, Switches
 from eqvi.model.registry import DEFAULT_MODEL, load_model
-from eqvi.mosaic import Layer
-from eqvi.subject import Subject, rendered
+from eqvi.viz import result_layers
+from eqvi.viz.exploration import NAMES, Exploration, Switches
+from eqvi.viz.quadruplet import Subject, rendered
+from eqvi.viz.result_layers import Layer
 
 TIMES = tuple(number / 10 for number in range(1, 10))
 SIZE = (256, 448)
 #: Flows are kept at one in so many pixels both ways.
 STEP = 2
-#: Every layer by its name in `eqvi.mosaic`: its name in the page and its heading there.
+#: Every layer by its name in `eqvi.viz.result_layers`: its name in the page and its heading there.
 LAYERS = {
-    mosaic.FRAME: ("frame", "new frame"),
-    mosaic.TRUTH: ("truth", "true frame"),
-    mosaic.ERROR: ("error", "error of the new frame"),
-    mosaic.WARPED[0]: ("warped1", "I₁ warped to t"),
-    mosaic.WARPED[1]: ("warped2", "I₂ warped to t"),
-    mosaic.MASK: ("mask", "mask M: whom to trust"),
-    mosaic.RESIDUAL: ("residual", "residual, added by RCSN"),
-    mosaic.FLOWS[0]: ("flow1", "flow Fₜ₁"),
-    mosaic.FLOWS[1]: ("flow2", "flow Fₜ₂"),
-    mosaic.HOLES[0]: ("holes1", "holes of Fₜ₁"),
-    mosaic.HOLES[1]: ("holes2", "holes of Fₜ₂"),
+    result_layers.FRAME: ("frame", "new frame"),
+    result_layers.TRUTH: ("truth", "true frame"),
+    result_layers.ERROR: ("error", "error of the new frame"),
+    result_layers.WARPED[0]: ("warped1", "I₁ warped to t"),
+    result_layers.WARPED[1]: ("warped2", "I₂ warped to t"),
+    result_layers.MASK: ("mask", "mask M: whom to trust"),
+    result_layers.RESIDUAL: ("residual", "residual, added by RCSN"),
+    result_layers.FLOWS[0]: ("flow1", "flow Fₜ₁"),
+    result_layers.FLOWS[1]: ("flow2", "flow Fₜ₂"),
+    result_layers.HOLES[0]: ("holes1", "holes of Fₜ₁"),
+    result_layers.HOLES[1]: ("holes2", "holes of Fₜ₂"),
 }
 FLOWS = ("flow_10", "flow_12", "flow_13", "flow_23", "flow_21", "flow_20")
 _PHOTOGRAPHS = ("given", "frame", "truth", "warped1", "warped2")
@@ -140,10 +140,10 @@ def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> 
     exploration, strips = Exploration(model, subject), _Strips(folder, name)
     legends: dict[str, Any] = {}
     shown = []
-    given = strips.add("given", list(mosaic.given(exploration).values()))
+    given = strips.add("given", list(result_layers.given(exploration).values()))
     for switches in variants(exploration.offered, exploration.own):
         here = Exploration(model, subject)  # keeps what it makes: one for all variants would fill the memory
-        made = [mosaic.described(here, t, switches) for t in times]
+        made = [result_layers.described(here, t, switches) for t in times]
         layers = {}
         for layer, (short, _) in LAYERS.items():
             if layer not in made[0]:
@@ -173,7 +173,7 @@ def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> 
 
 
 def _legend(folder: Path, layer: Layer) -> dict[str, str] | None:
-    found = mosaic.legend(layer.panel)
+    found = result_layers.legend(layer.panel)
     if found is None:
         return None
     picture, left, right = found

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eqvi import palette
+from eqvi.viz import colours
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def image(picture: Float[Tensor, "1 3 h w"]) -> Panel:
 
 def flow(field: Float[Tensor, "1 2 h w"], scale: float) -> Panel:
     """A flow as colours; `scale` in pixels at the wheel's rim, the same in every panel that is compared."""
-    return Panel(palette.flow_to_rgb(field, scale)[0], Wheel(scale))
+    return Panel(colours.flow_to_rgb(field, scale)[0], Wheel(scale))
 
 
 def arrows(panel: Panel, field: Float[Tensor, "1 2 h w"], every: int) -> Panel:
@@ -66,7 +66,7 @@ def arrows(panel: Panel, field: Float[Tensor, "1 2 h w"], every: int) -> Panel:
 
 def field(values: Float[Tensor, "1 1 h w"], label: str, low: float, high: float, ramp: str = "weight") -> Panel:
     """One number a pixel along one of `palette.RAMPS`; what lies beyond [low, high] gets the end's colour."""
-    return Panel(palette.field_to_rgb(values, low, high, ramp)[0], Bar(ramp, low, high, label))
+    return Panel(colours.field_to_rgb(values, low, high, ramp)[0], Bar(ramp, low, high, label))
 
 
 def error(a: Float[Tensor, "1 3 h w"], b: Float[Tensor, "1 3 h w"], high: float = 64) -> Panel:

@@ -13,22 +13,24 @@ from typing import Any
 import ipywidgets
 from traitlets import link
 
-from eqvi import drawing, mosaic, sources
-from eqvi.controls import Controls
 from eqvi.errors import InputError
-from eqvi.exploration import NAMES, Exploration, Switches
 from eqvi.model.registry import DEFAULT_MODEL, load_model
-from eqvi.trace import trace
-from eqvi.widgets import CHANGED, GIVEN, MADE, MOTION, Divider, Film, Grid, Picture, picture
+from eqvi.viz import choices, drawing, result_layers
+from eqvi.viz.controls import Controls
+from eqvi.viz.exploration import NAMES, Exploration, Switches
+from eqvi.viz.pixel_motion import trace
+from eqvi.viz.widgets import CHANGED, GIVEN, MADE, MOTION, Divider, Film, Grid, Picture, picture
 
 #: One arrow in so many pixels both ways.
 ARROWS = 16
 #: Seconds between two frames that are made ahead, in which a browser's questions come through.
 PAUSE = 0.02
 
-_AT = dict(zip(mosaic.GIVEN, ("-1", "0", "1", "2"), strict=True)) | dict(zip(mosaic.OBSERVED, "01", strict=True))
+_AT = dict(zip(result_layers.GIVEN, ("-1", "0", "1", "2"), strict=True)) | dict(
+    zip(result_layers.OBSERVED, "01", strict=True)
+)
 _ORDER = (
-    mosaic.FRAME, *mosaic.WARPED, mosaic.MASK, mosaic.RESIDUAL, mosaic.TRUTH, mosaic.ERROR, *mosaic.FLOWS, *mosaic.HOLES
+    result_layers.FRAME, *result_layers.WARPED, result_layers.MASK, result_layers.RESIDUAL, result_layers.TRUTH, result_layers.ERROR, *result_layers.FLOWS, *result_layers.HOLES
 )  # fmt: skip
 
 
@@ -118,7 +120,7 @@ class Explorer:
         """The pixel of frame 1 that is seen at (x, y) of a picture."""
         at = next((one["at"] for one in (*self.grid.fixed, *self.grid.moving) if one["name"] == name), "0")
         if at == "t" and self.exploration.known(self.grid.shown / self._steps, self.chosen):
-            return mosaic.origin(self.exploration, self.grid.shown / self._steps, self.chosen, x, y)
+            return result_layers.origin(self.exploration, self.grid.shown / self._steps, self.chosen, x, y)
         if at == "1":
             moved = self.exploration.motion().flow_21[0, :, y, x]
             return round(x + float(moved[0])), round(y + float(moved[1]))
@@ -138,10 +140,10 @@ class Explorer:
     def _open(self, anew: bool) -> None:
         """Open what is chosen; `anew`: the clip is another, so that its windows are, too."""
         if anew:
-            places = sources.places(self.controls.clip.value, self.controls.path.value)
+            places = choices.places(self.controls.clip.value, self.controls.path.value)
             self._set(self.controls.place, options=[tuple(place) for place in places])
             self._set(self.controls.place, value=places[len(places) // 2].start)
-        subject = sources.subject(
+        subject = choices.subject(
             self.controls.clip.value, self.controls.path.value, self.controls.place.value, self._height
         )
         exploration = Exploration(load_model(self.controls.model.value)[0], subject)
@@ -198,7 +200,7 @@ class Explorer:
             elif what == "pair":
                 self._pair(step, self.chosen, switches)
             else:
-                found = mosaic.change(self.exploration, step / self._steps, switches, what)
+                found = result_layers.change(self.exploration, step / self._steps, switches, what)
                 self._changes[step, switches, what] = _changed(found)
         except InputError as error:
             self._say(str(error))
@@ -231,14 +233,16 @@ class Explorer:
 
     def _fixed(self) -> list[Picture]:
         arrows = ARROWS if self.controls.arrows.value else 0
-        shown = mosaic.given(self.exploration) | mosaic.observed(self.exploration, arrows)
+        shown = result_layers.given(self.exploration) | result_layers.observed(self.exploration, arrows)
         return [picture(name, layer, GIVEN, _AT[name]) for name, layer in shown.items()]
 
     def _layers(self, step: int, switches: Switches) -> None:
         arrows = self.controls.arrows.value
-        found = mosaic.described(self.exploration, step / self._steps, switches, ARROWS if arrows else 0)
+        found = result_layers.described(self.exploration, step / self._steps, switches, ARROWS if arrows else 0)
         self._kept[step, switches, arrows] = [
-            picture(name, found[name], MADE if name not in (*mosaic.FLOWS, *mosaic.HOLES) else MOTION, "t")
+            picture(
+                name, found[name], MADE if name not in (*result_layers.FLOWS, *result_layers.HOLES) else MOTION, "t"
+            )
             for name in _ORDER
             if name in found
         ]
@@ -246,8 +250,8 @@ class Explorer:
     def _pair(self, step: int, chosen: Switches, other: Switches) -> None:
         found, t = self.exploration, step / self._steps
         self._pairs[step, chosen, other] = (
-            picture("other", mosaic.new_frame(found, t, other)),
-            picture("difference", mosaic.difference(found, t, chosen, other)),
+            picture("other", result_layers.new_frame(found, t, other)),
+            picture("difference", result_layers.difference(found, t, chosen, other)),
         )
 
     def _show(self) -> None:
@@ -312,6 +316,6 @@ class Explorer:
         self.controls.message.value = f'<span role="alert"><b>{html.escape(text)}</b></span>' if text else ""
 
 
-def _changed(found: mosaic.Change) -> Picture:
+def _changed(found: result_layers.Change) -> Picture:
     gain = "" if found.on is None or found.off is None else f", {found.on - found.off:+.2f} dB"
-    return picture(found.name, mosaic.noted(found.layer, gain), CHANGED, "t")
+    return picture(found.name, result_layers.noted(found.layer, gain), CHANGED, "t")

@@ -1,6 +1,6 @@
 """The explorer's own widgets: a grid of pictures to click into, a divider between two frames, a film.
 
-They hold what is shown and hear what is done; `eqvi.explorer` decides. Their front end is one plain JavaScript file
+They hold what is shown and hear what is done; `eqvi.viz.explorer` decides. Their front end is one plain JavaScript file
 beside this one, which nothing has to compile. A picture crosses to the browser as a dict: see `picture`.
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from eqvi import mosaic
-from eqvi.mosaic import Layer
+from eqvi.viz import result_layers
+from eqvi.viz.result_layers import Layer
 
 _HERE = Path(__file__).parent
 Picture = dict[str, Any]
@@ -33,11 +33,11 @@ def picture(name: str, layer: Layer, group: str = "", at: str = "") -> Picture:
         group: heading that it stands under, of `GROUPS`.
         at: the time that it shows, to which marks belong: "-1", "0", "1", "2" or "t".
     """
-    sign = mosaic.legend(layer.panel)
+    sign = result_layers.legend(layer.panel)
     arrows = layer.panel.arrows
     return {
         "name": name, "group": group, "at": at, "note": layer.note, "alt": layer.alt,
-        "data": mosaic.encoded(layer.panel),
+        "data": result_layers.encoded(layer.panel),
         "legend": sign[0] if sign else b"", "low": sign[1] if sign else "", "high": sign[2] if sign else "",
         "arrows": [] if arrows is None else [round(value, 1) for value in arrows.flatten().tolist()],
     }  # fmt: skip

@@ -1,5 +1,5 @@
 // The explorer's three pictures: a grid to click into, a divider between two frames, a film. Plain JavaScript for
-// anywidget; nothing is built and nothing is fetched. What they show is decided in eqvi/explorer.py.
+// anywidget; nothing is built and nothing is fetched. What they show is decided in eqvi/viz/explorer.py.
 
 const make = (tag, attributes = {}, ...inside) => {
   const element = tag.startsWith("svg:")

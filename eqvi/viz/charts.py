@@ -4,8 +4,8 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from eqvi.page import COLOURS, INK, MUTED, Picture, blank, styled
 from eqvi.reports.statistics import Estimate
+from eqvi.viz.figure import COLOURS, INK, MUTED, Picture, blank, styled
 
 _MARKERS = "osD^vP*X"
 # Dashes of the lines that a model in training is held against.

@@ -1,4 +1,4 @@
-"""The study's pictures: `strip` and `curves` lay panels or tensors out on a page (`eqvi.page`, which shows it)."""
+"""The study's pictures: `strip` and `curves` lay panels or tensors out on a page (`eqvi.viz.figure`, which shows it)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from eqvi import metrics, palette
-from eqvi.charts import bars
-from eqvi.page import COLOURS, DPI, INK, MAX_BYTES, MUTED, WIDTH, Picture, blank, save, show, styled
-from eqvi.panels import Bar, Panel, Wheel, error, image
+from eqvi import metrics
+from eqvi.viz import colours
+from eqvi.viz.charts import bars
+from eqvi.viz.figure import COLOURS, DPI, INK, MAX_BYTES, MUTED, WIDTH, Picture, blank, save, show, styled
+from eqvi.viz.panels import Bar, Panel, Wheel, error, image
 
 __all__ = ["DPI", "MAX_BYTES", "WIDTH", "Picture", "bars", "comparison", "curves", "save", "show", "strip"]
 
@@ -55,13 +56,13 @@ def _legend(figure: Figure, legend: Wheel | Bar, left: float) -> float:
     page = figure.get_size_inches()[1]
     if isinstance(legend, Wheel):
         axes = figure.add_axes((left / WIDTH, 0.02 / page, 0.68 / WIDTH, 0.68 / page))
-        axes.imshow(palette.wheel(160)[0].permute(1, 2, 0).numpy())
+        axes.imshow(colours.wheel(160)[0].permute(1, 2, 0).numpy())
         axes.axis("off")
         rim = f"motion; the rim\nis {legend.scale:g} px"
         axes.text(1.06, 0.5, rim, va="center", transform=axes.transAxes, fontsize=8.5)
         return _WHEEL
     axes = figure.add_axes(((left + 0.08) / WIDTH, 0.42 / page, (_BAR - 0.5) / WIDTH, 0.13 / page))
-    steps = palette.field_to_rgb(torch.linspace(0, 1, 256).view(1, 1, 1, -1), 0, 1, legend.ramp)[0, :, 0].T
+    steps = colours.field_to_rgb(torch.linspace(0, 1, 256).view(1, 1, 1, -1), 0, 1, legend.ramp)[0, :, 0].T
     limits = matplotlib.colors.Normalize(legend.low, legend.high)
     ramp = matplotlib.cm.ScalarMappable(limits, matplotlib.colors.ListedColormap(steps.numpy()))
     bar = figure.colorbar(ramp, cax=axes, orientation="horizontal")

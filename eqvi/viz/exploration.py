@@ -17,7 +17,7 @@ from eqvi.errors import InputError
 from eqvi.model.ensemble import ENSEMBLES, Ensemble
 from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion, displacement
 from eqvi.model.geometry import reverse_flow
-from eqvi.subject import Subject
+from eqvi.viz.quadruplet import Subject
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.
 ENSEMBLE = "flips"

@@ -1,6 +1,6 @@
 """The paper's own illustrations, made by what is in this study: the method in one picture, motion, the ablation.
 
-One style (`eqvi.page`): dark on white, so that they can be printed, and stand as a card on a dark screen. Pictures are
+One style (`eqvi.viz.figure`): dark on white, so that they can be printed, and stand as a card on a dark screen. Pictures are
 of rendered windows, whose truth is known.
 """
 
@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.exploration import Exploration
 from eqvi.model import motion as motions
 from eqvi.model.eqvi import Motion, displacement
 from eqvi.model.geometry import reverse_flow
-from eqvi.page import INK, MUTED, WIDTH, Picture, blank, styled
-from eqvi.palette import flow_scale
-from eqvi.panels import Panel, arrows, field, flow, image
-from eqvi.viz import comparison, strip
+from eqvi.viz.colours import flow_scale
+from eqvi.viz.exploration import Exploration
+from eqvi.viz.figure import INK, MUTED, WIDTH, Picture, blank, styled
+from eqvi.viz.layouts import comparison, strip
+from eqvi.viz.panels import Panel, arrows, field, flow, image
 
 Box = tuple[int, int, int, int]
 

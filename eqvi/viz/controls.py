@@ -1,10 +1,10 @@
-"""The explorer's choices: clip, window, model, switches. Stock widgets, laid out; `eqvi.explorer` listens to them."""
+"""The explorer's choices: clip, window, model, switches. Stock widgets, laid out; `eqvi.viz.explorer` listens to them."""
 
 import ipywidgets
 from ipywidgets import Layout
 
-from eqvi import sources
-from eqvi.exploration import NAMES
+from eqvi.viz import choices
+from eqvi.viz.exploration import NAMES
 
 _WIDE = {"layout": Layout(width="460px", max_width="96%"), "style": {"description_width": "70px"}}
 _NARROW = {"indent": False, "layout": Layout(width="auto", margin="0 14px 0 0")}
@@ -14,15 +14,15 @@ class Controls:
     """Every control by its name, and `rows` of them to display.
 
     Args:
-        clip, path, model: chosen at first; see `eqvi.explorer.Explorer`.
+        clip, path, model: chosen at first; see `eqvi.viz.explorer.Explorer`.
         steps: of t.
     """
 
     def __init__(self, clip: str, path: str, model: str, steps: int) -> None:
-        models = {**sources.MODELS} if model in sources.MODELS.values() else {model: model, **sources.MODELS}
-        first = sources.FOOTAGE if path else clip or next(iter(sources.SCENES))
+        models = {**choices.MODELS} if model in choices.MODELS.values() else {model: model, **choices.MODELS}
+        first = choices.FOOTAGE if path else clip or next(iter(choices.SCENES))
         self.clip = ipywidgets.Dropdown(
-            options=[*sources.SCENES, sources.FOOTAGE], value=first, description="clip", **_WIDE
+            options=[*choices.SCENES, choices.FOOTAGE], value=first, description="clip", **_WIDE
         )
         words = "folder of frames or video file, then Enter"
         self.path = ipywidgets.Text(path, description="path", continuous_update=False, placeholder=words, **_WIDE)

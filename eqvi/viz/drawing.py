@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from eqvi.page import COLOURS, INK, MUTED
-from eqvi.trace import OBSERVED, Trace
+from eqvi.viz.figure import COLOURS, INK, MUTED
+from eqvi.viz.pixel_motion import OBSERVED, Trace
 
 #: Times at which the curves are drawn.
 TIMES = torch.linspace(-1.15, 2.15, 67)

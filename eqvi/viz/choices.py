@@ -8,7 +8,7 @@ from eqvi.datasets.rendering import PathKind, Scene, demo_scene
 from eqvi.errors import InputError
 from eqvi.media.clip import open_clip
 from eqvi.model.registry import DEFAULT_MODEL
-from eqvi.subject import Subject, footage, rendered
+from eqvi.viz.quadruplet import Subject, footage, rendered
 
 #: The study's example with each kind of path, and one scene of each kind as validation clips are drawn.
 SCENES = {

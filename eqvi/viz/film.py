@@ -26,9 +26,9 @@ from eqvi.media.image import Frame, Picture, from_tensor, resized, to_tensor
 from eqvi.media.window import Filler, Shots, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
-from eqvi.palette import flow_scale
-from eqvi.panels import Panel, field, flow, image
 from eqvi.paths import FIGURES
+from eqvi.viz.colours import flow_scale
+from eqvi.viz.panels import Panel, field, flow, image
 
 #: Where in each gap a frame is made: evenly spaced all along the film, never on an input frame.
 TIMES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))
@@ -80,10 +80,12 @@ def run(args: argparse.Namespace) -> int:
     width, height = film.loop[0].size
     print(f"{loop}: {count} pictures of {width}x{height}, {loop.stat().st_size / 1e3:.0f} kB")
 
-    from eqvi import viz  # here, because of matplotlib, which no other command waits for
+    from eqvi.viz import layouts  # here, because of matplotlib, which no other command waits for
 
     try:
-        strip = viz.save(viz.strip(panels(film), _words(film), len(TIMES)), f"{args.out.name}_strip", args.out.parent)
+        strip = layouts.save(
+            layouts.strip(panels(film), _words(film), len(TIMES)), f"{args.out.name}_strip", args.out.parent
+        )
     except OSError as error:
         raise InputError(f"{args.out}_strip.png: cannot be written: {write_failure(error)}") from None
     print(f"{strip}: {strip.stat().st_size / 1e3:.0f} kB")

@@ -1,6 +1,6 @@
 """What can be seen of a new frame: named layers, each a picture with words for who cannot see it.
 
-Pure functions of an `eqvi.exploration.Exploration`, for explorer and site. `described` is what belongs to one t,
+Pure functions of an `eqvi.viz.exploration.Exploration`, for explorer and site. `described` is what belongs to one t,
 `given` and `observed` belong to the window, `change` is what one switch does.
 """
 
@@ -13,9 +13,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from eqvi import palette, panels
-from eqvi.exploration import NAMES, Exploration, Switches
-from eqvi.panels import Bar, Panel, Wheel
+from eqvi.viz import colours, panels
+from eqvi.viz.exploration import NAMES, Exploration, Switches
+from eqvi.viz.panels import Bar, Panel, Wheel
 
 #: Names of the layers, in the order in which they are shown.
 GIVEN = ("I₀", "I₁", "I₂", "I₃")
@@ -153,7 +153,7 @@ def difference(exploration: Exploration, t: float, one: Switches, other: Switche
 
 def flow_scale(exploration: Exploration) -> float:
     """Pixels at the wheel's rim, the same for every flow and every t of a window."""
-    return palette.flow_scale(*_observed(exploration))
+    return colours.flow_scale(*_observed(exploration))
 
 
 def words(switches: Switches) -> str:
@@ -183,9 +183,9 @@ def legend(panel: Panel) -> tuple[bytes, str, str] | None:
     if panel.legend is None:
         return None
     if isinstance(panel.legend, Wheel):
-        return _png(palette.wheel(64)), "", f"motion; the rim is {panel.legend.scale:g} px"
+        return _png(colours.wheel(64)), "", f"motion; the rim is {panel.legend.scale:g} px"
     bar: Bar = panel.legend
-    steps = palette.field_to_rgb(torch.linspace(0, 1, 96).expand(1, 1, 8, 96), 0, 1, bar.ramp)
+    steps = colours.field_to_rgb(torch.linspace(0, 1, 96).expand(1, 1, 8, 96), 0, 1, bar.ramp)
     return _png(steps), f"{bar.low:g}", f"{bar.high:g} {bar.label}"
 
 

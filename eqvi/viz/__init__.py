@@ -1,0 +1,1 @@
+"""Figures and the explorer widget; the only importer of matplotlib."""
