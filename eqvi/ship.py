@@ -17,7 +17,7 @@ from eqvi.files import replacing, sha256
 from eqvi.model import checkpoint
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.training.curve import read_curve
-from eqvi.training.outcome import RECORD_FILE, WEIGHTS_FILE, is_finished
+from eqvi.training.run_folder import RECORD_FILE, WEIGHTS_FILE, is_finished
 
 #: Rows of a curve that are kept, about.
 _KEPT = 300

@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
     """Train, or go on training, and say how it stands.
 
     Raises:
-        InputError: as `eqvi.training.engine.train`.
+        InputError: as `eqvi.training.train.train`.
     """
-    from eqvi.training.engine import train  # imports what --help can do without
-    from eqvi.training.material import default_workers
-    from eqvi.training.watch import keep
+    from eqvi.training.loading import default_workers
+    from eqvi.training.monitor import keep
+    from eqvi.training.train import train  # imports what --help can do without
 
     given = vars(args)
     values, out = recipe_values(args.recipe) if args.recipe else ({}, None)

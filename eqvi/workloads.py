@@ -28,13 +28,13 @@ from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.batch import FLOWS, Batch
-from eqvi.training.learner import FrameLearner
 from eqvi.training.losses import Loss
+from eqvi.training.objectives import FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
+from eqvi.training.samples import FLOWS, Batch
 from eqvi.training.stages import find_stage, freeze_all_but
-from eqvi.training.store import StoredWindows, fill
+from eqvi.training.window_cache import StoredWindows, fill
 
 STAGE = "scratch"
 
@@ -113,7 +113,7 @@ def training(load: Load) -> list[Task]:
     batch = panned_batch(load.batch, load.crop)
 
     def step(given: Batch, find: Callable[[Batch], Batch]) -> None:
-        """As a step of `eqvi.training.engine`, from a batch in the computer's memory."""
+        """As a step of `eqvi.training.train`, from a batch in the computer's memory."""
         optimiser.zero_grad(set_to_none=True)
         here = Batch(*(None if field is None else field.to(load.device) for field in given))  # type: ignore[arg-type]
         losses = learner(find(here))

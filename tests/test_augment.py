@@ -10,7 +10,7 @@ from torch import Tensor
 from eqvi.errors import InputError
 from eqvi.model.geometry import backward_warp
 from eqvi.training.augment import augmented, crop, flip, mirror, recolour, reverse, transpose
-from eqvi.training.batch import FLOWS, Window
+from eqvi.training.samples import FLOWS, Window
 
 # Every quarter of the picture moves as d(s) = v s + 4 n s^2; v + n is a multiple of 4, so d is whole at s = 1/4 too.
 T = 0.25

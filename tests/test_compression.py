@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eqvi.media.h264 import through_h264
-from eqvi.training.store import _Maker
+from eqvi.training.window_cache import _Maker
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from eqvi.model.geometry import backward_warp
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import pyramid
-from eqvi.training.batch import FLOWS
-from eqvi.training.beginning import begin
-from eqvi.training.engine import train
+from eqvi.training.initialization import begin
 from eqvi.training.pairs import StoredPairs
 from eqvi.training.pyramid import begin_smoothly
 from eqvi.training.recipe import Recipe
-from eqvi.training.store import StoredWindows, fill
+from eqvi.training.samples import FLOWS
+from eqvi.training.train import train
+from eqvi.training.window_cache import StoredWindows, fill
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from PIL import Image
 from eqvi.errors import InputError
 from eqvi.media.image import to_tensor
 from eqvi.media.image_files import read_picture
-from eqvi.training.batch import Window
 from eqvi.training.footage import FootageWindows
+from eqvi.training.samples import Window
 
 WIDTH, HEIGHT = 40, 30
 

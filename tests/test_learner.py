@@ -6,10 +6,10 @@ import torch
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.batch import Batch, Pairs, collate
-from eqvi.training.learner import FlowLearner, FrameLearner, end_point_error
 from eqvi.training.losses import PUBLISHED, Loss
+from eqvi.training.objectives import FlowLearner, FrameLearner, end_point_error
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
+from eqvi.training.samples import Batch, Pairs, collate
 
 
 @pytest.fixture(scope="module")

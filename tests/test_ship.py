@@ -13,8 +13,8 @@ from eqvi.files import sha256
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.ship import ship
 from eqvi.training.curve import read_curve
-from eqvi.training.engine import train
 from eqvi.training.recipe import Recipe
+from eqvi.training.train import train
 
 
 @pytest.fixture(scope="module")

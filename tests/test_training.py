@@ -28,24 +28,24 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training import engine, snapshot
-from eqvi.training import run as run_module
+from eqvi.training import snapshot, train
+from eqvi.training import trainer as run_module
 from eqvi.training.augment import Augmentation
-from eqvi.training.batch import FLOWS, Batch, Pairs, collate
-from eqvi.training.beginning import begin
 from eqvi.training.curve import Curve, read_curve
-from eqvi.training.engine import Progress, train
+from eqvi.training.distributed import Processes
 from eqvi.training.filters import cosine_filters
-from eqvi.training.learner import FlowLearner, FrameLearner
+from eqvi.training.initialization import begin
+from eqvi.training.loading import batches, open_source, scoring_samples
 from eqvi.training.losses import Loss
-from eqvi.training.material import batches, open_source, scoring_samples
-from eqvi.training.processes import Processes
-from eqvi.training.rates import rate_factor
+from eqvi.training.lr_schedule import rate_factor
+from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.scoring import FlowScores, FrameScores
+from eqvi.training.samples import FLOWS, Batch, Pairs, collate
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but, stage_config
-from eqvi.training.store import StoredWindows, fill
+from eqvi.training.train import Progress, train
+from eqvi.training.validation import FlowScores, FrameScores
+from eqvi.training.window_cache import StoredWindows, fill
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = EQVIConfig(flow_width=1 / 16, refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
@@ -121,7 +121,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from eqvi.model.config import PRESETS, EQVIConfig
-from eqvi.training.engine import train
+from eqvi.training.train import train
 from eqvi.training.recipe import Recipe
 PRESETS["tiny-dis"] = dataclasses.replace({TINY!r}, flow="dis")
 values = eval(sys.argv[1])
@@ -631,7 +631,7 @@ class TestPrecision:
 
 
 def test_a_tick_comes_between_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "TICK_EVERY", 0.0)
+    monkeypatch.setattr(train, "TICK_EVERY", 0.0)
     ticks: list[int] = []
     train(recipe(), tmp_path, progress=False, tick=lambda: ticks.append(len(read_curve(tmp_path / "curve.csv"))))
     assert ticks == [1, 2, 3, 4]
@@ -731,7 +731,9 @@ class TestStore:
         (tmp_path / "store.json").write_text(json.dumps(json.loads(kept["store.json"]) | {"done": 2}))
         fill(tmp_path, 4, (96, 96), progress=False)
         assert {name: (tmp_path / name).read_bytes() for name in names} == kept
-        monkeypatch.setattr("eqvi.training.store._open", lambda *_: pytest.fail("a full store was opened to write"))
+        monkeypatch.setattr(
+            "eqvi.training.window_cache._open", lambda *_: pytest.fail("a full store was opened to write")
+        )
         fill(tmp_path, 4, (96, 96), progress=False)
 
     def test_one_that_is_interrupted_before_any_record(self, store: Path, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from eqvi import headless, study
 from eqvi.errors import InputError
 from eqvi.paths import NOTEBOOKS, PARAMS
 from eqvi.train import NOTEBOOK, recipe_values
-from eqvi.training import watch
-from eqvi.training.batch import Pair, Window
-from eqvi.training.engine import Progress
+from eqvi.training import monitor
 from eqvi.training.recipe import Recipe
-from eqvi.training.scoring import Example
+from eqvi.training.samples import Pair, Window
+from eqvi.training.train import Progress
+from eqvi.training.validation import Example
 
 RECIPES = sorted(PARAMS.glob("train_*.yaml"))
 
@@ -49,7 +49,7 @@ def titles(picture: Any) -> list[str]:
 class TestCurves:
     def test_says_how_far_it_is_and_how_good(self, tmp_path: Path) -> None:
         make_run(tmp_path / "run", 4, 10)
-        picture = watch.training_curves(tmp_path / "run")
+        picture = monitor.training_curves(tmp_path / "run")
         assert "step 4 of 10. PSNR, dB: psnr 24.00, blend 21.50, warp 29.25" in picture.alt
         score, loss, rate = picture.figure.axes
         model, blend, warp = score.get_lines()
@@ -65,33 +65,33 @@ class TestCurves:
 
     def test_before_the_first_step(self, tmp_path: Path) -> None:
         make_run(tmp_path, 0, 10, "epe,still,dis")
-        assert "end-point error, px: epe 20.00" in watch.training_curves(tmp_path).alt
+        assert "end-point error, px: epe 20.00" in monitor.training_curves(tmp_path).alt
 
     def test_where_there_is_no_run(self, tmp_path: Path, unchecked: None) -> None:
         with pytest.raises(InputError, match=r"scores\.csv"):
-            watch.training_curves(tmp_path)
+            monitor.training_curves(tmp_path)
 
 
 class TestPictures:
     def test_frames_have_their_psnr_and_flows_have_none(self) -> None:
-        shown = titles(watch.example_frames([example("blend", "warp", "model")] * 2))
+        shown = titles(monitor.example_frames([example("blend", "warp", "model")] * 2))
         row = ["truth", "model\n20.17 dB", "blend\n20.17 dB", "warp\n20.17 dB"]
         heads = ["window {0}\n", *["window {0}, "] * 3]
         assert shown == [head.format(n) + text for n in (1, 2) for head, text in zip(heads, row, strict=True)]
-        flows = titles(watch.example_frames([example("dis", "model")]))
+        flows = titles(monitor.example_frames([example("dis", "model")]))
         assert flows == ["window 1\ntruth", "window 1, model", "window 1, dis"]
 
     def test_samples(self) -> None:
         window = Window(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
-        assert len(titles(watch.sample(window))) == 12
+        assert len(titles(monitor.sample(window))) == 12
         pair = Pair(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
-        assert titles(watch.sample(pair)) == ["first", "second", "exact flow", "left out of the loss"]
+        assert titles(monitor.sample(pair)) == ["first", "second", "exact flow", "left out of the loss"]
 
     def test_kept_as_files_the_same_every_time(self, tmp_path: Path) -> None:
         contents = []
         for name in ("a", "b"):
             make_run(tmp_path / name, 4, 10)
-            watch.keep(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
+            monitor.keep(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
             made = [tmp_path / name / "curves.png", tmp_path / name / "examples" / "step_000004.png"]
             contents.append([path.read_bytes() for path in made])
             with Image.open(made[0]) as picture:
@@ -115,19 +115,19 @@ class TestLive:
             found.append(("display", told["metadata"]["image/png"]["alt"]))
             return Handle()
 
-        monkeypatch.setattr(watch, "display", display)
-        monkeypatch.setattr(watch, "DisplayHandle", Handle)
+        monkeypatch.setattr(monitor, "display", display)
+        monkeypatch.setattr(monitor, "DisplayHandle", Handle)
         return found
 
     def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watch, "save", lambda picture, name: folder / "curves.png")
+        monkeypatch.setattr(monitor, "save", lambda picture, name: folder / "curves.png")
         make_run(folder, 4, 4)
-        with watch.Live(folder, "13_curves") as live:
+        with monitor.Live(folder, "13_curves") as live:
             for step in (0, 2, 4):
                 live(Progress(folder, step, 4, {}, [example("blend", "warp", "model")]))
 
     def break_off(self, folder: Path, *steps: int) -> None:
-        with watch.Live(folder, "13_curves") as live:
+        with monitor.Live(folder, "13_curves") as live:
             for step in steps:
                 live(Progress(folder, step, 10, {}, [example("blend", "warp", "model")]))
             raise KeyboardInterrupt
@@ -135,7 +135,7 @@ class TestLive:
     def test_one_picture_in_place(
         self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, unchecked: None
     ) -> None:
-        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        monkeypatch.setattr(monitor, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
         self.carry_out(tmp_path, monkeypatch)
         assert [what for what, _ in shown] == ["display", "update", "update", "update"]
         assert shown[0][1] == "Training, step 0 of 4."
@@ -144,11 +144,11 @@ class TestLive:
     def test_curves_move_between_scores(
         self, tmp_path: Path, shown: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, unchecked: None
     ) -> None:
-        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        monkeypatch.setattr(monitor, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
         make_run(tmp_path, 4, 10)
         with (tmp_path / "curve.csv").open("a") as file:
             file.write(file_line(tmp_path / "curve.csv", "5"))
-        live = watch.Live(tmp_path, "13_curves")
+        live = monitor.Live(tmp_path, "13_curves")
         live.tick()
         assert shown[0][0] == "display"
         assert "step 5 of 10" in shown[0][1]
@@ -161,7 +161,7 @@ class TestLive:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(watch, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
+        monkeypatch.setattr(monitor, "get_ipython", lambda: type("Shell", (), {"kernel": object()}))
         make_run(tmp_path, 4, 10)
         with pytest.raises(KeyboardInterrupt):
             self.break_off(tmp_path, 4)

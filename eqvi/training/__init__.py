@@ -1,1 +1,1 @@
-"""Training: the stages of the paper and ours, from windows of footage or rendered clips to checkpoints."""
+"""Recipes, samples, the training loop, and what a run leaves."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.training.batch import FLOWS, Window
+from eqvi.training.samples import FLOWS, Window
 
 Augmentation = Literal["none", "published", "full"]
 

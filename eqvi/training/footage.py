@@ -19,7 +19,7 @@ from eqvi.media.image import Picture, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_picture
 from eqvi.media.video_writer import CONTAINERS
 from eqvi.training.augment import Augmentation, augmented
-from eqvi.training.batch import Window
+from eqvi.training.samples import Window
 
 _VIDEOS = (*CONTAINERS, ".avi", ".flv", ".mpeg", ".mpg", ".mts", ".ts", ".wmv", ".y4m")
 _RATE = 60  # frames a second of the clips of REDS_VTSR that hold every frame

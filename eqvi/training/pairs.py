@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from eqvi.training.batch import FLOWS, Pair
-from eqvi.training.store import StoredWindows
+from eqvi.training.samples import FLOWS, Pair
+from eqvi.training.window_cache import StoredWindows
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class StoredPairs:
     """Pairs one or two intervals apart, in either order: of every stored window one of its six.
 
     Attributes:
-        windows: out of a store that `eqvi.training.store.fill` has filled with ``flow="exact"``.
+        windows: out of a store that `eqvi.training.window_cache.fill` has filled with ``flow="exact"``.
     """
 
     windows: StoredWindows

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from eqvi.errors import InputError
 from eqvi.model.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.training.augment import Augmentation
-from eqvi.training.rates import Schedule
+from eqvi.training.lr_schedule import Schedule
 from eqvi.training.stages import find_stage, stage_config
 
 Precision = Literal["float32", "bfloat16"]

@@ -10,7 +10,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.photographs import Split
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
-from eqvi.training.batch import Pair, Window
+from eqvi.training.samples import Pair, Window
 
 #: Window starts are drawn among the times of a clip at which its motion is about in view.
 _STARTS = (-1.5, 0.5)

@@ -13,16 +13,16 @@ from eqvi.markdown import markdown_table
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.batch import Batch, Pairs, Window, collate
-from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve
-from eqvi.training.engine import train
-from eqvi.training.learner import FlowLearner, FrameLearner
+from eqvi.training.initialization import begin
+from eqvi.training.loading import scoring_samples
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.material import scoring_samples
-from eqvi.training.outcome import WEIGHTS_FILE
+from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
+from eqvi.training.run_folder import WEIGHTS_FILE
+from eqvi.training.samples import Batch, Pairs, Window, collate
 from eqvi.training.stages import find_stage
+from eqvi.training.train import train
 
 
 class Link(NamedTuple):
@@ -67,7 +67,7 @@ def train_chain(
         restart: throw away what is there.
 
     Raises:
-        InputError: as `eqvi.training.engine.train`.
+        InputError: as `eqvi.training.train.train`.
     """
     links = []
     for name, special in runs.items():

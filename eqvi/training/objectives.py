@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import FLOW_UNIT, ScopeFlow
-from eqvi.training.batch import Batch, Pairs
 from eqvi.training.losses import Loss
+from eqvi.training.samples import Batch, Pairs
 
 #: PWC-Net's weights of the levels 1/64 to 1/4 (0.32, 0.08, 0.02, 0.01, 0.005 of sums over pixels), for means instead.
 LEVEL_WEIGHTS = (0.32, 0.32, 0.32, 0.64, 1.28)

@@ -11,8 +11,8 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI, Motion
-from eqvi.training.batch import Batch, Pair, Pairs, Window, collate
-from eqvi.training.learner import FlowLearner, FrameLearner, end_point_error
+from eqvi.training.objectives import FlowLearner, FrameLearner, end_point_error
+from eqvi.training.samples import Batch, Pair, Pairs, Window, collate
 
 #: The samples of which frames are kept as pictures.
 SHOWN = 2

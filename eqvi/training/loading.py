@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from eqvi.errors import InputError
 from eqvi.files import alone
-from eqvi.training.batch import Batch, Pair, Pairs, Source, Window, collate
+from eqvi.training.distributed import Processes
 from eqvi.training.footage import FootageWindows
 from eqvi.training.pairs import StoredPairs
-from eqvi.training.processes import Processes
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
-from eqvi.training.store import StoredWindows, fill
+from eqvi.training.samples import Batch, Pair, Pairs, Source, Window, collate
+from eqvi.training.window_cache import StoredWindows, fill
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
 SCORING_SEED = 0

@@ -13,8 +13,8 @@ from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.provenance import surroundings
-from eqvi.training.batch import Source
 from eqvi.training.recipe import Recipe
+from eqvi.training.samples import Source
 
 WEIGHTS_FILE, PUBLISHED_FILE, RECORD_FILE = "weights.safetensors", "published.ckpt", "run.json"
 

@@ -33,7 +33,7 @@ from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
 from eqvi.training.augment import Augmentation, augmented, crop
-from eqvi.training.batch import FLOWS, Window
+from eqvi.training.samples import FLOWS, Window
 
 #: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
 _CRF = (8, 22)

@@ -16,11 +16,11 @@ import torch
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.training.outcome import is_finished
-from eqvi.training.processes import Processes, stopped_by_signals
+from eqvi.training.distributed import Processes, stopped_by_signals
 from eqvi.training.recipe import Recipe
-from eqvi.training.run import Progress, Run
+from eqvi.training.run_folder import is_finished
 from eqvi.training.snapshot import load_state
+from eqvi.training.trainer import Progress, Run
 
 #: Seconds between two states on disk: what a kill can cost.
 SAVE_EVERY = 60.0

@@ -1,6 +1,6 @@
 """A run as it is seen while it goes on and afterwards: curves, samples, new frames among their rivals.
 
-`keep` and `Live` are listeners for `eqvi.training.engine.train`.
+`keep` and `Live` are listeners for `eqvi.training.train.train`.
 """
 
 import base64
@@ -20,16 +20,16 @@ from eqvi.markdown import markdown_table
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.batch import FLOWS, Pair, Window
-from eqvi.training.beginning import begin
 from eqvi.training.curve import read_curve
-from eqvi.training.engine import Progress
-from eqvi.training.learner import FlowLearner, FrameLearner
+from eqvi.training.initialization import begin
+from eqvi.training.loading import scoring_samples
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.material import scoring_samples
+from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
-from eqvi.training.scoring import SHOWN, Example, FlowScores, FrameScores
+from eqvi.training.samples import FLOWS, Pair, Window
 from eqvi.training.snapshot import FILE
+from eqvi.training.train import Progress
+from eqvi.training.validation import SHOWN, Example, FlowScores, FrameScores
 from eqvi.viz import charts, layouts, panels
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.figure import Picture, save

@@ -1,6 +1,6 @@
 """A run under way: the model, its optimiser and its curves, from step to step.
 
-`eqvi.training.engine` decides how long it goes on.
+`eqvi.training.train` decides how long it goes on.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ from eqvi.errors import InputError
 from eqvi.files import alone, replacing
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.batch import Batch, Pairs
-from eqvi.training.beginning import begin
 from eqvi.training.curve import Curve
-from eqvi.training.learner import FlowLearner, FrameLearner
+from eqvi.training.distributed import Processes
+from eqvi.training.initialization import begin
+from eqvi.training.loading import batches, open_source, scoring_samples
 from eqvi.training.losses import Loss
-from eqvi.training.material import batches, open_source, scoring_samples
-from eqvi.training.outcome import finish, provenance, throw_away
-from eqvi.training.processes import Processes
-from eqvi.training.rates import rate_factor
+from eqvi.training.lr_schedule import rate_factor
+from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
-from eqvi.training.scoring import FlowScores, FrameScores
+from eqvi.training.run_folder import finish, provenance, throw_away
+from eqvi.training.samples import Batch, Pairs
 from eqvi.training.snapshot import save_state
+from eqvi.training.validation import FlowScores, FrameScores
 from eqvi.training.vgg import open_vgg
 
 
@@ -43,7 +43,7 @@ class Progress(NamedTuple):
         folder: of the run.
         step, steps: done, and in all.
         scores: by name, ``psnr`` or ``epe`` the model's own.
-        examples: of frames, as `eqvi.training.scoring.Example`.
+        examples: of frames, as `eqvi.training.validation.Example`.
     """
 
     folder: Path
