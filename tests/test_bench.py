@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import bench, memory, workloads
 from eqvi.errors import InputError
+from eqvi.evaluation import bench, memory, workloads
+from eqvi.evaluation.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.reports.speed import Row, Spread, read, summary, table
-from eqvi.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 

@@ -25,8 +25,8 @@ from eqvi.datasets.checksums import Seen, recorded, remember
 from eqvi.datasets.download import SOURCES, Source
 from eqvi.datasets.transfer import fetch
 from eqvi.errors import InputError
+from eqvi.evaluation.methods import PUBLISHED
 from eqvi.files import git_blob, sha256
-from eqvi.methods import PUBLISHED
 from eqvi.paths import ROOT
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB

@@ -19,17 +19,18 @@ from published import state_dict, write_checkpoint
 from reds_folder import frame, write_reds
 from skimage.data import coffee
 
-from eqvi import evaluate, metrics, provenance
+from eqvi import metrics, provenance
 from eqvi.__main__ import main
 from eqvi.datasets.cases import open_layout, open_left_out
 from eqvi.errors import InputError
+from eqvi.evaluation import measure
+from eqvi.evaluation.journal import COLUMNS
+from eqvi.evaluation.methods import PUBLISHED, of_callable, open_method
 from eqvi.markdown import means_table
 from eqvi.media.image import Picture
 from eqvi.media.image_files import read_picture, write_picture
-from eqvi.methods import PUBLISHED, of_callable, open_method
 from eqvi.paths import ROOT
 from eqvi.reports.runs import check_comparable, paired, read_run
-from eqvi.rows import COLUMNS
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -143,7 +144,7 @@ class TestLayout:
             ),
         )
         cases = open_layout(reds, "rendered", 4)
-        assert evaluate.measure(tmp_path / "truth_rendered_x4.csv", cases, [truth], "rendered", {"step": 4})
+        assert measure.measure(tmp_path / "truth_rendered_x4.csv", cases, [truth], "rendered", {"step": 4})
         rows = rows_of(tmp_path / "truth_rendered_x4.csv")
         assert len(rows) == 2 * 5 * 3
         assert {row["psnr"] for row in rows} == {"inf"}
@@ -159,7 +160,7 @@ class TestLayout:
         (reds / "val/val_motion").mkdir()
         (reds / "val/val_motion/000.json").write_text(json.dumps({"frames": {"00000012": known}}))
         cases = open_layout(reds, "rendered")
-        evaluate.measure(tmp_path / "blend_rendered.csv", cases, [open_method("blend")], "rendered", {})
+        measure.measure(tmp_path / "blend_rendered.csv", cases, [open_method("blend")], "rendered", {})
         found = {(row["clip"], row["frame"]): row for row in rows_of(tmp_path / "blend_rendered.csv")}
         assert [found["000", "00000012"][name] for name in known] == ["4.500000", "0.250000", "0.125000"]
         assert found["001", "00000012"]["motion"] == ""
@@ -172,7 +173,7 @@ class TestLayout:
             return frames[:, frames.shape[1] // 2 - 1]
 
         cases = open_layout(reds, "rendered", clips=1)
-        assert evaluate.measure(tmp_path / "repeat.csv", cases, [of_callable("repeat", repeat)], "rendered", {})
+        assert measure.measure(tmp_path / "repeat.csv", cases, [of_callable("repeat", repeat)], "rendered", {})
         assert shapes == [((1, n, 3, 64, 80), 0.5) for n in (2, 4, 4, 4, 2)]
         first = metrics.psnr(frame(0, 0), frame(0, 4))
         assert float(rows_of(tmp_path / "repeat.csv")[0]["psnr"]) == pytest.approx(first, abs=1e-6)
@@ -194,10 +195,10 @@ class TestLayout:
     def test_writing_the_same_again_changes_nothing(self, reds, tmp_path, monkeypatch):
         cases = open_layout(reds, "rendered", clips=1)
         run = tmp_path / "blend_rendered.csv"
-        evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
+        measure.measure(run, cases, [open_method("blend")], "rendered", {})
         before = [path.read_bytes() for path in (run, run.with_suffix(".json"))]
         monkeypatch.setattr(provenance, "ROOT", tmp_path)  # no repository: another commit
-        evaluate.measure(run, cases, [open_method("blend")], "rendered", {})
+        measure.measure(run, cases, [open_method("blend")], "rendered", {})
         assert [path.read_bytes() for path in (run, run.with_suffix(".json"))] == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["blend_rendered.csv", "blend_rendered.json", "reds"]
 
@@ -257,23 +258,23 @@ class TestInterruption:
 
         method = of_callable("x", failing)
         with pytest.raises(KeyboardInterrupt):
-            evaluate.measure(out, cases, [method], "rendered", {})
+            measure.measure(out, cases, [method], "rendered", {})
         journal = tmp_path / ".x_rendered.part" / "0-of-1.csv"
         assert journal.read_text().count("\n") == 3
         journal.write_text(journal.read_text()[:-7])
-        assert evaluate.measure(out, cases, [method], "rendered", {})
+        assert measure.measure(out, cases, [method], "rendered", {})
         assert len(asked) == 4 + 3
         assert len(rows_of(out)) == 5
 
     def test_shares_put_together_whatever_the_number_of_processes(self, reds, tmp_path, monkeypatch):
         cases = open_layout(reds, "rendered", 4)
         whole, parts = tmp_path / "a" / "blend.csv", tmp_path / "b" / "blend.csv"
-        evaluate.measure(whole, cases, [open_method("blend")], "rendered", {})
+        measure.measure(whole, cases, [open_method("blend")], "rendered", {})
         finished = []
         for rank, world in ((1, 3), (0, 2), (2, 3), (1, 2)):
             monkeypatch.setenv("RANK", str(rank))
             monkeypatch.setenv("WORLD_SIZE", str(world))
-            finished.append(evaluate.measure(parts, cases, [open_method("blend")], "rendered", {}))
+            finished.append(measure.measure(parts, cases, [open_method("blend")], "rendered", {}))
         # The last one comes when all is done, and finds it so.
         assert finished == [False, False, True, True]
         assert not list((tmp_path / "b").glob(".*"))
@@ -286,10 +287,10 @@ class TestInterruption:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            evaluate.measure(out, cases, [of_callable("x", fails)], "rendered", {"every": 1})
+            measure.measure(out, cases, [of_callable("x", fails)], "rendered", {"every": 1})
         with pytest.raises(InputError, match=r"holds an interrupted run with another parameters: give --restart \(in"):
-            evaluate.measure(out, cases, [open_method("blend")._replace(name="x")], "rendered", {"every": 2})
-        assert evaluate.measure(out, cases, [open_method("blend")], "rendered", {"every": 2}, restart=True)
+            measure.measure(out, cases, [open_method("blend")._replace(name="x")], "rendered", {"every": 2})
+        assert measure.measure(out, cases, [open_method("blend")], "rendered", {"every": 2}, restart=True)
 
 
 class TestBadInput:
@@ -359,14 +360,14 @@ class TestBadInput:
     def test_frames_of_another_size_than_the_truth(self, reds, tmp_path):
         shrinking = of_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
         with pytest.raises(InputError, match=r"000, frame 00000004: the new frame is 79x64, the true one 80x64"):
-            evaluate.measure(tmp_path / "x.csv", open_layout(reds, "rendered"), [shrinking], "rendered", {})
+            measure.measure(tmp_path / "x.csv", open_layout(reds, "rendered"), [shrinking], "rendered", {})
 
     @pytest.mark.parametrize("ranks", [("2", "2"), ("one", "2")])
     def test_ranks_that_cannot_be(self, folder, tmp_path, monkeypatch, ranks):
         monkeypatch.setenv("RANK", ranks[0])
         monkeypatch.setenv("WORLD_SIZE", ranks[1])
         with pytest.raises(InputError, match="RANK="):
-            evaluate.measure(tmp_path / "x.csv", [open_left_out(folder, 2)], [open_method("blend")], "left out", {})
+            measure.measure(tmp_path / "x.csv", [open_left_out(folder, 2)], [open_method("blend")], "left out", {})
 
 
 def test_means_are_per_line_and_column_and_gaps_are_named():
@@ -388,7 +389,7 @@ def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):
     """A filter's output must not be a frame early or late: it is closest to the truth at its own time."""
     case = open_left_out(folder, 2)
     fill = open_method("minterpolate").open(case)
-    window = next(w for w in evaluate.windows(case.inputs(), cut=lambda a, b: False) if w.position == 1)
+    window = next(w for w in measure.windows(case.inputs(), cut=lambda a, b: False) if w.position == 1)
     made = metrics.to_8bit(fill(window, Fraction(1, 2)))
     truths = {k: coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k] for k in range(1, 6)}
     scores = {k: metrics.psnr(made, truth) for k, truth in truths.items()}
@@ -396,15 +397,15 @@ def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):
 
 
 def test_the_hash_of_the_code_covers_what_rows_depend_on(monkeypatch):
-    read, before = Path.read_text, evaluate._code()
+    read, before = Path.read_text, measure._code()
     for name, matters in (("motion", True), ("dataset", True), ("checkpoint", True), ("viz", False)):
         changed = {ROOT / "eqvi" / f"{name}.py"}
         monkeypatch.setattr(Path, "read_text", lambda self, c=changed, **kw: read(self, **kw) + "#" * (self in c))
-        assert (evaluate._code() != before) is matters, name
+        assert (measure._code() != before) is matters, name
 
 
 def test_every_process_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(evaluate, "choose_device", lambda name: "cuda")
+    monkeypatch.setattr(measure, "choose_device", lambda name: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     chosen = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)

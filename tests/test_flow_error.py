@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from eqvi import flow_error
 from eqvi.datasets.camera import Camera
 from eqvi.datasets.photographs import StereoPair, photograph, stereo_pair
 from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
 from eqvi.datasets.rendered_clips import record
 from eqvi.datasets.rendering import Layer, Scene, Trajectory, exact_flow
 from eqvi.errors import InputError
+from eqvi.evaluation import flow_error
 from eqvi.files import sha256
 from eqvi.model import checkpoint
 from eqvi.model.geometry import backward_warp

@@ -11,7 +11,7 @@ from PIL import Image
 import eqvi
 from eqvi.datasets.cases import open_footage
 from eqvi.errors import InputError
-from eqvi.methods import on_another_flow, open_method
+from eqvi.evaluation.methods import on_another_flow, open_method
 from eqvi.model import checkpoint
 from eqvi.model.config import EQVIConfig
 from eqvi.model.scopeflow import ScopeFlow

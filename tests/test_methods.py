@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eqvi import headless, methods, study
+from eqvi import headless, study
 from eqvi.errors import InputError
-from eqvi.methods import MOTIONS, PEERS, PUBLISHED, open_method
+from eqvi.evaluation import methods
+from eqvi.evaluation.lpips import FILES, LPIPS, open_lpips
+from eqvi.evaluation.methods import MOTIONS, PEERS, PUBLISHED, open_method
 from eqvi.model.config import PRESETS
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
-from eqvi.perceptual import FILES, LPIPS, open_lpips
 from eqvi.reports.published import figures
 
 NOTEBOOK = NOTEBOOKS / "10_evaluate.ipynb"

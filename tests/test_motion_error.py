@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from eqvi import motion_error
 from eqvi.datasets.camera import Camera
 from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
 from eqvi.datasets.rendering import Layer, Scene, Trajectory
+from eqvi.evaluation import motion_error
 
 
 def panning(kind, **path):

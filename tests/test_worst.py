@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eqvi import evaluate
 from eqvi.datasets.cases import Case, open_left_out
 from eqvi.errors import InputError
-from eqvi.methods import open_method
+from eqvi.evaluation import measure
+from eqvi.evaluation.methods import open_method
+from eqvi.evaluation.worst_frames import worst_frames, worst_pictures
 from eqvi.reports.runs import Run, read_run
 from eqvi.viz import layouts
-from eqvi.worst import worst_frames, worst_pictures
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def scored(folder: Path, name: str) -> Run:
 
 def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> None:
     method = open_method("blend")
-    evaluate.measure_each(tmp_path, [case], [method], "rendered", {"step": 2})
+    measure.measure_each(tmp_path, [case], [method], "rendered", {"step": 2})
     run = scored(tmp_path, "blend_rendered")
     (clip, frame, psnr), *others = worst_frames(run, 2)
     assert psnr == run.values["psnr"].min()

@@ -1,4 +1,4 @@
-"""The table of flow estimators, from the rows that `eqvi.flow_error` wrote. Knows no torch.
+"""The table of flow estimators, from the rows that `eqvi.evaluation.flow_error` wrote. Knows no torch.
 
 Means are over a clip's frames first, then over clips; the stereo pair is one clip, so it has no interval.
 """

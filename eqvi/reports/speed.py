@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """One measurement.
 
     Attributes:
-        part, variant: what was measured, see `eqvi.workloads`.
+        part, variant: what was measured, see `eqvi.evaluation.workloads`.
         unit: what it makes: ``samples``, ``frames`` or ``windows``.
         round: all variants of a part were measured once in each round, one after the other.
         made: how many.
@@ -124,7 +124,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a file that `eqvi.bench` wrote.
+    """The rows of a file that `eqvi.evaluation.bench` wrote.
 
     Raises:
         InputError: it cannot be read, or is another file.

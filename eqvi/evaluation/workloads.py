@@ -1,4 +1,4 @@
-"""What `eqvi.bench` measures: a training step, new frames of a running clip, and the making of samples.
+"""What `eqvi.evaluation.bench` measures: a training step, new frames of a running clip, and the making of samples.
 
 Parts and their variants:
 

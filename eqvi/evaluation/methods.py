@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
+from eqvi.evaluation.baselines import MINTERPOLATE, Minterpolate, blend
 from eqvi.files import sha256
 from eqvi.media.window import Filler, Window
 from eqvi.model import checkpoint
@@ -19,7 +20,6 @@ from eqvi.model.ensemble import Ensemble, members_of
 from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import load_model, weights_file
 from eqvi.paths import WEIGHTS
-from eqvi.peers import MINTERPOLATE, Minterpolate, blend
 
 #: Makes the frame (1, 3, H, W) at t in (0, 1) of a window, windows in order.
 Fill = Callable[[Window, Fraction], Tensor]

@@ -1,7 +1,7 @@
 """The command ``python -m eqvi bench``: speed and memory, ours beside the published schedule of flow calls.
 
 All variants of a part take turns in one process, once in each round, in an order that turns round; a ratio is taken
-within a round, so that what else the machine does falls on both of its sides. What is measured: `eqvi.workloads`.
+within a round, so that what else the machine does falls on both of its sides. What is measured: `eqvi.evaluation.workloads`.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from tqdm import tqdm
 
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
+from eqvi.evaluation.memory import peak_apart
+from eqvi.evaluation.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
 from eqvi.files import replacing
-from eqvi.memory import peak_apart
 from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Line, Row, summary, table
 from eqvi.training.recipe import Precision
-from eqvi.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
 
 PARTS = ("training", "data", "interpolation")
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")

@@ -1,6 +1,6 @@
 """Measure interpolation: make frames that are known, compare, and keep a row for every one of them.
 
-A file of rows (`eqvi.rows.COLUMNS`) says nothing without the JSON file beside it, which holds what made it: model,
+A file of rows (`eqvi.evaluation.journal.COLUMNS`) says nothing without the JSON file beside it, which holds what made it: model,
 weights, data, protocol, parameters, commit, versions, device. Means are for tables to take.
 """
 
@@ -19,13 +19,13 @@ from eqvi import metrics
 from eqvi.datasets.cases import LAYOUTS, Case, Job, fingerprint, open_layout, open_left_out
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
+from eqvi.evaluation.journal import COLUMNS, Journal, Key, is_complete
+from eqvi.evaluation.lpips import LPIPS, open_lpips
+from eqvi.evaluation.methods import Method, open_method
 from eqvi.markdown import means_table, read_rows
 from eqvi.media.window import windows
-from eqvi.methods import Method, open_method
 from eqvi.paths import RESULTS, WEIGHTS
-from eqvi.perceptual import LPIPS, open_lpips
 from eqvi.provenance import surroundings
-from eqvi.rows import COLUMNS, Journal, Key, is_complete
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "av", "pillow")
 

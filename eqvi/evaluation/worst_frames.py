@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from eqvi import metrics
 from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
+from eqvi.evaluation.methods import Method
 from eqvi.media.image import to_tensor
 from eqvi.media.window import windows
-from eqvi.methods import Method
 from eqvi.reports.runs import Run
 from eqvi.viz import layouts
 from eqvi.viz.panels import error, image

@@ -1,0 +1,1 @@
+"""Methods, scoring, errors of flow and motion, the benchmark."""
