@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Only the command that was asked for is imported: the others' imports take time.
             command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
             if name in given[:1]:
-                module = import_module(f"eqvi.{name}")
+                module = import_module(f"eqvi.cli.{name}")
                 module.add_arguments(command)
                 command.set_defaults(run=module.run)
         args = parser.parse_args(given)

@@ -13,8 +13,8 @@ import pytest
 from footage import hidden, scene, with_sound, write_folder, write_video
 from PIL import Image
 
-from eqvi import doctor
 from eqvi.__main__ import COMMANDS, main
+from eqvi.cli import doctor
 from eqvi.media.image_files import read_picture
 from eqvi.media.video_reader import probe
 from eqvi.model.registry import DEFAULT_MODEL

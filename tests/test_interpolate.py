@@ -13,7 +13,7 @@ from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sou
 from PIL import Image
 
 from eqvi.errors import InputError
-from eqvi.media import convert
+from eqvi.media import convert as convert_module
 from eqvi.media.convert import Summary, convert, told
 from eqvi.media.image import Picture
 from eqvi.media.image_files import read_picture, write_picture
@@ -443,7 +443,7 @@ def test_progress_is_shown_on_a_terminal(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: dict[str, Any] = {}
-    bar = convert.tqdm
+    bar = convert_module.tqdm
 
     class Watched(bar):  # type: ignore[valid-type, misc]
         def __init__(self, **options: Any) -> None:
@@ -454,7 +454,7 @@ def test_progress_is_shown_on_a_terminal(
             shown["done"] = self.n
             super().close()
 
-    monkeypatch.setattr(convert, "tqdm", Watched)
+    monkeypatch.setattr(convert_module, "tqdm", Watched)
     go(clip, tmp_path / "out")
     assert (shown["total"], shown["done"]) == (4, 4)
     assert "new/s" in capsys.readouterr().err

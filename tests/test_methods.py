@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eqvi import headless, study
+from eqvi.cli import headless, study
 from eqvi.errors import InputError
 from eqvi.evaluation import methods
 from eqvi.evaluation.lpips import FILES, LPIPS, open_lpips

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from eqvi import headless, study
+from eqvi.cli import headless, study
 from eqvi.paths import FIGURES, NOTEBOOKS, PARAMS, RESULTS, ROOT, WEIGHTS
 
 #: What takes minutes at the size of `make reproduce`, smaller.

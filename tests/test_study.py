@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import zmq.asyncio
 
-from eqvi import headless, study
+from eqvi.cli import headless, study
 from eqvi.errors import InputError
 
 

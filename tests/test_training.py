@@ -28,7 +28,8 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training import snapshot, train
+from eqvi.training import snapshot
+from eqvi.training import train as train_module
 from eqvi.training import trainer as run_module
 from eqvi.training.augment import Augmentation
 from eqvi.training.curve import Curve, read_curve
@@ -631,7 +632,7 @@ class TestPrecision:
 
 
 def test_a_tick_comes_between_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "TICK_EVERY", 0.0)
+    monkeypatch.setattr(train_module, "TICK_EVERY", 0.0)
     ticks: list[int] = []
     train(recipe(), tmp_path, progress=False, tick=lambda: ticks.append(len(read_curve(tmp_path / "curve.csv"))))
     assert ticks == [1, 2, 3, 4]

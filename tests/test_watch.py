@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi import headless, study
+from eqvi.cli import headless, study
+from eqvi.cli.train import NOTEBOOK, recipe_values
 from eqvi.errors import InputError
 from eqvi.paths import NOTEBOOKS, PARAMS
-from eqvi.train import NOTEBOOK, recipe_values
 from eqvi.training import monitor
 from eqvi.training.recipe import Recipe
 from eqvi.training.samples import Pair, Window

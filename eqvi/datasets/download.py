@@ -4,7 +4,6 @@ A download goes on where it was interrupted. What arrives is held to the hash th
 otherwise to what was seen first (`eqvi.datasets.checksums`). Any file that is there already can be named instead.
 """
 
-import argparse
 import re
 import shutil
 from pathlib import Path
@@ -18,7 +17,6 @@ from eqvi.datasets.reds import SPACING, fingerprint
 from eqvi.datasets.transfer import ask, check_space, fetch, partial_file
 from eqvi.errors import InputError
 from eqvi.files import write_failure
-from eqvi.paths import WEIGHTS
 
 _REDS = "https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{}.zip"
 _DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
@@ -87,71 +85,9 @@ SOURCES: dict[str, dict[str, Source]] = {
         "vgg": Source(_VGG, Path(_VGG).name, "", (f"vgg/{Path(_VGG).name}",), sha256="397923af"),
     },
 }
-_DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``python -m eqvi download``."""
-    parser.add_argument("kind", metavar="data|weights", choices=SOURCES, help="REDS_VTSR, or published checkpoints")
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="data: val_15fps and val_30fps (what is fetched if none is named), val_60fps, train_15fps, train_30fps, "
-        "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc, vgg (training's "
-        "perceptual term)",
-    )
-    parser.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="where it goes: for data always needed; weights: results/weights"
-    )
-    parser.add_argument(
-        "--from",
-        dest="place",
-        metavar="PLACE",
-        help="take the archive from this file, folder or mirror (http...) rather than from its home",
-    )
-    parser.add_argument(
-        "--record",
-        type=Path,
-        default=checksums.RECORD,
-        metavar="FILE",
-        help="hashes of what was seen first (%(default)s)",
-    )
-    parser.add_argument("--keep", action="store_true", help="keep a downloaded archive after it is unpacked")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Fetch what was asked for, one after the other; what is there already is left as it is."""
-    known = SOURCES[args.kind]
-    names = list(dict.fromkeys(args.names)) or _DEFAULTS[args.kind]
-    for name in names:
-        if name not in known:
-            raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(known)}")
-    if args.to is None and args.kind == "data":
-        raise InputError(
-            "where shall the data go? REDS_VTSR is about 70 GB in all: name a folder, DATA=/path or --to /path"
-        )
-    folder = WEIGHTS if args.to is None else args.to
-    places = {name: _place(known[name], args.place, alone=len(names) == 1) for name in names}
-    missing = []
-    for name in names:
-        home = folder / known[name].below
-        if all((home / part).exists() for part in known[name].gives):
-            how = f"; `python -m eqvi doctor --data {folder}` checks it" if args.kind == "data" else ""
-            print(f"{name}: is there already, in {home}{how}")
-            continue
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{home}: cannot be made: {write_failure(error)}") from None
-        missing.append(name)
-    _check_room(folder, {folder / known[name].below / known[name].file: places[name] for name in missing})
-    for name in missing:
-        _bring(name, known[name], places[name], folder / known[name].below, args.record, args.keep)
-    return 0
-
-
-def _place(source: Source, place: str | None, alone: bool) -> str | Path:
+def locate(source: Source, place: str | None, alone: bool) -> str | Path:
     """The address or file to take a source from."""
     if place is None:
         return source.url
@@ -168,7 +104,7 @@ def _place(source: Source, place: str | None, alone: bool) -> str | Path:
     return path
 
 
-def _check_room(folder: Path, places: dict[Path, str | Path]) -> None:
+def check_space_for(folder: Path, places: dict[Path, str | Path]) -> None:
     """Make sure that everything to be downloaded fits: the archives one by one, and all that comes out of them.
 
     Pictures and weights do not compress, so what comes out is as large as what goes in.
@@ -183,7 +119,7 @@ def _check_room(folder: Path, places: dict[Path, str | Path]) -> None:
         check_space(folder, sum(sizes.values()) + max(sizes.values()) - have, f"downloading and unpacking {names}")
 
 
-def _bring(name: str, source: Source, place: str | Path, home: Path, record: Path, keep: bool) -> None:
+def install(name: str, source: Source, place: str | Path, home: Path, record: Path, keep: bool) -> None:
     """Get one source into `home`, checked; nothing of it is seen there before all of it has been."""
     file = place if isinstance(place, Path) else home / source.file
     staging = home / f".{name}.unpacking"

@@ -4,71 +4,22 @@ Frames lie at 15, 30 and 60 a second under ``SPLIT/SPLIT_15fps/000/00000000.png`
 the rates share it. Beside them ``SPLIT/SPLIT_motion/000.json`` says what each clip is and how much moves in it.
 """
 
-import argparse
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from time import monotonic
-from typing import Any, get_args
+from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from eqvi.datasets.camera import expose
 from eqvi.datasets.clip_metadata import read_record, record_path
-from eqvi.datasets.photographs import SPLITS
-from eqvi.datasets.random_scenes import INTERVALS, MOST_CLIPS, RenderedClip, draw_clip, magnitude, numbered_clips
+from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
 from eqvi.datasets.reds import SPACING, reel_folder
-from eqvi.datasets.rendering import PathKind
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
 from eqvi.metrics import to_8bit
-
-#: Input frames of a clip of REDS_VTSR.
-_MOST_FRAMES = 46
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``python -m eqvi render``."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder that gets val/ or train/, as a copy of REDS_VTSR")
-    parser.add_argument("--clips", type=int, default=8, metavar="N", help="how many clips (%(default)s)")
-    parser.add_argument("--split", choices=list(SPLITS), default="val", help="whose pictures they show (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which clips are drawn (%(default)s)")
-    parser.add_argument("--size", default="448x256", metavar="WxH", help="of the frames, pixels (%(default)s)")
-    parser.add_argument(
-        "--frames",
-        type=int,
-        default=INTERVALS + 1,
-        metavar="N",
-        help=f"a clip at 15 a second (%(default)s; REDS_VTSR: {_MOST_FRAMES}); in longer clips motion is gentler",
-    )
-    parser.add_argument("--kind", choices=get_args(PathKind), help="of every path (default: each in turn)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Write the clips that are not there yet; a run that was interrupted goes on.
-
-    Raises:
-        InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
-    """
-    size = _size(args.size)
-    for name, value, low, high in (("clips", args.clips, 1, MOST_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
-        if not low <= value <= high:
-            raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
-    clips = numbered_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
-    _check_folder(args.out, args.split, clips)
-    begun, made = monotonic(), 0
-    for name, clip in tqdm(clips.items(), unit="clip", disable=None, file=sys.stderr):
-        made += write_rendered(args.out, name, clip)
-    seconds = monotonic() - begun
-    note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
-    print(
-        f"{len(clips)} clips of {args.frames} frames at 15 a second, {size[1]}x{size[0]}: {args.out / args.split}{note}"
-    )
-    return 0
 
 
 def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
@@ -140,15 +91,7 @@ def _identity(clip: RenderedClip) -> dict[str, Any]:
     }
 
 
-def _size(text: str) -> tuple[int, int]:
-    """(height, width) from ``WxH``."""
-    width, cross, height = text.partition("x")
-    if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise InputError(f"--size {text!r} is no size: write WIDTHxHEIGHT, as in 448x256")
-    return int(height), int(width)
-
-
-def _check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
+def check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
     """Make sure that whatever lies in the folder is a clip that this very run would make."""
     for rate in SPACING:
         folder = reel_folder(root, split, rate)

@@ -4,92 +4,36 @@ All variants of a part take turns in one process, once in each round, in an orde
 within a round, so that what else the machine does falls on both of its sides. What is measured: `eqvi.evaluation.workloads`.
 """
 
-import argparse
 import contextlib
 import csv
 import dataclasses
 import gc
 import json
-import math
-import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.evaluation.memory import peak_apart
 from eqvi.evaluation.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
 from eqvi.files import replacing
 from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
-from eqvi.reports.speed import Line, Row, summary, table
-from eqvi.training.recipe import Precision
+from eqvi.reports.speed import Row
 
-PARTS = ("training", "data", "interpolation")
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
-#: What is measured where nothing is said: the published size on an accelerator, what takes minutes on a CPU.
-_LARGE: dict[str, Any] = {"preset": "eqvi", "crop": 512, "batch": 12, "windows": 8, "rounds": 10}
-_SMALL: dict[str, Any] = {"preset": "eqvi-quarter", "crop": 256, "batch": 2, "windows": 1, "rounds": 5}
-
-_MEMORY = {
+PEAK_MEASURED_BY = {
     "cuda": "torch.cuda.max_memory_allocated over one go, with model, optimiser and batch",
     "cpu": "largest resident set of a process that does nothing else, twice, less that of one that only imports; MiB",
 }
-_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``python -m eqvi bench``."""
-    add = parser.add_argument
-    usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured (all)")
-    add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
-    add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
-    add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
-    add("--crop", type=int, help=f"of a training step, pixels {usual['crop']}")
-    add("--batch", type=int, help=f"samples of a training step {usual['batch']}")
-    add("--precision", choices=get_args(Precision), default="float32", help="of its learned parts (%(default)s)")
-    add("--channels-last", action="store_true", help="memory layout of the model")
-    add("--tf32", action="store_true", help="let float32 convolutions round to TF32, where the device has it")
-    add("--size", default="448x256", metavar="WxH", help="of the interpolated clip (%(default)s)")
-    add("--windows", type=int, help=f"gaps of it filled in a round {usual['windows']}")
-    add("--out", type=Path, help="CSV file of all times, with a JSON file beside it; a folder gets bench_DEVICE.csv")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Measure, show the ratios, write the times.
-
-    Raises:
-        InputError: an option cannot be used (nothing has been measured then), or memory is too small.
-    """
-    device = choose_device(args.device)
-    usual = _SMALL if device == "cpu" else _LARGE
-    given = {name: usual[name] if getattr(args, name) is None else getattr(args, name) for name in usual}
-    rounds = given.pop("rounds")
-    height, width = _size(args.size)
-    load = Load(
-        **given, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
-    )
-    parts = [part for part in PARTS if part in args.parts]
-    check(load, parts, rounds)
-    out = None if args.out is None else _place(args.out, device)
-    with _float32(args.tf32):
-        rows = measure(load, parts, rounds)
-        made_by = record(load, parts, rounds, args.tf32)
-    lines = summary(rows)
-    print("\n".join((*_title(load, made_by, rounds), table(lines), *_remarks(load, parts, lines))))
-    if out is not None:
-        write(rows, {"run": out.stem, **made_by}, out)
-    return 0
 
 
 def check(load: Load, parts: Sequence[str], rounds: int) -> None:
@@ -153,7 +97,7 @@ def record(load: Load, parts: Sequence[str], rounds: int, tf32: bool) -> dict[st
             "published": f"its schedule of flow calls in our code, {len(PUBLISHED_CALLS)} for each new frame, "
             "each both ways with occlusion, in float32; all else as in ours",
             "rounds": "all variants of a part in turn, in an order that turns round; the first round does not count",
-            "peak_mib": _MEMORY.get(kind, "not measured on this device"),
+            "peak_mib": PEAK_MEASURED_BY.get(kind, "not measured on this device"),
         },
         **surroundings(load.device, _PACKAGES),
         **processor(),
@@ -234,7 +178,7 @@ def _enough_memory(load: Load) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _float32(tf32: bool) -> Iterator[None]:
+def float32_precision(tf32: bool) -> Iterator[None]:
     """Whether what is called float32 may round to TF32's ten bits: by itself torch lets convolutions, for all."""
     places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [place.allow_tf32 for place in places]
@@ -245,50 +189,3 @@ def _float32(tf32: bool) -> Iterator[None]:
     finally:
         for place, allowed in zip(places, before, strict=True):
             place.allow_tf32 = allowed
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = _SIZE.fullmatch(text)
-    if found is None or min(map(int, found.groups())) < 128:
-        raise InputError(f"--size {text} cannot be used: write WIDTHxHEIGHT, at least 128x128, as in 1280x720")
-    return int(found[2]), int(found[1])
-
-
-def _place(out: Path, device: str) -> Path:
-    path = out / f"bench_{device}.csv" if out.is_dir() else out
-    if path.suffix != ".csv":
-        raise InputError(f"--out {out}: give a file that ends in .csv, or a folder that is there")
-    if not path.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {path.parent}: make it first")
-    return path
-
-
-def _title(load: Load, made_by: dict[str, Any], rounds: int) -> list[str]:
-    threads = f", {made_by['threads']} thread(s)" if load.device == "cpu" else ""
-    return [
-        f"{made_by['device']}{threads}, preset {load.preset}, random weights, {rounds} round(s)",
-        f"training: {load.batch} sample(s) of {load.crop}x{load.crop} a step, learned parts in {load.precision}; "
-        f"interpolation: {load.width}x{load.height}, float32",
-        f"published: {made_by['protocol']['published']}",
-        "",
-    ]
-
-
-def _remarks(load: Load, parts: Sequence[str], lines: Sequence[Line]) -> list[str]:
-    """What the numbers mean, below the table."""
-    remarks = [""]
-    if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(DEVICE_PARTS):
-        remarks.append(f"preset {load.preset} has classical flow: no published schedule to compare")
-    for line in lines:
-        if line.part == "data" and line.ratio is not None:
-            cores = math.ceil(1 / line.ratio.middle)
-            remarks.append(
-                f"{line.variant} windows: one core makes {line.ratio.middle:.3g} times what the step ({line.against}) "
-                f"takes, {cores} core(s) keep up"
-            )
-    kind = torch.device(load.device).type
-    return [
-        *remarks,
-        f"peak memory: {_MEMORY.get(kind, 'not measured on this device')}",
-        "Rates and memory are of this machine and hour. Only ratios are claims: both sides of one are of one round.",
-    ]

@@ -1,4 +1,4 @@
-"""What a run of `eqvi.interpolate` is told."""
+"""What a run of `eqvi.cli.interpolate` is told."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -10,7 +10,7 @@ from eqvi.paths import RESULTS
 
 
 def weights_table(folder: Path = RESULTS) -> str:
-    """Every file of weights with what its training was: one line each, from the records that `eqvi.ship` keeps."""
+    """Every file of weights with what its training was: one line each, from the records that `eqvi.cli.ship` keeps."""
     rows = []
     for path in sorted((folder / "weights").rglob("*.safetensors")):
         name = path.relative_to(folder / "weights").with_suffix("").as_posix()

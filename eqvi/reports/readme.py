@@ -31,32 +31,6 @@ from eqvi.reports import ablation, card, claims, flow_errors, speed, tables
 DOCUMENTS = (ROOT / "README.md", WEIGHTS / "README.md")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``python -m eqvi readme``."""
-    parser.add_argument("--check", action="store_true", help="write nothing, and fail if something would change")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Write the documents anew, or say whether that would change them (1 if so).
-
-    Raises:
-        InputError: as `filled`.
-    """
-    stale = [path for path in DOCUMENTS if filled(path) != path.read_text(encoding="utf-8")]
-    for path in DOCUMENTS:
-        name = path.relative_to(ROOT)
-        if path not in stale:
-            print(f"{name} is in step with the project")
-        elif args.check:
-            print(f"{name} is out of step with the project: run `python -m eqvi readme`")
-        else:
-            after, side = filled(path), path.with_name(f".{path.name}.part")
-            side.write_text(after, encoding="utf-8")
-            side.replace(path)
-            print(f"{name}: generated parts written anew")
-    return 1 if stale and args.check else 0
-
-
 def filled(path: Path) -> str:
     """A document with its generated parts as they should be.
 
@@ -129,7 +103,7 @@ def options_table(module: str) -> str:
         InputError: there is no such module, or it declares none.
     """
     try:
-        declare = importlib.import_module(f"eqvi.{module}").add_arguments
+        declare = importlib.import_module(f"eqvi.cli.{module}").add_arguments
     except (ModuleNotFoundError, AttributeError) as error:
         raise InputError(f"eqvi.{module} declares no command-line options") from error
     parser = argparse.ArgumentParser(add_help=False)

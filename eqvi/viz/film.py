@@ -4,7 +4,6 @@ The footage's own frames are never written, since footage at hand is seldom ours
 frame, at t = 1/6, 1/2 or 5/6 of a gap between two input frames, so that each comes a third of a gap after the last.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,15 +17,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from eqvi.devices import choose_device
 from eqvi.errors import InputError
-from eqvi.files import replacing, write_failure
-from eqvi.media.clip import Clip, open_clip
+from eqvi.files import replacing
+from eqvi.media.clip import Clip
 from eqvi.media.image import Frame, Picture, from_tensor, resized, to_tensor
 from eqvi.media.window import Filler, Shots, windows
 from eqvi.model.eqvi import Interpolation
-from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
-from eqvi.paths import FIGURES
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
 
@@ -37,59 +33,6 @@ MAX_BYTES = 600_000
 _QUALITY = 70
 # What frames are made like, whatever the clip: 8 bits, RGB.
 _PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``python -m eqvi film``."""
-    parser.epilog = "Only new frames are written, at t = 1/6, 1/2 and 5/6 of each gap: the clip's own never are."
-    add = parser.add_argument
-    add("clip", metavar="CLIP", type=Path, help="folder of PNG, JPEG or WebP frames, or a video file")
-    add("--from", dest="start", type=int, metavar="N", help="frame of the clip, from 0, where the film starts (middle)")
-    add("--step", type=int, default=2, metavar="N", help="take every N-th frame of the clip as input (%(default)s)")
-    add("--gaps", type=int, default=6, metavar="N", help="gaps between inputs to fill, three frames each (%(default)s)")
-    add("--width", type=int, default=320, metavar="PX", help="of the loop, no wider than the clip (%(default)s)")
-    add("--fps", type=int, default=12, help="frames a second of the loop, 1 to 50 (%(default)s)")
-    add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
-    out = "writes PREFIX_loop.webp, which runs forth and back, and PREFIX_strip.png (%(default)s)"
-    add("--out", type=Path, default=FIGURES / "film", metavar="PREFIX", help=out)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Make a loop and a strip.
-
-    Raises:
-        InputError: the clip is too short or cannot be used, an option is out of range, or nothing can be written.
-    """
-    for option, least, most in (("step", 1, None), ("gaps", 1, None), ("width", 16, None), ("fps", 1, 50)):
-        value = getattr(args, option)
-        if value < least or (most is not None and value > most):
-            raise InputError(f"--{option} {value}: give {least} " + ("or more" if most is None else f"to {most}"))
-    if not args.out.name:
-        raise InputError(f"--out {args.out}: give what the names of the files begin with, such as figures/film")
-    frames = inputs(open_clip(args.clip), args.start, args.step, args.gaps)
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
-    device = choose_device(args.device)
-    model, _ = load_model(args.model, device)
-    film = shoot(frames, model, device, args.width)
-    loop = args.out.with_name(f"{args.out.name}_loop.webp")
-    count = write_loop(film.loop, loop, args.fps)
-    width, height = film.loop[0].size
-    print(f"{loop}: {count} pictures of {width}x{height}, {loop.stat().st_size / 1e3:.0f} kB")
-
-    from eqvi.viz import layouts  # here, because of matplotlib, which no other command waits for
-
-    try:
-        strip = layouts.save(
-            layouts.strip(panels(film), _words(film), len(TIMES)), f"{args.out.name}_strip", args.out.parent
-        )
-    except OSError as error:
-        raise InputError(f"{args.out}_strip.png: cannot be written: {write_failure(error)}") from None
-    print(f"{strip}: {strip.stat().st_size / 1e3:.0f} kB")
-    return 0
 
 
 class Film(NamedTuple):
@@ -207,7 +150,7 @@ def panels(film: Film) -> dict[str, Panel]:
     return shown
 
 
-def _words(film: Film) -> str:
+def caption(film: Film) -> str:
     painted = "" if film.middle.residual is None else " and the residual"
     return (
         "Three new frames between two frames of footage, at t = 1/6, 1/2 and 5/6; below, for t = 1/2, "

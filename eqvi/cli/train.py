@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from eqvi.cli.study import all_notebooks, nearest, read_yaml
 from eqvi.devices import local_device
 from eqvi.errors import InputError
 from eqvi.paths import BUILD, ROOT
-from eqvi.study import all_notebooks, nearest, read_yaml
 from eqvi.training.recipe import Recipe
 
 #: The notebook whose parameters a recipe's file gives.

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: an unknown notebook or parameter, an unreadable file. Nothing has been run then.
     """
-    from eqvi import headless  # imports Jupyter, which takes a second that --help need not wait for
+    from eqvi.cli import headless  # imports Jupyter, which takes a second that --help need not wait for
 
     notebooks = [find(name) for name in args.notebooks] or all_notebooks()
     declared = {path: headless.parameters_of(path) for path in notebooks}

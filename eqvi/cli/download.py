@@ -1,0 +1,74 @@
+"""The command ``python -m eqvi download``: fetch REDS_VTSR or published weights, or take them from files and mirrors."""
+
+import argparse
+from pathlib import Path
+
+from eqvi.datasets import checksums
+from eqvi.datasets.download import SOURCES, check_space_for, install, locate
+from eqvi.errors import InputError
+from eqvi.files import write_failure
+from eqvi.paths import WEIGHTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi download``."""
+    parser.add_argument("kind", metavar="data|weights", choices=SOURCES, help="REDS_VTSR, or published checkpoints")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="data: val_15fps and val_30fps (what is fetched if none is named), val_60fps, train_15fps, train_30fps, "
+        "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc, vgg (training's "
+        "perceptual term)",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="where it goes: for data always needed; weights: results/weights"
+    )
+    parser.add_argument(
+        "--from",
+        dest="place",
+        metavar="PLACE",
+        help="take the archive from this file, folder or mirror (http...) rather than from its home",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        default=checksums.RECORD,
+        metavar="FILE",
+        help="hashes of what was seen first (%(default)s)",
+    )
+    parser.add_argument("--keep", action="store_true", help="keep a downloaded archive after it is unpacked")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch what was asked for, one after the other; what is there already is left as it is."""
+    known = SOURCES[args.kind]
+    names = list(dict.fromkeys(args.names)) or _DEFAULTS[args.kind]
+    for name in names:
+        if name not in known:
+            raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(known)}")
+    if args.to is None and args.kind == "data":
+        raise InputError(
+            "where shall the data go? REDS_VTSR is about 70 GB in all: name a folder, DATA=/path or --to /path"
+        )
+    folder = WEIGHTS if args.to is None else args.to
+    places = {name: locate(known[name], args.place, alone=len(names) == 1) for name in names}
+    missing = []
+    for name in names:
+        home = folder / known[name].below
+        if all((home / part).exists() for part in known[name].gives):
+            how = f"; `python -m eqvi doctor --data {folder}` checks it" if args.kind == "data" else ""
+            print(f"{name}: is there already, in {home}{how}")
+            continue
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{home}: cannot be made: {write_failure(error)}") from None
+        missing.append(name)
+    check_space_for(folder, {folder / known[name].below / known[name].file: places[name] for name in missing})
+    for name in missing:
+        install(name, known[name], places[name], folder / known[name].below, args.record, args.keep)
+    return 0
+
+
+_DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}

@@ -1,0 +1,75 @@
+"""The command ``python -m eqvi evaluate``: leave frames out of clips, put them back, measure how close they come."""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from eqvi.datasets.cases import LAYOUTS, open_layout, open_left_out
+from eqvi.devices import local_device, shard
+from eqvi.errors import InputError
+from eqvi.evaluation.measure import measure, measure_each
+from eqvi.evaluation.methods import open_method
+from eqvi.markdown import means_table, read_rows
+from eqvi.paths import RESULTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi evaluate``."""
+    parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="folders of frames or video files")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="instead: a folder laid out like REDS_VTSR")
+    parser.add_argument("--dataset", choices=list(LAYOUTS), default="val30", help="which of its clips (%(default)s)")
+    parser.add_argument("--step", type=int, default=2, help="keep every so many frames, score the rest (%(default)s)")
+    parser.add_argument("--every", type=int, default=1, help="score only every so many gaps (%(default)s)")
+    parser.add_argument("--limit", type=int, help="use the first so many frames of each CLIP")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["blend", "linear", "baseline"],
+        metavar="MODEL",
+        help="published models, presets, checkpoints, motion models of the baseline, blend, minterpolate (%(default)s)",
+    )
+    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
+    parser.add_argument(
+        "--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
+    parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left")
+    parser.add_argument("--timed", action="store_true", help="fill the column of seconds, which no two runs have alike")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="CSV file of the rows of all CLIPs; for --data the folder of a file per model (results/)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every model, write the rows, show the means. Under torchrun every process takes its share.
+
+    Raises:
+        InputError: an option, clip, dataset or model cannot be used; nothing has been computed then.
+    """
+    if args.every < 1:
+        raise InputError(f"--every {args.every} is too small: give at least 1")
+    if bool(args.clips) == bool(args.data):
+        raise InputError("give clips, or --data with a folder laid out like REDS_VTSR; not both")
+    device = local_device(args.device)
+    methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
+    parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
+    options: dict[str, Any] = {"device": device, "restart": args.restart, "timed": args.timed}
+    if args.data:
+        cases = open_layout(args.data, args.dataset, args.step, args.every)
+        paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
+        rows = [row for path in paths for row in read_rows(path)]
+        column = "run"
+    elif args.out is None and shard()[1] > 1:
+        raise InputError("several processes need a place to put their rows together: give --out")
+    else:
+        cases = [open_left_out(path, args.step, args.every, args.limit) for path in args.clips]
+        with tempfile.TemporaryDirectory() as scratch:
+            out = args.out or Path(scratch) / "rows.csv"
+            complete = measure(out, cases, methods, "left out", parameters, first="model", **options)
+            rows, column = read_rows(out) if complete else [], "model"
+    if shard()[0] == 0 and rows:
+        print(means_table(rows, "clip", column, "psnr"))
+    return 0

@@ -1,0 +1,67 @@
+"""The command ``python -m eqvi render``: clips whose motion is known exactly, laid out like REDS_VTSR."""
+
+import argparse
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import get_args
+
+from tqdm import tqdm
+
+from eqvi.datasets.photographs import SPLITS
+from eqvi.datasets.random_scenes import INTERVALS, MOST_CLIPS, numbered_clips
+from eqvi.datasets.rendered_clips import check_folder, write_rendered
+from eqvi.datasets.rendering import PathKind
+from eqvi.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``python -m eqvi render``."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder that gets val/ or train/, as a copy of REDS_VTSR")
+    parser.add_argument("--clips", type=int, default=8, metavar="N", help="how many clips (%(default)s)")
+    parser.add_argument("--split", choices=list(SPLITS), default="val", help="whose pictures they show (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which clips are drawn (%(default)s)")
+    parser.add_argument("--size", default="448x256", metavar="WxH", help="of the frames, pixels (%(default)s)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=INTERVALS + 1,
+        metavar="N",
+        help=f"a clip at 15 a second (%(default)s; REDS_VTSR: {_MOST_FRAMES}); in longer clips motion is gentler",
+    )
+    parser.add_argument("--kind", choices=get_args(PathKind), help="of every path (default: each in turn)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the clips that are not there yet; a run that was interrupted goes on.
+
+    Raises:
+        InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
+    """
+    size = _size(args.size)
+    for name, value, low, high in (("clips", args.clips, 1, MOST_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
+        if not low <= value <= high:
+            raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
+    clips = numbered_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
+    check_folder(args.out, args.split, clips)
+    begun, made = monotonic(), 0
+    for name, clip in tqdm(clips.items(), unit="clip", disable=None, file=sys.stderr):
+        made += write_rendered(args.out, name, clip)
+    seconds = monotonic() - begun
+    note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
+    print(
+        f"{len(clips)} clips of {args.frames} frames at 15 a second, {size[1]}x{size[0]}: {args.out / args.split}{note}"
+    )
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    """(height, width) from ``WxH``."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise InputError(f"--size {text!r} is no size: write WIDTHxHEIGHT, as in 448x256")
+    return int(height), int(width)
+
+
+#: Input frames of a clip of REDS_VTSR.
+_MOST_FRAMES = 46
