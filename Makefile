@@ -132,7 +132,7 @@ MEASURING := 10_evaluate 12_worst_frames
 GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
   $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
 # What only makes web pages of them has no part in the notebooks.
-CODE := $(filter-out eqvi/cli/site.py $(wildcard eqvi/web/*.py),$(wildcard eqvi/*.py eqvi/*/*.py))
+CODE := $(filter-out eqvi/cli/site.py $(wildcard eqvi/site/*.py),$(wildcard eqvi/*.py eqvi/*/*.py))
 $(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(CODE) $(if $(LOST)$(DATA)$(WEIGHTS),again)
 	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
 	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))

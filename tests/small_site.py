@@ -13,9 +13,9 @@ from eqvi.datasets.rendering import demo_scene
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.site.build import PARTS, Study
+from eqvi.site.explorer_data import Window, write
 from eqvi.viz.quadruplet import rendered
-from eqvi.web.build import PARTS, Study
-from eqvi.web.windows import Window, write
 
 TIMES = (0.25, 0.5, 0.75)
 SIZE = (128, 160)

@@ -14,14 +14,14 @@ from PIL import Image
 from eqvi.__main__ import main
 from eqvi.errors import InputError
 from eqvi.paths import NOTEBOOKS, ROOT
+from eqvi.site import links
+from eqvi.site.build import PARTS, Study, build
+from eqvi.site.explorer_data import variants
+from eqvi.site.formulas import mathml
+from eqvi.site.links import Atlas, check
+from eqvi.site.markdown import Renderer, converter, generated, slug
+from eqvi.site.verdicts import interval
 from eqvi.viz.exploration import Exploration, Switches
-from eqvi.web import links
-from eqvi.web.build import PARTS, Study, build
-from eqvi.web.formulas import mathml
-from eqvi.web.links import Atlas, check
-from eqvi.web.markdown import Renderer, converter, generated, slug
-from eqvi.web.verdicts import interval
-from eqvi.web.windows import variants
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ class TestBuilding:
             build(tmp_path / "site", study, small_site.none)
 
     def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("eqvi.web.build.LARGEST", 1000)
+        monkeypatch.setattr("eqvi.site.build.LARGEST", 1000)
         with pytest.raises(InputError, match=r"the site takes 0.1 MB, more than 0: show fewer windows"):
             build(tmp_path / "site", small_site.study(tmp_path), small_site.none)
 
@@ -309,9 +309,9 @@ class TestWindows:
 
 def test_assets_travel_with_the_package(tmp_path: Path) -> None:
     assert {"base.html", "style.css", "site.js", "explorer.js", "motion.js"} <= {
-        path.name for path in (ROOT / "eqvi/web/assets").iterdir()
+        path.name for path in (ROOT / "eqvi/site/assets").iterdir()
     }
-    assert '"eqvi.web" = ["assets/*"]' in (ROOT / "pyproject.toml").read_text()
+    assert '"eqvi.site" = ["assets/*"]' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_study_s_own_places() -> None:

@@ -10,9 +10,9 @@ import pytest
 import small_site
 import torch
 
+from eqvi.site.build import build
 from eqvi.viz.exploration import Exploration
 from eqvi.viz.pixel_motion import trace
-from eqvi.web.build import build
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

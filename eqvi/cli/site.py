@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: notebooks that were not executed, a link that leads nowhere, a site that is too large.
     """
-    from eqvi.web.build import Study, build  # imports torch and Jupyter, which --help need not wait for
+    from eqvi.site.build import Study, build  # imports torch and Jupyter, which --help need not wait for
 
     begun = time.monotonic()
     print("making the pages, then the pictures of the explorer: some minutes", flush=True)

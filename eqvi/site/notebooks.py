@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from eqvi.errors import InputError
-from eqvi.web.links import relative
+from eqvi.site.links import relative
 
 _CARRIED = re.compile(r'src="data:(?:video|image)/(?P<kind>mp4|webm|png|webp|jpeg);base64,(?P<data>[^"]+)"')
 ASSETS = Path(__file__).parent / "assets"

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from eqvi.web.formulas import mathml
-from eqvi.web.links import Atlas
+from eqvi.site.formulas import mathml
+from eqvi.site.links import Atlas
 
 _TAG = re.compile(r"<[^>]+>")
 _INTERVAL = re.compile(r"\[[+-]?[\d.]+, [+-]?[\d.]+\]")

@@ -11,10 +11,10 @@ from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
-from eqvi.web import links, notebooks, verdicts, windows
-from eqvi.web.links import Atlas, relative
-from eqvi.web.markdown import Heading, Renderer, converter, generated
-from eqvi.web.notebooks import ASSETS, Pictures
+from eqvi.site import explorer_data, links, notebooks, verdicts
+from eqvi.site.links import Atlas, relative
+from eqvi.site.markdown import Heading, Renderer, converter, generated
+from eqvi.site.notebooks import ASSETS, Pictures
 
 #: Most that a site may take, in bytes: free hosts take that much.
 LARGEST = 40_000_000
@@ -77,7 +77,7 @@ Explorer = Callable[[Path], None]
 
 def all_windows(folder: Path) -> None:
     """The explorer of the study's own windows and models."""
-    windows.write(folder, windows.windows())
+    explorer_data.write(folder, explorer_data.windows())
 
 
 def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial: bool = False) -> Site:
