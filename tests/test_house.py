@@ -18,33 +18,21 @@ from eqvi.markdown import make_targets
 from eqvi.paths import NOTEBOOKS, ROOT
 from eqvi.reports import readme
 
-# The package by floors. A file imports only what stands above it, or in its own line to the left of it.
-FLOORS = [
-    "errors paths provenance memory config geometry motion unet metrics statistics palette picture procedural "
-    "schedule settings",
-    "visibility pwc flow classical synthesis photographs synthetic camera scenes records colour cuts data encoder "
-    "video clip naming reds perceptual ensemble dataset rows compression "
-    "subject",
-    "model trace exploration panels mosaic page charts viz illustrations report speed scores reported tables claimed "
-    "claims ablation window peers sink hashes transfer archive inspection flow_table card",
-    "checkpoint __init__ choose sources drawing widgets controls explorer methods conversion interpolate film evaluate "
-    "worst download motion_error render doctor headless study training training.batch "
-    "training.stages training.rates training.augment training.recipe "
-    "training.rendered training.losses training.vgg training.filters training.learner training.footage "
-    "training.snapshot training.store training.pairs training.processes training.material training.scoring "
-    "training.pyramid training.beginning training.curve training.outcome training.run training.engine training.watch "
-    "training.chain train ship workloads bench flow_error "
-    "web web.formulas web.links web.markdown web.notebooks web.verdicts web.windows web.build site",
-    "readme __main__",
-]
-ORDER = " ".join(FLOORS).split()
+# The rooms of the package from the bottom up: a room imports only from those before it, and from the ground floor.
+# The command line is the front door, which may import anything.
+ROOMS = ["reports", "model", "media", "datasets", "viz", "training", "evaluation", "site", "cli"]
+GROUND = {"__init__", "devices", "errors", "files", "markdown", "metrics", "paths", "provenance"}
 # By name within the package: "motion", "training.batch"; a folder's own __init__ goes by the folder's name.
 MODULES = {
     ".".join(path.relative_to(ROOT / "eqvi").with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "eqvi").rglob("*.py"))
 }
 # Packages that only these files may import.
-RESERVED = {"matplotlib": {"page", "viz"}, "papermill": {"headless"}, "latex2mathml": {"web.formulas"}}
+RESERVED = {
+    "matplotlib": {"viz.figure", "viz.layouts"},
+    "papermill": {"cli.headless"},
+    "latex2mathml": {"site.formulas"},
+}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -63,31 +51,70 @@ def imported(path: Path) -> Iterator[str]:
                 yield node.module
 
 
+def packages_of(full: str) -> str:
+    return full.split(".")[0]
+
+
 def packages(path: Path) -> set[str]:
-    return {full.split(".")[0] for full in imported(path)}
+    return set(map(packages_of, imported(path)))
+
+
+def room(module: str) -> str:
+    """The room of a module, ``""`` on the ground floor."""
+    head, _, rest = module.partition(".")
+    return head if rest or head in ROOMS else ""
+
+
+def inner(module: str) -> set[str]:
+    """The modules of this package that one of them imports itself."""
+    names = {full for full in imported(MODULES[module]) if packages_of(full) == "eqvi"}
+    return {"__init__" if full == "eqvi" else full.removeprefix("eqvi.") for full in names}
+
+
+def reached(module: str) -> set[str]:
+    """The modules of this package that importing one of them loads, itself among them."""
+    todo, seen = {module}, set[str]()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= inner(name) - seen
+    return seen
+
+
+class TestRooms:
+    def test_every_module_is_in_a_room_or_on_the_ground_floor(self) -> None:
+        assert {name for name in MODULES if room(name) == ""} == GROUND | {"__main__"}
+        assert {room(name) for name in MODULES} == {"", *ROOMS}
+
+    @pytest.mark.parametrize("name", MODULES)
+    def test_a_room_imports_only_from_rooms_below_it(self, name: str) -> None:
+        allowed = {"", *ROOMS[: ROOMS.index(room(name)) + 1]} if room(name) else {""}
+        assert {room(other) for other in inner(name)} <= allowed
+
+    def test_no_import_runs_in_a_circle(self) -> None:
+        done = set[str]()
+        while free := {name for name in MODULES if inner(name) <= done} - done:
+            done |= free
+        assert set(MODULES) - done == set()
+
+    @pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "reports"])
+    def test_reports_need_no_torch(self, name: str) -> None:
+        loaded = reached(name)
+        assert {room(other) for other in loaded} <= {"", "reports"}
+        assert {other for other in loaded if "torch" in packages(MODULES[other])} == set()
 
 
 class TestPackage:
-    def test_every_module_has_its_floor(self) -> None:
-        assert sorted(ORDER) == sorted(MODULES)
-
-    @pytest.mark.parametrize("name", [name for name in ORDER if name in MODULES])
-    def test_imports_go_upward(self, name: str) -> None:
-        inner = {full for full in imported(MODULES[name]) if full.split(".")[0] == "eqvi"}
-        above = {f"eqvi.{other}" for other in ORDER[: ORDER.index(name)]}
-        assert {"eqvi.__init__" if full == "eqvi" else full for full in inner} <= above
-
     @pytest.mark.parametrize("name", MODULES)
     def test_modules_are_small(self, name: str) -> None:
-        assert len(MODULES[name].read_text().splitlines()) < 320
+        assert len(MODULES[name].read_text().splitlines()) <= 320
 
     def test_some_packages_are_kept_to_one_file(self) -> None:
         for package, owners in RESERVED.items():
             assert {name for name, path in MODULES.items() if package in packages(path)} <= owners
-        assert "torch" not in packages(MODULES["report"])
 
     def test_no_device_is_named_in_the_model(self) -> None:
-        model = ["geometry", "motion", "unet", "visibility", "pwc", "flow", "synthesis", "model"]
+        model = [name for name in MODULES if room(name) == "model"]
         assert [name for name in model if "cuda" in MODULES[name].read_text()] == []
 
     def test_every_import_is_a_declared_dependency(self) -> None:
@@ -175,7 +202,8 @@ class TestNotebooks:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try)
         for cell in self.cells(path):
             # A recipe has more fields than that, each with its line.
-            assert len(cell.source.splitlines()) <= 15 or "parameters" in cell.metadata.get("tags", []), cell.source
+            lines = [line for line in cell.source.splitlines() if not line.startswith(("from ", "import "))]
+            assert len(lines) <= 15 or "parameters" in cell.metadata.get("tags", []), cell.source
             tree = ast.parse(cell.source)  # no magics and no shell commands either: papermill misses their failures
             assert [node for node in ast.walk(tree) if isinstance(node, kinds)] == [], cell.source
 

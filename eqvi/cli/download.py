@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi download``: fetch REDS_VTSR or published weights, or take them from files and mirrors."""
+"""The command ``python -m eqvi download``: fetch REDS_VTSR or published weights."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi film``: real motion as a short loop and as a strip, in frames made by the model alone."""
+"""The command ``python -m eqvi film``: a short loop and a strip of new frames of a clip."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is known of a rendered clip: ``SPLIT/SPLIT_motion/000.json`` beside its frames, which `eqvi.datasets.rendered_clips` writes.
+"""Metadata of a rendered clip, ``SPLIT/SPLIT_motion/000.json`` (written by `eqvi.datasets.rendered_clips`).
 
 ``kind``, ``split``, ``seed``, ``size`` (width, height) and ``intervals`` say how it was drawn, ``pictures`` and
 ``camera`` what is seen and how; ``frames`` holds, for every frame between two input frames, how much happens there.

@@ -34,7 +34,7 @@ class Source(NamedTuple):
         file: its name there.
         below: the folder, below the one that the user names, that it goes to.
         gives: the files or folders that it is wanted for, there.
-        member: which of a zip archive's files are wanted (see `eqvi.datasets.archive.unpack`); None for what is no archive.
+        member: pattern of the wanted files of a zip archive; None if the source is no archive.
         git_blob: hash that git knows it by, where it is kept in git.
         sha256: how it begins, where the file's author says so.
     """
@@ -164,7 +164,7 @@ def install(name: str, source: Source, place: str | Path, home: Path, record: Pa
 
 
 def _seen(source: Source, parts: dict[str, str], staging: Path, origin: str) -> dict[str, Seen]:
-    """What to record of what came out: one hash for a whole folder (`eqvi.datasets.reds.fingerprint`), or each file's."""
+    """Hashes to record: one for a whole folder (`eqvi.datasets.reds.fingerprint`), or one per file."""
     sizes = {part: (staging / part).stat().st_size for part in parts}
     folder = next((part for part in source.gives if (staging / part).is_dir()), None)
     if folder is None:

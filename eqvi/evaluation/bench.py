@@ -1,7 +1,7 @@
-"""The command ``python -m eqvi bench``: speed and memory, ours beside the published schedule of flow calls.
+"""Speed and memory, ours beside the published schedule of flow calls.
 
 All variants of a part take turns in one process, once in each round, in an order that turns round; a ratio is taken
-within a round, so that what else the machine does falls on both of its sides. What is measured: `eqvi.evaluation.workloads`.
+within a round, so that other load on the machine falls on both sides. The workloads: `eqvi.evaluation.workloads`.
 """
 
 import contextlib

@@ -1,11 +1,10 @@
 """Measure interpolation: make frames that are known, compare, and keep a row for every one of them.
 
-A file of rows (`eqvi.evaluation.journal.COLUMNS`) says nothing without the JSON file beside it, which holds what made it: model,
-weights, data, protocol, parameters, commit, versions, device. Means are for tables to take.
+Beside a file of rows (columns: `eqvi.evaluation.journal.COLUMNS`) stands a JSON file of what made it: model, weights,
+data, protocol, parameters, commit, versions, device. Means are for tables to take.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from eqvi.evaluation.journal import COLUMNS, Journal, Key, is_complete
 from eqvi.evaluation.lpips import LPIPS, open_lpips
 from eqvi.evaluation.methods import Method
 from eqvi.media.window import windows
-from eqvi.paths import WEIGHTS
+from eqvi.paths import PACKAGE, WEIGHTS
 from eqvi.provenance import surroundings
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "av", "pillow")
@@ -169,13 +168,9 @@ def _score(
 
 
 def _code() -> str:
-    """A hash of this module and of all that it imports: rows of two versions must not mix."""
-    folder = Path(__file__).parent
-    todo, texts = {"evaluate"}, dict[str, str]()
-    while todo:
-        name = todo.pop()
-        texts[name] = (folder / f"{name}.py").read_text(encoding="utf-8")
-        for module, names in re.findall(r"^from eqvi(?:\.(\w+))? import (.+)$", texts[name], re.MULTILINE):
-            found = {module} if module else set(re.findall(r"\w+", names))
-            todo |= {other for other in found - texts.keys() if (folder / f"{other}.py").is_file()}
-    return hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()
+    """A hash of the code that decides a row: an interrupted run must not go on with another version's rows."""
+    digest = hashlib.sha256()
+    for room in (".", "model", "media", "datasets", "evaluation"):
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -42,7 +42,7 @@ class Method(NamedTuple):
 
     Attributes:
         name: in the tables.
-        preset: of `eqvi.model.config.PRESETS`, with the motion model where it is another; None for a checkpoint or peer.
+        preset: of `eqvi.model.config.PRESETS`, with the motion model where it is another; else None.
         weights_sha256: of the checkpoint's file, None without one.
         open: starts on a clip.
     """

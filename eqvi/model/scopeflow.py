@@ -1,8 +1,8 @@
 """ScopeFlow: optical flow by the network that the published EQVI uses (Bar-Haim and Wolf, CVPR 2020).
 
-ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.model.pwc`). A call gives the forward flow only, which is
-all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as the
-published code does at every call; it gives the same forward flow at nearly five times the arithmetic.
+ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.model.pwc`). A call gives the forward flow
+only, which is all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as
+the published code does at every call; it gives the same forward flow at nearly five times the arithmetic.
 """
 
 from collections.abc import Callable

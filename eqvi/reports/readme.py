@@ -88,7 +88,7 @@ def part(name: str) -> str:
 def modules_table() -> str:
     """Every module of the package with the first line of its docstring."""
     rows = []
-    for folder in ("eqvi", "eqvi/training", "eqvi/site"):
+    for folder in ("eqvi", *(f"eqvi/{path.name}" for path in sorted((ROOT / "eqvi").glob("[a-z]*/")))):
         for path in sorted((ROOT / folder).glob("[a-z]*.py")):
             docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             name = f"{folder}/{path.stem}".removeprefix("eqvi/").replace("/", ".")

@@ -1,4 +1,4 @@
-"""The explorer's choices: clip, window, model, switches. Stock widgets, laid out; `eqvi.viz.explorer` listens to them."""
+"""The explorer's choices: clip, window, model, switches. Stock widgets that `eqvi.viz.explorer` observes."""
 
 import ipywidgets
 from ipywidgets import Layout

@@ -25,12 +25,11 @@ from eqvi.viz.widgets import CHANGED, GIVEN, MADE, MOTION, Divider, Film, Grid, 
 ARROWS = 16
 #: Seconds between two frames that are made ahead, in which a browser's questions come through.
 PAUSE = 0.02
-
-_AT = dict(zip(result_layers.GIVEN, ("-1", "0", "1", "2"), strict=True)) | dict(
-    zip(result_layers.OBSERVED, "01", strict=True)
-)
+_GIVEN_AT = dict(zip(result_layers.GIVEN, ("-1", "0", "1", "2"), strict=True))
+_AT = _GIVEN_AT | dict(zip(result_layers.OBSERVED, "01", strict=True))
 _ORDER = (
-    result_layers.FRAME, *result_layers.WARPED, result_layers.MASK, result_layers.RESIDUAL, result_layers.TRUTH, result_layers.ERROR, *result_layers.FLOWS, *result_layers.HOLES
+    result_layers.FRAME, *result_layers.WARPED, result_layers.MASK, result_layers.RESIDUAL,
+    result_layers.TRUTH, result_layers.ERROR, *result_layers.FLOWS, *result_layers.HOLES,
 )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def panels(film: Film) -> dict[str, Panel]:
 
 
 def caption(film: Film) -> str:
+    """The caption of the strip."""
     painted = "" if film.middle.residual is None else " and the residual"
     return (
         "Three new frames between two frames of footage, at t = 1/6, 1/2 and 5/6; below, for t = 1/2, "

@@ -1,4 +1,4 @@
-"""The study's pictures: `strip` and `curves` lay panels or tensors out on a page (`eqvi.viz.figure`, which shows it)."""
+"""Layouts of figures: `strip`, `curves` and `comparison` place panels or tensors on a figure."""
 
 from collections.abc import Mapping
 from typing import Any

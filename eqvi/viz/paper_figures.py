@@ -1,7 +1,7 @@
 """The paper's own illustrations, made by what is in this study: the method in one picture, motion, the ablation.
 
-One style (`eqvi.viz.figure`): dark on white, so that they can be printed, and stand as a card on a dark screen. Pictures are
-of rendered windows, whose truth is known.
+One style (`eqvi.viz.figure`): dark on white, for print and for dark screens. The frames are rendered windows, whose
+truth is known.
 """
 
 import dataclasses

@@ -179,10 +179,10 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 
 def test_flow_and_model_checkpoints_are_told_apart(tmp_path):
     path = write_checkpoint(tmp_path / "flow.ckpt", flow_state_dict(), key="state_dict")
-    with pytest.raises(InputError, match=r"use eqvi\.checkpoint\.load_flow"):
+    with pytest.raises(InputError, match=r"use eqvi\.model\.checkpoint\.load_flow"):
         eqvi.load(path)
     checkpoint.save(ScopeFlow(0.125), tmp_path / "flow.safetensors")
-    with pytest.raises(InputError, match=r"use eqvi\.checkpoint\.load_flow"):
+    with pytest.raises(InputError, match=r"use eqvi\.model\.checkpoint\.load_flow"):
         eqvi.load(tmp_path / "flow.safetensors")
 
 

@@ -280,7 +280,7 @@ class TestCommand:
         def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(download.hashes, "remember", interrupted)
+        monkeypatch.setattr(download.checksums, "remember", interrupted)
         assert main(shop.arguments("val_15fps")) == 130
         assert names(shop.folder / "val") == ["val_15fps.zip"]
         monkeypatch.undo()

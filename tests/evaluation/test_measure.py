@@ -19,7 +19,7 @@ from published import state_dict, write_checkpoint
 from reds_folder import frame, write_reds
 from skimage.data import coffee
 
-from eqvi import metrics, provenance
+from eqvi import devices, metrics, provenance
 from eqvi.__main__ import main
 from eqvi.datasets.cases import open_layout, open_left_out
 from eqvi.errors import InputError
@@ -397,15 +397,15 @@ def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):
 
 
 def test_the_hash_of_the_code_covers_what_rows_depend_on(monkeypatch):
-    read, before = Path.read_text, measure._code()
-    for name, matters in (("motion", True), ("dataset", True), ("checkpoint", True), ("viz", False)):
+    read, before = Path.read_bytes, measure._code()
+    for name, matters in (("model/motion", True), ("datasets/cases", True), ("metrics", True), ("viz/charts", False)):
         changed = {ROOT / "eqvi" / f"{name}.py"}
-        monkeypatch.setattr(Path, "read_text", lambda self, c=changed, **kw: read(self, **kw) + "#" * (self in c))
+        monkeypatch.setattr(Path, "read_bytes", lambda self, c=changed: read(self) + b"#" * (self in c))
         assert (measure._code() != before) is matters, name
 
 
 def test_every_process_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(measure, "choose_device", lambda name: "cuda")
+    monkeypatch.setattr(devices, "choose_device", lambda name: "cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     chosen = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)

@@ -165,7 +165,8 @@ def test_intervals_are_drawn_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_the_report_needs_no_torch() -> None:
-    code = "import sys; from eqvi.viz import charts; from eqvi.reports import claims, tables; claims.ledger(); sys.exit('torch' in sys.modules)"
+    imports = "from eqvi.viz import charts; from eqvi.reports import claims, tables"
+    code = f"import sys; {imports}; claims.ledger(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from eqvi.__main__ import main
+from eqvi.paths import ROOT
 from eqvi.training.curve import read_curve
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--preset", "eqvi-quarter-dis", "--begin", "plain", "--crop", "64", "--windows", "4", "--batch", "2")
 SMALL += ("--steps", "2", "--scored", "1", "--score-every", "2", "--device", "cpu")
 

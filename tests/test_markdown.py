@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from eqvi import markdown
+from eqvi.cli import readme as readme_command
 from eqvi.errors import InputError
 from eqvi.reports import readme
 
@@ -85,11 +86,12 @@ class TestParts:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         file = tmp_path / "README.md"
-        monkeypatch.setattr(readme, "ROOT", tmp_path)
-        monkeypatch.setattr(readme, "DOCUMENTS", (file,))
+        for module in (readme, readme_command):
+            monkeypatch.setattr(module, "ROOT", tmp_path)
+        monkeypatch.setattr(readme_command, "DOCUMENTS", (file,))
         (tmp_path / "Makefile").write_text("reproduce: ## run it\n")
         file.write_text("<!-- begin: make targets -->\n<!-- end: make targets -->\n")
-        outcomes = [readme.run(Namespace(check=check)) for check in (True, False, True)]
+        outcomes = [readme_command.run(Namespace(check=check)) for check in (True, False, True)]
         assert outcomes == [1, 0, 0]
         assert "| `make reproduce` |" in file.read_text()
         assert len(capsys.readouterr().out.splitlines()) == 3

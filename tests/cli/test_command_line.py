@@ -18,8 +18,8 @@ from eqvi.cli import doctor
 from eqvi.media.image_files import read_picture
 from eqvi.media.video_reader import probe
 from eqvi.model.registry import DEFAULT_MODEL
+from eqvi.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 # What a test is not about is done by the fast model.
 FAST = ("--model", "baseline")
 

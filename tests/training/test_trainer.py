@@ -28,6 +28,7 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
+from eqvi.paths import ROOT
 from eqvi.training import snapshot
 from eqvi.training import train as train_module
 from eqvi.training import trainer as run_module
@@ -48,7 +49,6 @@ from eqvi.training.train import Progress, train
 from eqvi.training.validation import FlowScores, FrameScores
 from eqvi.training.window_cache import StoredWindows, fill
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = EQVIConfig(flow_width=1 / 16, refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
 CPU = torch.device("cpu")
 # Rendering is what takes time here, and the same number gives the same window (tests/test_scenes.py).

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eqvi.cli import bench as bench_command
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, memory, workloads
 from eqvi.evaluation.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
@@ -38,7 +39,7 @@ def small(preset: str = "tiny", **options: object) -> Load:
 
 def given(*options: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
+    bench_command.add_arguments(parser)
     return parser.parse_args(["--device", "cpu", *map(str, options)])
 
 
@@ -195,7 +196,7 @@ def test_a_measurement_from_end_to_end(
     alone = {"idle": 200.0, "training ours": 230.0, "training stored": 215.0}
     monkeypatch.setattr(bench, "peak_apart", lambda job, what, advice: pickle.dumps(job) and alone[what])
     options = ("--preset", "eqvi-quarter-dis", "--crop", 64, "--batch", 1, "--rounds", 2, "--parts", "training", "data")
-    assert bench.run(given(*options, "--out", tmp_path)) == 0
+    assert bench_command.run(given(*options, "--out", tmp_path)) == 0
     shown = capsys.readouterr().out
     assert "classical flow: no published schedule to compare" in shown
     assert "rendered windows: one core makes" in shown
@@ -287,7 +288,7 @@ def test_mistakes_are_named_before_anything_is_measured(
     monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError) as caught:
-        bench.run(given(*options))
+        bench_command.run(given(*options))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -295,7 +296,7 @@ def test_mistakes_are_named_before_anything_is_measured(
 def test_a_model_without_weights_can_be_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(bench, "_peaks_apart", lambda load, names, bar: {})
     options = ("--preset", "baseline", "--parts", "interpolation", "--size", "128x128", "--rounds", 1)
-    assert bench.run(given(*options)) == 0
+    assert bench_command.run(given(*options)) == 0
     shown = capsys.readouterr().out
     assert [line.split()[:2] for line in shown.splitlines() if line.startswith("interpolation ")] == [
         ["interpolation", "x2"],
@@ -307,7 +308,7 @@ def test_a_model_without_weights_can_be_timed(monkeypatch: pytest.MonkeyPatch, c
 def test_tf32_is_off_while_measuring_and_as_before_afterwards() -> None:
     before = torch.backends.cudnn.allow_tf32
     for wanted in (False, True):
-        with bench._float32(wanted):
+        with bench.float32_precision(wanted):
             assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is wanted
     assert torch.backends.cudnn.allow_tf32 is before
 

@@ -4,7 +4,6 @@ import itertools
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from eqvi.media.clip import open_clip
 from eqvi.media.image import Frame, Picture
 from eqvi.media.scene_cuts import THRESHOLD, is_cut, thumbnail, unexplained
 from eqvi.media.window import Filler, Shots, Window, windows
+from eqvi.paths import ROOT
 
-CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+CLIPS = ROOT.parent / "shared" / "clips"
 
 
 def frames(count: int, times: list[int] | None = None) -> list[Frame]:
