@@ -1,6 +1,6 @@
 """Test-time ensembles: a window is interpolated in several disguises and the results are averaged.
 
-All that the published code offers as one list (spec, section 6): half resolution, flips, quarter turns, reversal in
+Everything the published code offers, in one list: half resolution, flips, quarter turns, reversal in
 time and its flips and turns. A reversed window is asked for the frame at 1 - t in every member; two of the published
 branches pass t. An ensemble has a model's two stages, so it goes wherever a model does.
 """

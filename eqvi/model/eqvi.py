@@ -1,7 +1,49 @@
-"""EQVI: four frames in, new frames between the middle two out.
+"""EQVI, enhanced quadratic video interpolation (Liu et al., AIM 2020 workshop at ECCV): the method and its model.
 
-Two stages, so that work is done once: `EQVI.estimate_motion` finds the flows of a window, `EQVI.interpolate` makes the
-frame at any t from them. Source: spec.md, section 1.
+Four consecutive frames I0 I1 I2 I3 of a clip give the frame I_t at any t in (0, 1) between I1 and I2. Frames are RGB in
+[0, 1], (B, 3, H, W), without further normalisation. F_ab is the optical flow from frame a to frame b in pixels,
+(B, 2, H, W), x (right) before y (down). ``warp(I_b, F_ab)`` samples I_b at x + F_ab(x), which registers it to frame a.
+Time is counted in frame intervals from I1. The other files of the package cite the steps by their numbers.
+
+1. Flows. A flow network, ScopeFlow [3] (IRR-PWC's architecture [4]), frozen, gives F_10, F_12, F_13 seen from I1 and
+   F_23, F_21, F_20 seen from I2.
+2. Motion. A pixel of I1 is displaced by F_1s = v s + a s^2 / 2, observed at s = -1, 1, 2 as F_10, F_12, F_13. At t:
+       linear         F_1t = t F_12
+       quadratic [2]  F_1t = v t + a t^2 / 2 with v = (F_12 - F_10) / 2 and a = F_10 + F_12
+       least squares  the same with v and a fitted to all three observations
+       RQFP [1]       alpha (least squares) + (1 - alpha) (quadratic), per pixel and component, with
+                      alpha = 1/2 - tanh(|a1 - a2| - 5) / 2 where the accelerations of the three pairs of
+                      observations, a1 (-1, 1), a2 (-1, 2), a3 (1, 2), agree in sign; alpha = 0 elsewhere
+   F_2t likewise from F_23, F_21, F_20 at 1 - t. The first and the last pair of a clip lack I0 or I3: their
+   window is (I1, I2), their motion linear.
+3. Flow reversal [2]. Every pixel p of I1 is splatted to the four pixels q around p + F_1t(p) with weight
+   w = exp(-|p + F_1t(p) - q|^2); F_t1(q) = -sum(w F_1t) / sum(w), and 0 where nothing lands. F_t2 from F_2t.
+4. Backward warping. I_1t = warp(I1, F_t1), I_2t = warp(I2, F_t2): bilinear, zeros outside the frame.
+5. Refinement and adaptive flow filter [2]. A U-Net sees (I1, I2, I_1t, I_2t, F_12, F_21, F_t1, F_t2) and gives for
+   each flow an offset d and a correction r: F_t1 becomes warp(F_t1, 10 tanh(d)) + r. Step 4 is repeated with the new
+   flows. The U-Net's last feature map h is kept for step 6.
+6. Mask and blending. M = sigmoid(mask network(I_1t, I_2t, h)), one channel;
+   I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)).
+7. Residual contextual synthesis network, RCSN [1]. C = the first convolution of an ImageNet ResNet-18 at stride 1:
+   context features [5]; G = the gradient magnitude per channel.
+   I_t += U-Net(C1 and C2 warped to t, G1 and G2 warped to t, I_1t, I_2t). Clamp to [0, 1].
+8. Multi-scale fusion, MS-Fusion [1]. Steps 1 to 7 with the same weights at full and at half resolution;
+   I_t = w I_t(full) + (1 - w) I_t(half), with w = sigmoid(three convolutions of both).
+
+Sampling convention. ``align_corners=True`` for warping: the centre of the first pixel is at -1, of the last at 1. The
+released code leaves the argument unset, which meant True in PyTorch 1.2, for which it was written, and means False
+since 1.3: with False a warp by zero flow blurs the frame, and published weights give other frames.
+
+Cost at 256x448, in GFLOP (2 x multiply-adds). The released code calls ScopeFlow eight times for one new frame, each
+time both ways and with occlusion: 2188. What the result depends on are six forward flows (50.1 each) from four feature
+pyramids (0.8 each) and steps 5 to 7 (253.5): 557. Flows do not depend on t, so `EQVI.estimate_motion` computes them
+once for all frames of a window, and takes two of them from the window before: 455 for each further window.
+
+[1] Liu, Xie, Siyao, Sun, Qiao, Dong: Enhanced quadratic video interpolation. ECCV Workshops 2020.
+[2] Xu, Siyao, Sun, Yin, Yang: Quadratic video interpolation (QVI). NeurIPS 2019.
+[3] Bar-Haim, Wolf: ScopeFlow: dynamic scene scoping for optical flow. CVPR 2020.
+[4] Hur, Roth: Iterative residual refinement for joint optical flow and occlusion estimation (IRR-PWC). CVPR 2019.
+[5] Niklaus, Liu: Context-aware synthesis for video frame interpolation. CVPR 2018.
 """
 
 from typing import Any, NamedTuple
@@ -182,7 +224,7 @@ class EQVI(nn.Module):
         return Motion(**fields, features=features, half=None)
 
     def _synthesise(self, frame_1: Tensor, frame_2: Tensor, motion: Motion, t: float | Tensor) -> Interpolation:
-        """Steps 2 to 7 of spec.md, section 1, at one scale."""
+        """Steps 2 to 7 at one scale."""
         flow_12, flow_21 = motion.flow_12, motion.flow_21
         to_t1 = reverse_flow(displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t))
         to_t2 = reverse_flow(displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t))

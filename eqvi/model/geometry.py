@@ -36,7 +36,7 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
 def backward_warp(
     image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Literal["zeros", "border"] = "zeros"
 ) -> Float[Tensor, "b c h w"]:
-    """Sample `image` at x + flow(x), bilinear (spec, section 1: ``warp``).
+    """Sample `image` at x + flow(x), bilinear (step 4 of `eqvi.model.eqvi`).
 
     With `image` at time b and `flow` = F_ab the result is registered to time a. Beyond the frame there are zeros, as in
     the published model, or its nearest pixel (``border``).
@@ -54,7 +54,7 @@ def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
-    """F_t1 from F_1t by splatting (spec, section 4; QVI's flow reversal).
+    """F_t1 from F_1t by splatting (step 3 of `eqvi.model.eqvi`).
 
     Every pixel p gives its flow to the four integer neighbours q of p + F_1t(p) with weight exp(-|p + F_1t(p) - q|^2);
     F_t1(q) is minus the weighted mean of what landed on q. Neighbours outside the frame are dropped. The sum runs in
@@ -80,7 +80,7 @@ def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
 
 
 def gradient_magnitude(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Per channel sqrt(gx^2 + gy^2 + 1e-6) by the kernel [-1 0 1] with zero padding (spec, section 1, step 7)."""
+    """Per channel sqrt(gx^2 + gy^2 + 1e-6) by the kernel [-1 0 1] with zero padding (step 7 of `eqvi.model.eqvi`)."""
     padded = F.pad(image, (1, 1, 1, 1))
     gx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     gy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]

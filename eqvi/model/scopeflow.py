@@ -158,7 +158,7 @@ class ScopeFlow(nn.Module):
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
         # Scaled to global before the refinement and once more after it. A clean rewrite would scale once; the original
-        # scales in place, its training saw that, and the published weights depend on it (spec, section 2). Scaled once,
+        # scales in place, its training saw that, and the published weights depend on it. Scaled once,
         # a level that adds nothing hands the coarser flow on unchanged: networks of our own may do so.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)

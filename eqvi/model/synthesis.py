@@ -1,7 +1,7 @@
 """Synthesis: from two frames and reversed flows to the frame between them.
 
 Refinement U-Net with its adaptive flow filter, mask, blending, residual contextual synthesis (RCSN) and multi-scale
-fusion. Source: spec.md, section 1, steps 4 to 8.
+fusion. Steps 4 to 8 of `eqvi.model.eqvi`.
 """
 
 from typing import NamedTuple

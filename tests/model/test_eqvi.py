@@ -151,7 +151,7 @@ def gflop(call):
 
 
 def test_arithmetic_is_what_is_needed_and_no_more():
-    """Spec, section 7, at 256x448, counted on shapes alone."""
+    """The cost at the head of `eqvi.model.eqvi`, at 256x448, counted on shapes alone."""
     with torch.device("meta"):
         model = EQVI().eval()
         clip = torch.empty(1, 5, 3, 256, 448)
