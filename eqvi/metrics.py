@@ -86,6 +86,11 @@ def squared_error(frame: Picture, truth: Picture) -> float:
     return float(np.mean((frame.astype(np.float64) - truth) ** 2))
 
 
+def end_point_error(flow: Float[Tensor, "b 2 h w"], truth: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Length in pixels of the difference of two optical flows, at every pixel."""
+    return (flow - truth).norm(dim=1, keepdim=True)
+
+
 def gradient_energy(picture: Picture) -> float:
     """Mean of gx^2 + gy^2 over pixels and RGB, in grey levels squared: what blur takes away."""
     values = picture.astype(np.float64)

@@ -17,8 +17,9 @@ from torch import Tensor
 import eqvi
 from eqvi.files import replacing
 from eqvi.model import motion as motions
-from eqvi.model.eqvi import EQVI, displacement
+from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import backward_warp, reverse_flow
+from eqvi.model.motion import displacement
 from eqvi.paths import RESULTS
 
 #: The published flag says four frames or two; golden name -> the field that holds it.

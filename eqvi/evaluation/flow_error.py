@@ -22,6 +22,7 @@ from eqvi.datasets.reds import SPACING
 from eqvi.datasets.rendering import ExactFlow, exact_flow
 from eqvi.errors import InputError
 from eqvi.files import replacing, sha256
+from eqvi.metrics import end_point_error
 from eqvi.model.checkpoint import load_flow
 from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.eqvi import SMALLEST
@@ -159,11 +160,6 @@ def measure_stereo(judged: Mapping[str, Estimator], pair: StereoPair | None = No
         errors = (_mean(error), "", _mean(error > WRONG))
         rows.append(Row("stereo", "motorcycle", "stereo", f"{0:08d}", name, 1, *errors, motion, "", ""))
     return rows
-
-
-def end_point_error(flow: Float[Tensor, "b 2 h w"], truth: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """Distance of flow vectors from the true ones, pixels."""
-    return (flow - truth).norm(dim=1, keepdim=True)
 
 
 def write(

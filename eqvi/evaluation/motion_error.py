@@ -18,9 +18,10 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import RenderedClip, magnitude
 from eqvi.datasets.rendering import exact_flow
 from eqvi.files import replacing
+from eqvi.metrics import end_point_error
 from eqvi.model.classical_flow import DIS
 from eqvi.model.config import MotionKind
-from eqvi.model.eqvi import displacement
+from eqvi.model.motion import displacement
 from eqvi.paths import RESULTS
 
 #: Acceleration in pixels per interval squared from which on a pixel counts as accelerated.
@@ -118,7 +119,7 @@ def _gap(name: str, clip: RenderedClip, gap: int, t: float) -> Iterator[Row]:
     for source, flows in given.items():
         back, there, beyond = flows.split(1)
         for model in get_args(MotionKind):
-            error = (displacement(model, back, there, beyond, t) - truth)[0].norm(dim=0)
+            error = end_point_error(displacement(model, back, there, beyond, t), truth)[0, 0]
             everywhere, seen_four, in_motion = _mean(error), _mean(error[visible]), _mean(error[accelerated])
             yield Row(
                 name, clip.kind, f"{8 * gap:08d}", t, source, model,

@@ -27,19 +27,20 @@ from eqvi.datasets.photographs import photograph, resampled
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.samples import FLOWS, Batch
+from eqvi.training.samples import Batch
 from eqvi.training.stages import find_stage, freeze_all_but
 from eqvi.training.window_cache import StoredWindows, fill
 
 STAGE = "scratch"
 
 #: The flows F_ab that the published code asks for on the way to one new frame: six, two of them twice.
-PUBLISHED_CALLS = (*FLOWS, (1, 2), (2, 1))
+PUBLISHED_CALLS = (*FLOW_PAIRS, (1, 2), (2, 1))
 
 #: Pixels by which the photograph moves from one frame to the next.
 PAN = 4
@@ -125,7 +126,7 @@ def training(load: Load) -> list[Task]:
     def published(given: Batch) -> Batch:
         with torch.no_grad():
             motion = published_motion(model, given.frames)
-            return given._replace(flows=torch.stack(motion[: len(FLOWS)], dim=1))  # type: ignore[arg-type]
+            return given._replace(flows=torch.stack(motion[: len(FLOW_PAIRS)], dim=1))  # type: ignore[arg-type]
 
     def task(variant: str, given: Batch, find: Callable[[Batch], Batch]) -> Task:
         return Task("training", variant, "samples", load.batch, lambda: given, lambda it: step(it, find))
@@ -252,8 +253,8 @@ def panned_batch(count: int, side: int) -> Batch:
     frames = panned((side, side), range(4))
     still = panned((side, side), [0])[0]
     truths = torch.stack([still.roll(PAN + quarter * PAN // 4, -1) for quarter in quarters])
-    flows = torch.zeros(len(FLOWS), 2, side, side)
-    flows[:, 0] = torch.tensor([float(PAN * (b - a)) for a, b in FLOWS]).view(-1, 1, 1)
+    flows = torch.zeros(len(FLOW_PAIRS), 2, side, side)
+    flows[:, 0] = torch.tensor([float(PAN * (b - a)) for a, b in FLOW_PAIRS]).view(-1, 1, 1)
     return Batch(
         frames.expand(count, -1, -1, -1, -1).contiguous(),
         truths,
@@ -280,7 +281,7 @@ def _published_calls(model: EQVI, frames: Tensor) -> Motion:
     for a, b in PUBLISHED_CALLS:
         first, second = network.features(frames[:, a]), network.features(frames[:, b])
         found[a, b] = network.bidirectional(first, second).flow_ab
-    fields: dict[str, Any] = {f"flow_{a}{b}": found[a, b] for a, b in FLOWS}
+    fields: dict[str, Any] = {f"flow_{a}{b}": found[a, b] for a, b in FLOW_PAIRS}
     return Motion(**fields, features={}, half=None)
 
 

@@ -15,8 +15,7 @@ from jaxtyping import Float
 from skimage.registration import optical_flow_tvl1
 from torch import Tensor, nn
 
-#: Weights of R, G, B in luma (ITU-R BT.601).
-LUMA = (0.299, 0.587, 0.114)
+from eqvi.metrics import LUMA
 
 
 class GreyFrames(NamedTuple):

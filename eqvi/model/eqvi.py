@@ -53,24 +53,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.errors import InputError
-from eqvi.model import motion as motions
 from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
-from eqvi.model.config import EQVIConfig, FlowKind, MotionKind
+from eqvi.model.config import EQVIConfig, FlowKind
 from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
+from eqvi.model.motion import FLOW_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
 from eqvi.model.visibility import fill_holes, visibility_mask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
 SMALLEST = 64
-
-#: (a, b) of the flows F_ab that each motion model asks for.
-NEEDED: dict[MotionKind, tuple[tuple[int, int], ...]] = {
-    "linear": ((1, 2), (2, 1)),
-    "quadratic": ((1, 0), (1, 2), (2, 3), (2, 1)),
-    "least_squares": ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0)),
-    "rectified": ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0)),
-}
 
 Flow = Float[Tensor, "b 2 h w"]
 Frames = Float[Tensor, "b n 3 h w"]
@@ -164,7 +156,7 @@ class EQVI(nn.Module):
 
         Args:
             frames: as given to `estimate_motion`; where two scales are fused, the half-size flows are estimated now.
-            flows: F_10, F_12, F_13, F_23, F_21, F_20.
+            flows: in the order of `eqvi.model.motion.FLOW_PAIRS`.
         """
         f10, f12, f13, f23, f21, f20 = flows.unbind(1)
         motion = Motion(f10, f12, f13, f23, f21, f20, features={}, half=None)
@@ -219,8 +211,7 @@ class EQVI(nn.Module):
         for a, b in needed:
             if flows.get((a, b)) is None:
                 flows[a, b] = self.flow.between(features[a], features[b])
-        pairs = NEEDED["rectified"]
-        fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in pairs}
+        fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
         return Motion(**fields, features=features, half=None)
 
     def _synthesise(self, frame_1: Tensor, frame_2: Tensor, motion: Motion, t: float | Tensor) -> Interpolation:
@@ -250,16 +241,6 @@ class EQVI(nn.Module):
 def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlow | ClassicalFlow:
     """The flow estimator of that name; `width` and `scalings` are ScopeFlow's."""
     return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
-
-
-def displacement(kind: MotionKind, back: Flow | None, there: Flow, beyond: Flow | None, t: float | Tensor) -> Flow:
-    """F_1t of the motion model from F_10 (`back`), F_12 (`there`) and F_13 (`beyond`); linear at a clip's ends."""
-    if kind == "linear" or back is None:
-        return motions.linear(there, t)
-    if kind == "quadratic" or beyond is None:
-        return motions.quadratic(back, there, t)
-    fit = motions.least_squares if kind == "least_squares" else motions.rectified
-    return fit(back, there, beyond, t)
 
 
 def check_frames(frames: Tensor) -> None:

@@ -13,7 +13,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from eqvi.model.config import MotionKind
+
 Field = Float[Tensor, "*shape"]
+
+#: (a, b) of the six flows F_ab of a window, in the order in which windows, batches and `Motion` carry them.
+FLOW_PAIRS = ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0))
+#: Those that each motion model reads.
+NEEDED: dict[MotionKind, tuple[tuple[int, int], ...]] = {
+    "linear": ((1, 2), (2, 1)),
+    "quadratic": ((1, 0), (1, 2), (2, 3), (2, 1)),
+    "least_squares": FLOW_PAIRS,
+    "rectified": FLOW_PAIRS,
+}
 
 #: Pairwise accelerations that differ by this many pixels get equal weight from both estimates.
 RECTIFICATION_CENTRE = 5.0
@@ -94,3 +106,15 @@ def least_squares(flow_10: Field, flow_12: Field, flow_13: Field, t: float | Ten
 def rectified(flow_10: Field, flow_12: Field, flow_13: Field, t: float | Tensor) -> Field:
     """F_1t of the rectified quadratic model (RQFP)."""
     return rectified_coefficients(flow_10, flow_12, flow_13).at(t)
+
+
+def displacement(
+    kind: MotionKind, flow_10: Field | None, flow_12: Field, flow_13: Field | None, t: float | Tensor
+) -> Field:
+    """F_1t of the motion model `kind`; linear at a clip's ends, where there is no frame 0 (`flow_10` is None)."""
+    if kind == "linear" or flow_10 is None:
+        return linear(flow_12, t)
+    if kind == "quadratic" or flow_13 is None:
+        return quadratic(flow_10, flow_12, t)
+    model = least_squares if kind == "least_squares" else rectified
+    return model(flow_10, flow_12, flow_13, t)

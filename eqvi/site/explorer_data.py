@@ -24,6 +24,8 @@ from torch import Tensor
 
 from eqvi.datasets.random_scenes import draw_clip
 from eqvi.datasets.rendering import demo_scene
+from eqvi.metrics import to_8bit
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import DEFAULT_MODEL, load_model
 from eqvi.viz import result_layers
 from eqvi.viz.exploration import NAMES, Exploration, Switches
@@ -48,7 +50,7 @@ LAYERS = {
     result_layers.HOLES[0]: ("holes1", "holes of Fₜ₁"),
     result_layers.HOLES[1]: ("holes2", "holes of Fₜ₂"),
 }
-FLOWS = ("flow_10", "flow_12", "flow_13", "flow_23", "flow_21", "flow_20")
+FLOWS = [f"flow_{a}{b}" for a, b in FLOW_PAIRS]
 _PHOTOGRAPHS = ("given", "frame", "truth", "warped1", "warped2")
 
 
@@ -191,13 +193,12 @@ def _flows(exploration: Exploration) -> dict[str, Any]:
     whole = (grid / unit).round().to(torch.int16).permute(2, 3, 0, 1).contiguous().numpy().astype("<i2")
     rows, columns = grid.shape[-2:]
     text = base64.b64encode(whole.tobytes()).decode()
-    return {"step": STEP, "rows": rows, "columns": columns, "unit": unit, "order": list(FLOWS), "data": text}
+    return {"step": STEP, "rows": rows, "columns": columns, "unit": unit, "order": FLOWS, "data": text}
 
 
 def _strip(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
     """Pictures one below the other."""
-    whole = torch.cat([(rgb.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8) for rgb in pictures], dim=1)
-    return np.ascontiguousarray(whole.permute(1, 2, 0).numpy())
+    return np.concatenate([to_8bit(rgb[None]) for rgb in pictures])
 
 
 def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:

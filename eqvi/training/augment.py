@@ -12,12 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.training.samples import FLOWS, Window
+from eqvi.model.motion import FLOW_PAIRS
+from eqvi.training.samples import Window
 
 Augmentation = Literal["none", "published", "full"]
 
 # Backwards in time frame i becomes frame 3 - i, so F_ab is what was F_(3-a)(3-b): the two halves change places.
-_BACKWARDS = [FLOWS.index((3 - a, 3 - b)) for a, b in FLOWS]
+_BACKWARDS = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
 
 
 def mirror(window: Window) -> Window:

@@ -19,6 +19,7 @@ from eqvi.files import replacing
 from eqvi.markdown import markdown_table
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.curve import read_curve
 from eqvi.training.initialization import begin
@@ -26,7 +27,7 @@ from eqvi.training.loading import scoring_samples
 from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import FLOWS, Pair, Window
+from eqvi.training.samples import Pair, Window
 from eqvi.training.snapshot import FILE
 from eqvi.training.train import Progress
 from eqvi.training.validation import SHOWN, Example, FlowScores, FrameScores
@@ -159,12 +160,14 @@ def sample(taken: Window | Pair) -> Picture:
         }
         return layouts.strip(shown, "Two rendered frames, the exact flow between them, and the pixels left out.")
     frames = [taken.frames[i : i + 1] for i in range(4)]
-    flows = taken.flows if taken.flows is not None else torch.cat([DIS()(frames[a], frames[b]) for a, b in FLOWS])
+    flows = taken.flows if taken.flows is not None else torch.cat([DIS()(frames[a], frames[b]) for a, b in FLOW_PAIRS])
     size = flow_scale(flows)
     shown = {f"$I_{i}$, at {i - 1}": panels.image(frame) for i, frame in enumerate(frames)}
     shown |= {f"truth, at {taken.t:g}": panels.image(taken.truth[None])}
     shown |= {"blend": panels.image(torch.lerp(frames[1], frames[2], taken.t))}
-    shown |= {f"$F_{{{a}{b}}}$": panels.flow(flow, size) for (a, b), flow in zip(FLOWS, flows.split(1), strict=True)}
+    shown |= {
+        f"$F_{{{a}{b}}}$": panels.flow(flow, size) for (a, b), flow in zip(FLOW_PAIRS, flows.split(1), strict=True)
+    }
     words = "A training window: four frames, the true frame between the middle two, their blend, and six flows."
     return layouts.strip(shown, words, columns=6)
 

@@ -59,7 +59,7 @@ class FlowLearner(nn.Module):
         """PWC-Net's multi-level end-point loss (Sun et al., CVPR 2018); ``epe`` is the finest level's, in pixels."""
         with torch.autocast(batch.first.device.type, self.precision, enabled=self.precision != torch.float32):
             flows = self.model.levels(self.model.features(batch.first), self.model.features(batch.second))
-        errors = [end_point_error(flow.float() * FLOW_UNIT, batch.flow, batch.weight) for flow in flows]
+        errors = [mean_end_point_error(flow.float() * FLOW_UNIT, batch.flow, batch.weight) for flow in flows]
         total = torch.stack([w * e / FLOW_UNIT for w, e in zip(LEVEL_WEIGHTS, errors, strict=True)]).sum()
         return {"total": total, "epe": errors[-1]}
 
@@ -68,7 +68,7 @@ class FlowLearner(nn.Module):
         return self.model(batch.first, batch.second)
 
 
-def end_point_error(
+def mean_end_point_error(
     flow: Float[Tensor, "b 2 p q"], truth: Float[Tensor, "b 2 h w"], weight: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
     """Mean distance in pixels between a flow and the truth, which is averaged down to the flow's size.

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from eqvi.training.samples import FLOWS, Pair
+from eqvi.model.motion import FLOW_PAIRS
+from eqvi.training.samples import Pair
 from eqvi.training.window_cache import StoredWindows
 
 
@@ -27,8 +28,8 @@ class StoredPairs:
         """The pair of that number, cropped and augmented as its window is."""
         window = self.windows.window(number)
         assert window.flows is not None
-        which = random.Random(f"stored pair {self.windows.seed} {number}").randrange(len(FLOWS))
-        first, second = FLOWS[which]
+        which = random.Random(f"stored pair {self.windows.seed} {number}").randrange(len(FLOW_PAIRS))
+        first, second = FLOW_PAIRS[which]
         flow = window.flows[which]
         known = flow[:1].isfinite()
         return Pair(window.frames[first], window.frames[second], flow.where(known, 0.0), known.float())

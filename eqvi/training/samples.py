@@ -7,9 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: (a, b) of the flows F_ab in the order in which windows and batches carry them.
-FLOWS = ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0))
-
 
 class Window(NamedTuple):
     """One sample.
@@ -18,7 +15,7 @@ class Window(NamedTuple):
         frames: (4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
         truth: (3, H, W), the frame at `t`.
         t: in (0, 1).
-        flows: (6, 2, H, W) in pixels, in the order of `FLOWS`, where they were found beforehand.
+        flows: (6, 2, H, W) in pixels, in the order of `eqvi.model.motion.FLOW_PAIRS`, where they were found beforehand.
     """
 
     frames: Float[Tensor, "4 3 h w"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI, Motion
-from eqvi.training.objectives import FlowLearner, FrameLearner, end_point_error
+from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
 from eqvi.training.samples import Batch, Pair, Pairs, Window, collate
 
 #: The samples of which frames are kept as pictures.
@@ -125,7 +125,7 @@ def _psnr(frame: Tensor, truth: Tensor) -> float:
 
 
 def _epe(flow: Tensor, batch: Pairs) -> float:
-    return end_point_error(flow, batch.flow, batch.weight).item()
+    return mean_end_point_error(flow, batch.flow, batch.weight).item()
 
 
 def _mean(values: Iterable[float]) -> float:

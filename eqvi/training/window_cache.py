@@ -32,8 +32,9 @@ from eqvi.media.h264 import through_h264
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.augment import Augmentation, augmented, crop
-from eqvi.training.samples import FLOWS, Window
+from eqvi.training.samples import Window
 
 #: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
 _CRF = (8, 22)
@@ -147,12 +148,12 @@ class _Maker:
         if self.flow == "scopeflow":
             return pixels[:4], pixels[4:]
         if self.flow == "exact":
-            first, second = (start + times[list(ends)] for ends in zip(*FLOWS, strict=True))
+            first, second = (start + times[list(ends)] for ends in zip(*FLOW_PAIRS, strict=True))
             truth = exact_flow(clip.scene, first, second)
             # Not a number where a pixel shows two motions and so has no true one.
             return pixels[:4], pixels[4:], truth.flow.masked_fill(truth.mixed, math.nan).half().numpy()
         estimator = make_flow(self.flow)
-        flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOWS])
+        flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOW_PAIRS])
         return pixels[:4], pixels[4:], flows.half().numpy()
 
 
@@ -236,7 +237,7 @@ def _open(
     kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
         _FRAMES: (np.uint8, (count, 4, 3, *size)),
         _TRUTHS: (np.uint8, (count, times, 3, *size)),
-        _FLOWS: (np.float16, (count, len(FLOWS), 2, *size)),
+        _FLOWS: (np.float16, (count, len(FLOW_PAIRS), 2, *size)),
     }
     mode: Any = "r+" if begun else "w+"
     files = [folder / name for name in _files(flow)]

@@ -15,8 +15,9 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.errors import InputError
 from eqvi.model.ensemble import ENSEMBLES, Ensemble
-from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion, displacement
+from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.motion import displacement
 from eqvi.viz.quadruplet import Subject
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.

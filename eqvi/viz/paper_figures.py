@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.metrics import end_point_error
 from eqvi.model import motion as motions
-from eqvi.model.eqvi import Motion, displacement
+from eqvi.model.eqvi import Motion
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.motion import displacement
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.exploration import Exploration
 from eqvi.viz.figure import INK, MUTED, WIDTH, Picture, blank, styled
@@ -135,7 +137,7 @@ def motion(observed: Motion, exact: Float[Tensor, "1 2 h w"], t: float, box: Box
         1, keepdim=True
     )
     scale = flow_scale(exact)
-    errors = {kind: (one - exact).norm(dim=1, keepdim=True) for kind, one in made.items()}
+    errors = {kind: end_point_error(one, exact) for kind, one in made.items()}
     every = max(8, box[2] // 8)
     shown = {"exact $F_{1t}$": arrows(flow(exact, scale), exact, every)}
     for kind, name in (("quadratic", "quadratic"), ("rectified", "RQFP")):

@@ -130,7 +130,7 @@ def test_the_batch_shows_the_motion_that_its_flows_say() -> None:
     batch = panned_batch(4, 96)
     assert batch.flows is not None
     frames, inside = batch.frames, slice(24, 72)
-    for place, (a, b) in enumerate(workloads.FLOWS):
+    for place, (a, b) in enumerate(workloads.FLOW_PAIRS):
         x, y = batch.flows[0, place, :, 0, 0].int().tolist()
         assert y == 0
         moved = frames[0, b].roll(-x, -1)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import eqvi
 from eqvi import EQVI, EQVIConfig, InputError
 from eqvi.model.config import PRESETS
-from eqvi.model.eqvi import displacement
+from eqvi.model.motion import displacement
 
 NARROW = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 MODELS = {

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from eqvi.errors import InputError
 from eqvi.model.geometry import backward_warp
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.augment import augmented, crop, flip, mirror, recolour, reverse, transpose
-from eqvi.training.samples import FLOWS, Window
+from eqvi.training.samples import Window
 
 # Every quarter of the picture moves as d(s) = v s + 4 n s^2; v + n is a multiple of 4, so d is whole at s = 1/4 too.
 T = 0.25
@@ -40,7 +41,7 @@ def quadratic_window(height: int = 112, width: int = 96) -> Window:
         moved = {s: displacement(path, s) for s in times}
         for index, s in enumerate(times):
             pictures[index, :, rows, columns] = texture.roll((moved[s][1], moved[s][0]), (1, 2))[:, rows, columns]
-        for index, (a, b) in enumerate(FLOWS):
+        for index, (a, b) in enumerate(FLOW_PAIRS):
             start, end = moved[TIMES[a]], moved[TIMES[b]]
             flows[index, 0, rows, columns] = end[0] - start[0]
             flows[index, 1, rows, columns] = end[1] - start[1]
@@ -59,7 +60,7 @@ def inside(pictures: Tensor) -> Tensor:
 def assert_consistent(window: Window) -> None:
     """Warping frame b by F_ab gives frame a, and warping the truth by the quadratic F_1t gives I1."""
     assert window.flows is not None
-    for (a, b), flow in zip(FLOWS, window.flows, strict=True):
+    for (a, b), flow in zip(FLOW_PAIRS, window.flows, strict=True):
         warped = backward_warp(window.frames[b][None], flow[None])[0]
         torch.testing.assert_close(inside(warped), inside(window.frames[a]), atol=1e-4, rtol=0)
     back, forth, t = window.flows[0], window.flows[1], window.t

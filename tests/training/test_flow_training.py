@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from eqvi.datasets.photographs import photograph, resampled
 from eqvi.model.geometry import backward_warp
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import pyramid
@@ -15,7 +16,6 @@ from eqvi.training.initialization import begin
 from eqvi.training.pairs import StoredPairs
 from eqvi.training.pyramid import begin_smoothly
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import FLOWS
 from eqvi.training.train import train
 from eqvi.training.window_cache import StoredWindows, fill
 
@@ -58,7 +58,7 @@ class TestPairs:
         pairs, seen = StoredPairs(windows), set()
         for number in range(120):
             window, pair = windows.window(number), pairs.window(number)
-            for which, (first, second) in enumerate(FLOWS):
+            for which, (first, second) in enumerate(FLOW_PAIRS):
                 if torch.equal(pair.first, window.frames[first]) and torch.equal(pair.second, window.frames[second]):
                     seen.add(which)
         assert seen == set(range(6))

@@ -7,7 +7,7 @@ from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.objectives import FlowLearner, FrameLearner, end_point_error
+from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
 from eqvi.training.samples import Batch, Pairs, collate
 
@@ -52,17 +52,17 @@ def test_frames_fit_a_batch(batch: Batch) -> None:
 
 
 def test_the_end_point_error_of_exact_flow_is_none_at_any_level(pairs: Pairs) -> None:
-    assert end_point_error(pairs.flow, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
+    assert mean_end_point_error(pairs.flow, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
     # A pure shift survives averaging down to any size.
     shift = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1).expand_as(pairs.flow)
     for size in (64, 32, 8, 1):
-        found = end_point_error(torch.zeros(4, 2, size, size), shift, pairs.weight)
+        found = mean_end_point_error(torch.zeros(4, 2, size, size), shift, pairs.weight)
         assert found.item() == pytest.approx(5, abs=1e-4)
 
 
 def test_what_is_not_trusted_does_not_count(pairs: Pairs) -> None:
     wrong = torch.where(pairs.weight > 0, pairs.flow, 1000.0)
-    assert end_point_error(wrong, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
+    assert mean_end_point_error(wrong, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
     assert (pairs.weight == 0).any()
 
 

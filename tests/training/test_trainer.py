@@ -27,6 +27,7 @@ from eqvi.files import alone
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
+from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.paths import ROOT
 from eqvi.training import snapshot
@@ -43,7 +44,7 @@ from eqvi.training.lr_schedule import rate_factor
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.samples import FLOWS, Batch, Pairs, collate
+from eqvi.training.samples import Batch, Pairs, collate
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but, stage_config
 from eqvi.training.train import Progress, train
 from eqvi.training.validation import FlowScores, FrameScores
@@ -789,7 +790,7 @@ class TestStore:
             own = torch.cat(
                 [
                     eqvi.model.eqvi.make_flow("dis")(window.frames[None, a], window.frames[None, b])
-                    for a, b in FLOWS[1:2]
+                    for a, b in FLOW_PAIRS[1:2]
                 ]
             )
             inside = (slice(None), slice(None), slice(16, 48), slice(16, 48))

@@ -10,7 +10,8 @@ from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.model import motion as motions
 from eqvi.model.config import PRESETS, EQVIConfig
-from eqvi.model.eqvi import EQVI, displacement
+from eqvi.model.eqvi import EQVI
+from eqvi.model.motion import displacement
 from eqvi.viz.exploration import Exploration, Switches
 from eqvi.viz.pixel_motion import OBSERVED, trace
 from eqvi.viz.quadruplet import Subject, footage, rendered
