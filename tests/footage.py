@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+import PIL.Image
 import torch
-from PIL import Image
 from torch import Tensor
 
 from eqvi.media.colour import Colour
-from eqvi.media.image import Picture
+from eqvi.media.image import Image
 from eqvi.media.video_writer import choose_encoding, encode
 
 
@@ -50,7 +50,7 @@ def scene(count: int, size: tuple[int, int] = (64, 48), seed: int = 0, speed: in
     rng = np.random.default_rng(seed)
     width, height = size
     coarse = rng.uniform(0, 255, (height // 8 + 2, (width + speed * count) // 8 + 2, 3)).astype(np.uint8)
-    wide = Image.fromarray(coarse).resize((width + speed * count, height), Image.Resampling.BICUBIC)
+    wide = PIL.Image.fromarray(coarse).resize((width + speed * count, height), PIL.Image.Resampling.BICUBIC)
     return [np.asarray(wide)[:, speed * i : speed * i + width].copy() for i in range(count)]
 
 
@@ -58,7 +58,7 @@ def write_folder(folder: Path, frames: Sequence[np.ndarray], name: str = "{:03d}
     """Frames as picture files."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, start):
-        Image.fromarray(frame).save(folder / name.format(number))
+        PIL.Image.fromarray(frame).save(folder / name.format(number))
     return folder
 
 
@@ -79,7 +79,7 @@ def write_video(
     encoding = choose_encoding(path, size, depth, lossless, crf)
     with encode(path, encoding, size, rate, Fraction(1, 90000), colour=colour) as writer:
         for frame, time in zip(frames, times, strict=True):
-            writer.add("", time, Picture(frame), None)
+            writer.add("", time, Image(frame), None)
         writer.end(end or times[-1] + 1 / rate)
     return path
 

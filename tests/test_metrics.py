@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from eqvi import metrics
 from eqvi.errors import InputError
-from eqvi.media.image import Picture, to_tensor
+from eqvi.media.image import Image, to_tensor
 
 
 def pair(kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +46,7 @@ class TestAgainstScikitImage:
 
     def test_every_psnr_of_a_score(self, kind: str) -> None:
         frame, truth = pair(kind)
-        real = to_tensor(Picture(frame)) + 0.4 * (torch.rand(1, 3, *truth.shape[:2]) - 0.5) / 255
+        real = to_tensor(Image(frame)) + 0.4 * (torch.rand(1, 3, *truth.shape[:2]) - 0.5) / 255
         found = metrics.score(real, truth)
         exact = real[0].permute(1, 2, 0).clamp(0, 1).double().numpy()
         luma = np.array([0.299, 0.587, 0.114])
@@ -66,7 +66,7 @@ class TestAgainstScikitImage:
 
 def test_equal_pictures_are_perfect():
     truth = pair("noise")[1]
-    found = metrics.score(to_tensor(Picture(truth)), truth)
+    found = metrics.score(to_tensor(Image(truth)), truth)
     assert found["psnr"] == float("inf")
     assert found["psnr_float"] > 140  # float32 does not hold every k / 255
     assert found["ssim"] == found["ssim_7x7"] == pytest.approx(1)

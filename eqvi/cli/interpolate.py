@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """
     # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
     from eqvi.devices import choose_device
-    from eqvi.media.convert import convert, say, told
+    from eqvi.media.convert import convert, print_message, summary_lines
     from eqvi.media.output import is_video
     from eqvi.model.registry import load_model
 
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
         summary = convert(args.source, args.target, model, settings, device, identity)
     except KeyboardInterrupt:
         frames = f"the frames in {args.target} are kept, the same command goes on from there"
-        say("interrupted: " + ("nothing is kept, a video is written in one go" if to_video else frames))
+        print_message("interrupted: " + ("nothing is kept, a video is written in one go" if to_video else frames))
         return 130
-    for line in told(summary, args.target):
-        say(line)
+    for line in summary_lines(summary, args.target):
+        print_message(line)
     return 0

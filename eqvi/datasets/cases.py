@@ -17,8 +17,8 @@ from eqvi.datasets.clip_metadata import read_facts
 from eqvi.datasets.reds import VTSR5, Pair, open_pairs
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
-from eqvi.media.image import Frame, Picture
-from eqvi.media.image_files import FORMATS, list_frames, read_picture
+from eqvi.media.image import ClipFrame, Image
+from eqvi.media.image_files import FORMATS, list_frames, read_image
 from eqvi.media.video_writer import CONTAINERS
 
 #: Datasets in REDS_VTSR's layout: the split and the clips (None: all that are there).
@@ -59,8 +59,8 @@ class Case(NamedTuple):
     factor: int
     size: tuple[int, int]
     jobs: list[Job]
-    inputs: Callable[[], Iterator[Frame]]
-    truths: Callable[[Collection[str]], Iterator[tuple[str, Picture]]]
+    inputs: Callable[[], Iterator[ClipFrame]]
+    truths: Callable[[Collection[str]], Iterator[tuple[str, Image]]]
     files: list[Path]
     facts: dict[str, dict[str, float]]
 
@@ -188,11 +188,11 @@ def _from_pair(pair: Pair, every: int, facts: dict[str, dict[str, float]]) -> Ca
         size=pair.inputs.size,
         jobs=jobs,
         inputs=pair.inputs.frames,
-        truths=lambda wanted: ((name, read_picture(paths[name])) for name in paths if name in wanted),
+        truths=lambda wanted: ((name, read_image(paths[name])) for name in paths if name in wanted),
         files=[*pair.inputs.paths(), *paths.values()],
         facts=facts,
     )
 
 
-def _of_clip(clip: Clip, wanted: Collection[str]) -> Iterator[tuple[str, Picture]]:
-    return ((frame.stem, frame.picture) for frame in clip.read() if frame.stem in wanted)
+def _of_clip(clip: Clip, wanted: Collection[str]) -> Iterator[tuple[str, Image]]:
+    return ((frame.stem, frame.image) for frame in clip.read() if frame.stem in wanted)

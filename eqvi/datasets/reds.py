@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from eqvi.errors import InputError
 from eqvi.media.frame_names import REDS_RATE
-from eqvi.media.image import Frame
-from eqvi.media.image_files import check_frames, read_picture
+from eqvi.media.image import ClipFrame
+from eqvi.media.image_files import check_frames, read_image
 
 #: Positions from one frame to the next, by frames a second.
 SPACING = {15: 8, 30: 4, 60: 2}
@@ -51,7 +51,7 @@ class Reel(NamedTuple):
         """Every frame's file, in order."""
         return [self.path(position) for position in self.positions]
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[ClipFrame]:
         """The frames themselves, read one by one, timed from the clip's beginning.
 
         Raises:
@@ -60,7 +60,7 @@ class Reel(NamedTuple):
         for position in self.positions:
             path = self.path(position)
             time = Fraction(position - self.positions[0], REDS_RATE)
-            yield Frame(read_picture(path), path.stem, time, Fraction(1, self.rate), path)
+            yield ClipFrame(read_image(path), path.stem, time, Fraction(1, self.rate), path)
 
 
 class Gap(NamedTuple):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.media.image import Frame, Picture, to_tensor
+from eqvi.media.image import ClipFrame, Image, to_tensor
 from eqvi.media.window import Window
 
 #: minterpolate's setting: motion compensated, as it is by default, but never repeating a frame at a supposed cut.
@@ -21,7 +21,7 @@ MINTERPOLATE = "mi_mode=mci:scd=none"
 def blend(window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
     """The average of the two neighbours, weighted by time."""
     assert window.second is not None
-    first, second = to_tensor(window.first.picture), to_tensor(window.second.picture)
+    first, second = to_tensor(window.first.image), to_tensor(window.second.image)
     return (1 - float(t)) * first + float(t) * second
 
 
@@ -36,12 +36,12 @@ class Minterpolate:
         factor: frames put out for every input frame.
     """
 
-    def __init__(self, frames: Callable[[], Iterator[Frame]], factor: int) -> None:
+    def __init__(self, frames: Callable[[], Iterator[ClipFrame]], factor: int) -> None:
         if "minterpolate" not in av.filter.filters_available:
             raise InputError("this FFmpeg has no minterpolate filter: install PyAV's own wheel (pip install av)")
         self._factor, self._made = factor, _filtered(frames(), factor)
         self._at = -1
-        self._last: Picture | None = None
+        self._last: Image | None = None
 
     def __call__(self, window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
         """The frame at `t` of a window; windows and times must come in order.
@@ -59,10 +59,10 @@ class Minterpolate:
         return to_tensor(self._last)
 
 
-def _filtered(frames: Iterator[Frame], factor: int) -> Iterator[tuple[int, Picture]]:
+def _filtered(frames: Iterator[ClipFrame], factor: int) -> Iterator[tuple[int, Image]]:
     """Number, counted at the higher rate, and picture of everything that the filter puts out."""
     first = next(frames)
-    width, height = first.picture.size
+    width, height = first.image.size
     graph = av.filter.Graph()
     given = f"video_size={width}x{height}:pix_fmt=rgb24:time_base=1/{factor}:frame_rate=1/1:pixel_aspect=1/1"
     steps = [
@@ -85,12 +85,12 @@ def _filtered(frames: Iterator[Frame], factor: int) -> Iterator[tuple[int, Pictu
 
 
 def _through(
-    steps: list[av.filter.context.FilterContext], frame: Frame | None, number: int, factor: int
-) -> Iterator[tuple[int, Picture]]:
+    steps: list[av.filter.context.FilterContext], frame: ClipFrame | None, number: int, factor: int
+) -> Iterator[tuple[int, Image]]:
     if frame is None:
         steps[0].push(None)
     else:
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.picture.pixels), format="rgb24")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image.pixels), format="rgb24")
         picture.pts, picture.time_base = number, Fraction(1, factor)
         steps[0].push(picture)
     while True:
@@ -101,4 +101,4 @@ def _through(
         assert isinstance(out, av.VideoFrame)
         assert out.pts is not None
         assert out.time_base is not None
-        yield round(out.pts * out.time_base * factor), Picture(out.to_ndarray(format="rgb24"))
+        yield round(out.pts * out.time_base * factor), Image(out.to_ndarray(format="rgb24"))

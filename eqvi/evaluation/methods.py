@@ -13,7 +13,7 @@ from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.evaluation.baselines import MINTERPOLATE, Minterpolate, blend
 from eqvi.files import sha256
-from eqvi.media.window import Filler, Window
+from eqvi.media.window import Interpolator, Window
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, MotionKind
 from eqvi.model.ensemble import Ensemble, members_of
@@ -132,8 +132,8 @@ def of_model(
 ) -> Method:
     """A method of anything that has EQVI's two stages (see `of_callable` for what has not)."""
     staged = model if tuple(members) == ("identity",) else Ensemble(model, members)
-    # A filler remembers the frames and flows of its clip, so every clip has its own.
-    return Method(name, preset, weights_sha256, lambda case: Filler(staged, device).frame)
+    # An interpolator remembers the frames and flows of its clip, so every clip has its own.
+    return Method(name, preset, weights_sha256, lambda case: Interpolator(staged, device).interpolate)
 
 
 def of_callable(name: str, make: Callable[[Tensor, float], Tensor | Any], device: str = "cpu") -> Method:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.media.image import Frame, cropped, resized
-from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_picture
-from eqvi.media.video_reader import Probe, decode, probe
+from eqvi.media.image import ClipFrame, cropped, resized
+from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
+from eqvi.media.video_reader import VideoInfo, decode, probe
 
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
@@ -29,7 +29,7 @@ class Clip:
         count: frames, as far as known.
         time_base: seconds a tick of the times.
         depth: bits a channel, 8 or 16.
-        channels: 1 to 4, as in `eqvi.media.image.Picture`.
+        channels: 1 to 4, as in `eqvi.media.image.Image`.
         suffix: file ending that stores the frames as they came.
         stems: names of all frames, for a folder.
         source: what the video file says of itself; None for a folder.
@@ -47,10 +47,10 @@ class Clip:
     channels: int
     suffix: str
     stems: list[str]
-    source: Probe | None
+    source: VideoInfo | None
     identity: str
     notes: list[str]
-    read: Callable[[], Iterator[Frame]]
+    read: Callable[[], Iterator[ClipFrame]]
 
 
 class Box(NamedTuple):
@@ -88,11 +88,11 @@ def open_clip(
     box = _placed(crop, shown) if crop is not None else (*shown, 0, 0)
     changed = size is not None or crop is not None
 
-    def read() -> Iterator[Frame]:
+    def read() -> Iterator[ClipFrame]:
         for frame in islice(clip.read(), limit):
             if changed:
-                picture = cropped(resized(frame.picture, shown), box)
-                frame = frame._replace(picture=picture, path=frame.path if picture is frame.picture else None)
+                picture = cropped(resized(frame.image, shown), box)
+                frame = frame._replace(image=picture, path=frame.path if picture is frame.image else None)
             yield frame
 
     count = clip.count if limit is None or clip.count is None else min(limit, clip.count)
@@ -144,10 +144,10 @@ def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
     )
 
 
-def _read_folder(headers: list[Header], rate: Fraction) -> Iterator[Frame]:
+def _read_folder(headers: list[Header], rate: Fraction) -> Iterator[ClipFrame]:
     for index, header in enumerate(headers):
         path = header.path if header.orientation == 1 and _named_rightly(header) else None
-        yield Frame(read_picture(header.path), header.path.stem, index / rate, 1 / rate, path)
+        yield ClipFrame(read_image(header.path), header.path.stem, index / rate, 1 / rate, path)
 
 
 def _named_rightly(header: Header) -> bool:
@@ -157,9 +157,9 @@ def _named_rightly(header: Header) -> bool:
 def _open_video(path: Path) -> Clip:
     source = probe(path)
 
-    def read() -> Iterator[Frame]:
+    def read() -> Iterator[ClipFrame]:
         for index, (picture, time, duration) in enumerate(decode(source)):
-            yield Frame(picture, f"{index:06d}", time, duration, None)
+            yield ClipFrame(picture, f"{index:06d}", time, duration, None)
 
     return Clip(
         path=path,

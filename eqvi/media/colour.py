@@ -6,7 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from eqvi.media.image import Picture, Pixels
+from eqvi.media.image import Image, Pixels
 
 # PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
 # (mean squared error 1.03), with these 0.01 (0.014). Bicubic is not a taste: bilinear gives wrong 16-bit RGB. BITEXACT
@@ -56,7 +56,7 @@ def to_pixels(frame: VideoFrame, colour: Colour, deep: bool) -> Pixels:
     )
 
 
-def to_frame(picture: Picture, colour: Colour, pixel_format: str) -> VideoFrame:
+def to_frame(picture: Image, colour: Colour, pixel_format: str) -> VideoFrame:
     """A frame to encode, in `pixel_format`; grey is repeated in three channels, alpha left out."""
     pixels = picture.pixels[..., :-1] if picture.has_alpha else picture.pixels
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -15,13 +15,13 @@ from tqdm import tqdm
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
 from eqvi.media.frame_names import REDS_RATE, Names, reds_spacing
-from eqvi.media.image import Frame
+from eqvi.media.image import ClipFrame
 from eqvi.media.image_files import FORMATS, list_frames
-from eqvi.media.output import Sink, is_video, open_folder, open_video
+from eqvi.media.output import FrameWriter, is_video, open_folder, open_video
 from eqvi.media.schedule import Schedule, parse_rate
 from eqvi.media.settings import Settings
 from eqvi.media.video_writer import choose_encoding
-from eqvi.media.window import Filler, Shots, Window, windows
+from eqvi.media.window import CutDetector, Interpolator, Window, windows
 
 
 class Summary(NamedTuple):
@@ -46,7 +46,7 @@ class Summary(NamedTuple):
     seconds: float
 
 
-def say(line: str) -> None:
+def print_message(line: str) -> None:
     """Tell the user something, on the error stream."""
     print(f"eqvi: {line}", file=sys.stderr)
 
@@ -79,7 +79,7 @@ def convert(
     rate = _folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
     clip = open_clip(source, rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
-    frames = windows(clip.read(), Shots() if settings.scene_cuts else _no_cut)
+    frames = windows(clip.read(), CutDetector() if settings.scene_cuts else _no_cut)
     # The first frames are read before anything is written: most of what can be wrong with an input shows here.
     first = next(frames)
     if first.second is None and (settings.factor > 1 or settings.fps):
@@ -100,19 +100,19 @@ def convert(
     if rate is None and clip.source is None and (to_video or settings.fps):
         notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
     for note in notes:
-        say(f"note: {note}")
-    opened: AbstractContextManager[Sink] = (
+        print_message(f"note: {note}")
+    opened: AbstractContextManager[FrameWriter] = (
         open_video(target, clip, schedule, settings)
         if to_video
         else open_folder(target, clip, settings, suffix, model_identity)
     )
-    with opened as sink:
-        filler = Filler(model, device, settings.rounding)
-        counts = _put(chain([first], frames), schedule, names, sink, filler, new)
+    with opened as writer:
+        interpolator = Interpolator(model, device, settings.rounding)
+        counts = _put(chain([first], frames), schedule, names, writer, interpolator, new)
     return counts._replace(seconds=time.monotonic() - began)
 
 
-def told(summary: Summary, target: Path) -> list[str]:
+def summary_lines(summary: Summary, target: Path) -> list[str]:
     """What a run did, in lines for people."""
     lines = []
     if summary.cuts:
@@ -131,7 +131,12 @@ def told(summary: Summary, target: Path) -> list[str]:
 
 
 def _put(
-    frames: Iterable[Window], schedule: Schedule, names: Names, sink: Sink, filler: Filler, new: int | None
+    frames: Iterable[Window],
+    schedule: Schedule,
+    names: Names,
+    writer: FrameWriter,
+    interpolator: Interpolator,
+    new: int | None,
 ) -> Summary:
     """Everything the schedule asks for, in order."""
     counts: Counter[str] = Counter()
@@ -150,19 +155,19 @@ def _put(
                 inside = 0 < step.t < 1
                 name = names(frame.stem, second.stem if second else "", step, number)
                 number += inside
-                if sink.has(name):
+                if writer.has(name):
                     counts["skipped"] += 1
                     bar.total = bar.total and bar.total - inside
                 elif inside and not window.cut:
-                    sink.add(name, step.time, filler.picture(window, step.t), None)
+                    writer.add(name, step.time, interpolator.interpolate_image(window, step.t), None)
                     counts["new"] += 1
                     bar.update()
                 else:
                     nearer = second if second is not None and step.t > Fraction(1, 2) else frame
-                    sink.add(name, step.time, nearer.picture, nearer.path)
+                    writer.add(name, step.time, nearer.image, nearer.path)
                     counts["repeated"] += inside
             if second is None:
-                sink.end(end)
+                writer.end(end)
     return Summary(
         counts["inputs"], counts["new"], counts["repeated"], counts["skipped"], tuple(cuts), counts["uneven"], 0.0
     )
@@ -227,5 +232,5 @@ def _notes(clip: Clip, target: Path, to_video: bool, suffix: str) -> list[str]:
     return notes
 
 
-def _no_cut(a: Frame, b: Frame) -> bool:
+def _no_cut(a: ClipFrame, b: ClipFrame) -> bool:
     return False

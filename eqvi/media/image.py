@@ -18,7 +18,7 @@ Rounding = Literal["round", "truncate"]
 Pixels = NDArray[Any]
 
 
-class Picture(NamedTuple):
+class Image(NamedTuple):
     """One picture as it was stored.
 
     Attributes:
@@ -45,30 +45,30 @@ class Picture(NamedTuple):
         return int(np.iinfo(self.pixels.dtype).max)
 
 
-class Frame(NamedTuple):
+class ClipFrame(NamedTuple):
     """A picture with its place in a clip.
 
     Attributes:
-        picture: what it shows, resized and cropped already.
+        image: what it shows, resized and cropped already.
         stem: its name without ending.
         time, duration: when it appears and for how long, in seconds.
         path: the file that holds exactly `picture`, if there is one.
     """
 
-    picture: Picture
+    image: Image
     stem: str
     time: Fraction
     duration: Fraction
     path: Path | None
 
 
-def to_tensor(picture: Picture, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:
+def to_tensor(picture: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:
     """RGB in [0, 1], float32; grey is repeated, alpha left aside (see `alpha_to_tensor`)."""
     colour = picture.pixels[..., :-1] if picture.has_alpha else picture.pixels
     return _planes(colour, picture.peak, device).expand(1, 3, -1, -1)
 
 
-def alpha_to_tensor(picture: Picture, device: str | torch.device = "cpu") -> Float[Tensor, "1 1 h w"]:
+def alpha_to_tensor(picture: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 1 h w"]:
     """The alpha channel in [0, 1], float32; ones where there is none."""
     if not picture.has_alpha:
         return torch.ones(1, 1, *picture.pixels.shape[:2], device=device)
@@ -77,10 +77,10 @@ def alpha_to_tensor(picture: Picture, device: str | torch.device = "cpu") -> Flo
 
 def from_tensor(
     frame: Float[Tensor, "1 3 h w"],
-    like: Picture,
+    like: Image,
     rounding: Rounding = "round",
     alpha: Float[Tensor, "1 1 h w"] | None = None,
-) -> Picture:
+) -> Image:
     """A picture of the colour and depth of `like` from RGB in [0, 1] (and alpha, which `like` must then have).
 
     ``truncate`` is the published writer's floor of 255 x (spec, section 6), worth up to a grey level.
@@ -92,10 +92,10 @@ def from_tensor(
     # int32 holds both depths, and the integers are a quarter to a half of the floats to bring back from a device.
     scaled = frame.float().clamp(0, 1) * like.peak
     whole = (scaled.floor() if rounding == "truncate" else scaled.round()).to(torch.int32)
-    return Picture(whole[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype), like.profile)
+    return Image(whole[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype), like.profile)
 
 
-def resized(picture: Picture, size: tuple[int, int]) -> Picture:
+def resized(picture: Image, size: tuple[int, int]) -> Image:
     """Resize to `size` = (width, height): bicubic, with antialiasing where it shrinks."""
     if picture.size == size:
         return picture
@@ -105,7 +105,7 @@ def resized(picture: Picture, size: tuple[int, int]) -> Picture:
     return picture._replace(pixels=np.ascontiguousarray(whole.numpy().astype(picture.pixels.dtype)))
 
 
-def cropped(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+def cropped(picture: Image, box: tuple[int, int, int, int]) -> Image:
     """The part of `picture` in `box` = (width, height, x, y)."""
     width, height, x, y = box
     return picture._replace(pixels=np.ascontiguousarray(picture.pixels[y : y + height, x : x + width]))

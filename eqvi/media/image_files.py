@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
+import PIL.Image
 
 from eqvi.errors import InputError
 from eqvi.files import reason, replacing
-from eqvi.media.image import Picture, Pixels
+from eqvi.media.image import Image, Pixels
 
 #: File name endings that count as pictures, and the kind of file each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # What a damaged file makes Pillow raise, besides an OSError.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, PIL.Image.DecompressionBombError)
 _EXIF_ORIENTATION = 0x0112
 # JPEG 95 without chroma subsampling, lossless WebP: a new frame should not look worse than its neighbours. On a 720p
 # photograph PNG level 3 takes 65 ms, Pillow's level 6 takes 152 and saves 3 %; WebP method 0 takes 55 ms, method 4
@@ -41,7 +41,7 @@ class Header(NamedTuple):
         path: the file.
         format: ``PNG``, ``JPEG`` or ``WEBP``, from the content rather than the name.
         size: (width, height) in pixels, after the EXIF orientation is applied.
-        channels: 1 to 4, as in `Picture`.
+        channels: 1 to 4, as in `Image`.
         depth: 8 or 16 bits a channel.
         orientation: EXIF orientation, 1 = upright as stored.
     """
@@ -112,7 +112,7 @@ def check_frames(paths: Sequence[Path]) -> list[Header]:
     return headers
 
 
-def read_picture(path: Path) -> Picture:
+def read_image(path: Path) -> Image:
     """Read one picture, upright.
 
     Raises:
@@ -131,10 +131,10 @@ def read_picture(path: Path) -> Picture:
         else:
             pixels = np.array(image.convert(_MODES[header.channels]))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Picture(np.ascontiguousarray(_upright(pixels, header.orientation)), profile)
+    return Image(np.ascontiguousarray(_upright(pixels, header.orientation)), profile)
 
 
-def write_picture(path: Path, picture: Picture) -> None:
+def write_image(path: Path, picture: Image) -> None:
     """Write `picture` in the format that the ending of `path` names; JPEG and WebP hold 8 bits.
 
     Raises:
@@ -152,7 +152,7 @@ def write_picture(path: Path, picture: Picture) -> None:
             return
         if pixels.dtype == np.uint16:
             pixels = np.round(pixels / 257).astype(np.uint8)  # 65535 / 255 = 257
-        image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, _MODES[pixels.shape[2]])
+        image = PIL.Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, _MODES[pixels.shape[2]])
         image.save(partial, kind, icc_profile=picture.profile, **_SAVE[kind])
 
 
@@ -161,12 +161,12 @@ _COLOURS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     try:
-        image = Image.open(path, formats=tuple(set(FORMATS.values())))
+        image = PIL.Image.open(path, formats=tuple(set(FORMATS.values())))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except Image.UnidentifiedImageError:
+    except PIL.UnidentifiedImageError:
         raise InputError(f"{path}: is not a PNG, JPEG or WebP picture, whatever its name says") from None
     except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from None
@@ -174,7 +174,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _header(path: Path, image: Image.Image) -> Header:
+def _header(path: Path, image: PIL.Image.Image) -> Header:
     if getattr(image, "is_animated", False):
         raise InputError(f"{path}: is an animation: give its frames as single pictures or as a video")
     grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")

@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
 from eqvi.media.clip import Clip
-from eqvi.media.image import Picture
-from eqvi.media.image_files import FORMATS, write_picture
+from eqvi.media.image import Image
+from eqvi.media.image_files import FORMATS, write_image
 from eqvi.media.schedule import Schedule, common_tick
 from eqvi.media.settings import Settings
 from eqvi.media.video_writer import CONTAINERS, Companion, Writer, choose_encoding, encode
@@ -72,7 +72,7 @@ def open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -
 
 
 @contextlib.contextmanager
-def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: str) -> Iterator["FolderSink"]:
+def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: str) -> Iterator["FolderWriter"]:
     """A folder to put frames into: new, empty, or one that an interrupted run with the same settings left.
 
     Args:
@@ -105,12 +105,12 @@ def open_folder(path: Path, clip: Clip, settings: Settings, suffix: str, model: 
             with replacing(record) as partial:
                 partial.write_text(line + "\n")
         with record.open("a", buffering=1) as journal:
-            yield FolderSink(path, suffix, journal)
+            yield FolderWriter(path, suffix, journal)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
 
 
-class FolderSink:
+class FolderWriter:
     """Puts frames into a folder; made by `open_folder`."""
 
     def __init__(self, path: Path, suffix: str, journal: TextIO) -> None:
@@ -121,7 +121,7 @@ class FolderSink:
         # Files appear under their names only when complete, so being there is enough.
         return (self._path / (name + self._suffix)).exists()
 
-    def add(self, name: str, time: Fraction, picture: Picture, path: Path | None) -> None:
+    def add(self, name: str, time: Fraction, picture: Image, path: Path | None) -> None:
         """Put a frame; `path` is a file that holds exactly that picture, if there is one."""
         target = self._path / (name + self._suffix)
         # The name goes first: --overwrite may look for a file that never came, but never misses one.
@@ -130,14 +130,14 @@ class FolderSink:
             with replacing(target) as partial:
                 shutil.copyfile(path, partial)
         else:
-            write_picture(target, picture)
+            write_image(target, picture)
 
     def end(self, time: Fraction) -> None:
         """A folder has no length."""
 
 
 #: Where frames go.
-Sink = FolderSink | Writer
+FrameWriter = FolderWriter | Writer
 
 
 def _difference(before: str, facts: dict[str, Any]) -> str:

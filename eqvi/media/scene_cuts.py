@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eqvi.media.image import Picture
+from eqvi.media.image import Image
 
 #: Share of a frame that motion leaves unexplained from which on two frames are two shots. Measured on
 #: ``../shared/clips`` (all 1421 pairs of neighbours, 560 pairs from different clips or cameras): neighbours reach 0.12
@@ -23,7 +23,7 @@ _AREA = 9216
 _FLOOR = 2.0
 
 
-def thumbnail(picture: Picture) -> NDArray[np.uint8]:
+def thumbnail(picture: Image) -> NDArray[np.uint8]:
     """`picture` as 8-bit grey with about 9000 pixels, its shape kept."""
     width, height = picture.size
     scale = math.sqrt(_AREA / (width * height))

@@ -18,10 +18,10 @@ from av.video.frame import VideoFrame
 
 from eqvi.errors import InputError
 from eqvi.media.colour import Colour, to_pixels
-from eqvi.media.image import Picture
+from eqvi.media.image import Image
 
 
-class Probe(NamedTuple):
+class VideoInfo(NamedTuple):
     """What a video file holds.
 
     Attributes:
@@ -58,12 +58,12 @@ class Probe(NamedTuple):
 class Decoded(NamedTuple):
     """One frame: the picture, when it appears and for how long, in seconds from the file's start."""
 
-    picture: Picture
+    image: Image
     time: Fraction
     duration: Fraction
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path) -> VideoInfo:
     """Open `path`, look at its streams and decode its first frame.
 
     Raises:
@@ -90,7 +90,7 @@ def probe(path: Path) -> Probe:
             notes.append(f"{path.name} has an alpha channel, which is left out")
         if container.streams.subtitles:
             notes.append(f"{path.name} has subtitles, which are left out")
-        return Probe(
+        return VideoInfo(
             path=path,
             size=size,
             rate=rate,
@@ -109,7 +109,7 @@ def probe(path: Path) -> Probe:
         )
 
 
-def decode(source: Probe) -> Iterator[Decoded]:
+def decode(source: VideoInfo) -> Iterator[Decoded]:
     """The frames of a video in order of time, upright, RGB; 16 bits a channel where the video has more than 8.
 
     One frame is held back to know how long it lasts; nothing else is read ahead.
@@ -123,7 +123,7 @@ def decode(source: Probe) -> Iterator[Decoded]:
         tail = 1 / source.rate
         for index, frame in enumerate(_frames(source.path, container, stream)):
             pixels = to_pixels(frame, source.colour, source.depth > 8)
-            picture = Picture(np.ascontiguousarray(np.rot90(pixels, source.rotation // 90)))
+            picture = Image(np.ascontiguousarray(np.rot90(pixels, source.rotation // 90)))
             # Raw streams have no timestamps; there the rate is all that is known.
             time = index / source.rate if frame.pts is None else frame.pts * source.time_base - source.start
             now = Decoded(picture, time, tail)

@@ -14,7 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.media.colour import Colour, to_frame
-from eqvi.media.image import Picture
+from eqvi.media.image import Image
 
 #: Endings of the video files that are written.
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -154,7 +154,7 @@ class Writer:
     ) -> None:
         self._container, self._context, self._time_base = container, context, time_base
         self._pixel_format, self._colour, self._sound = pixel_format, colour, sound
-        self._pending: tuple[Picture, int] | None = None
+        self._pending: tuple[Image, int] | None = None
         self._durations: dict[int, int] = {}
         self._cut_sound = cut_sound
         self._start: int | None = None
@@ -166,7 +166,7 @@ class Writer:
         """Never: a video is written in one go."""
         return False
 
-    def add(self, name: str, time: Fraction, picture: Picture, path: Path | None) -> None:
+    def add(self, name: str, time: Fraction, picture: Image, path: Path | None) -> None:
         """Add a frame that appears `time` seconds from the start and stays until the next one; it needs no name."""
         tick = round(time / self._time_base)
         self._push(tick)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eqvi.errors import InputError
-from eqvi.media.image import Frame, Picture, Rounding, alpha_to_tensor, from_tensor, to_tensor
+from eqvi.media.image import ClipFrame, Image, Rounding, alpha_to_tensor, from_tensor, to_tensor
 from eqvi.media.scene_cuts import is_cut, thumbnail
 from eqvi.model.geometry import backward_warp
 
@@ -35,15 +35,15 @@ class Window(NamedTuple):
     """
 
     position: int
-    before: Frame | None
-    first: Frame
-    second: Frame | None
-    after: Frame | None
+    before: ClipFrame | None
+    first: ClipFrame
+    second: ClipFrame | None
+    after: ClipFrame | None
     cut: bool
     uneven: bool
 
 
-def windows(frames: Iterable[Frame], cut: Callable[[Frame, Frame], bool]) -> Iterator[Window]:
+def windows(frames: Iterable[ClipFrame], cut: Callable[[ClipFrame, ClipFrame], bool]) -> Iterator[Window]:
     """One window for every frame of a clip, in order; at most four frames are held at a time.
 
     Args:
@@ -52,7 +52,7 @@ def windows(frames: Iterable[Frame], cut: Callable[[Frame, Frame], bool]) -> Ite
     """
     rest = iter(frames)
     held = deque(islice(rest, 2))
-    before: Frame | None = None
+    before: ClipFrame | None = None
     cut_here = len(held) == 2 and cut(held[0], held[1])
     index = 0
     while held:
@@ -76,22 +76,22 @@ def windows(frames: Iterable[Frame], cut: Callable[[Frame, Frame], bool]) -> Ite
         index += 1
 
 
-class Shots:
+class CutDetector:
     """Finds scene cuts between neighbours of a clip asked about in order; see `eqvi.media.scene_cuts`."""
 
     def __init__(self) -> None:
-        self._last: tuple[Frame, NDArray[np.uint8]] | None = None
+        self._last: tuple[ClipFrame, NDArray[np.uint8]] | None = None
 
-    def __call__(self, a: Frame, b: Frame) -> bool:
+    def __call__(self, a: ClipFrame, b: ClipFrame) -> bool:
         """Whether `a` and `b` belong to different shots."""
         known = self._last is not None and self._last[0] is a
-        thumb_a = self._last[1] if self._last is not None and known else thumbnail(a.picture)
-        thumb_b = thumbnail(b.picture)
+        thumb_a = self._last[1] if self._last is not None and known else thumbnail(a.image)
+        thumb_b = thumbnail(b.image)
         self._last = (b, thumb_b)
         return is_cut(thumb_a, thumb_b)
 
 
-class Filler:
+class Interpolator:
     """Makes the new pictures of a clip's windows, taken in order, with any model that has EQVI's two stages.
 
     Frames go to the device once, motion is estimated once a window and handed on to the next one.
@@ -105,7 +105,7 @@ class Filler:
         self._index = -1
 
     @torch.inference_mode()
-    def picture(self, window: Window, t: Fraction) -> Picture:
+    def interpolate_image(self, window: Window, t: Fraction) -> Image:
         """The picture at `t` in (0, 1) between the window's first and second frame.
 
         Raises:
@@ -113,12 +113,12 @@ class Filler:
         """
         with self._memory(window):
             out = self._interpolate(window, t)
-            first = window.first.picture
+            first = window.first.image
             alpha = self._alpha(window, out, float(t)) if first.has_alpha else None
             return from_tensor(out.frame, first, self._rounding, alpha)
 
     @torch.inference_mode()
-    def frame(self, window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
+    def interpolate(self, window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
         """The same in [0, 1], on the device, not yet quantised; without alpha.
 
         Raises:
@@ -132,7 +132,7 @@ class Filler:
         try:
             yield
         except torch.OutOfMemoryError:
-            size = "x".join(map(str, window.first.picture.size))
+            size = "x".join(map(str, window.first.image.size))
             raise InputError(f"frames of {size} overfill the memory of {self._device}: use --size or --crop") from None
 
     def _interpolate(self, window: Window, t: Fraction) -> Any:
@@ -147,7 +147,7 @@ class Filler:
             frames = {-1: window.before, 0: window.first, 1: window.second, 2: window.after}
         else:
             frames = {0: window.first, 1: window.second}
-        keys = {window.position + place: frame.picture for place, frame in frames.items() if frame is not None}
+        keys = {window.position + place: frame.image for place, frame in frames.items() if frame is not None}
         # Frames stay for as long as a later window may need them.
         self._tensors = {index: tensor for index, tensor in self._tensors.items() if index >= window.position - 1}
         for index, picture in keys.items():
@@ -164,8 +164,8 @@ class Filler:
         What a flow fetches from outside the frame counts for nothing; where both do, alpha is blended in place.
         """
         assert window.second is not None
-        alpha_1 = alpha_to_tensor(window.first.picture, self._device)
-        alpha_2 = alpha_to_tensor(window.second.picture, self._device)
+        alpha_1 = alpha_to_tensor(window.first.image, self._device)
+        alpha_2 = alpha_to_tensor(window.second.image, self._device)
         inside = torch.ones_like(alpha_1)
         weight_1 = (1 - t) * out.mask * backward_warp(inside, out.flow_t1)
         weight_2 = t * (1 - out.mask) * backward_warp(inside, out.flow_t2)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_of, reel_folder
 from eqvi.errors import InputError
-from eqvi.media.image import Picture, cropped, to_tensor
-from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_picture
+from eqvi.media.image import Image, cropped, to_tensor
+from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
 from eqvi.media.video_writer import CONTAINERS
 from eqvi.training.augment import Augmentation, augmented
 from eqvi.training.samples import Window
@@ -156,7 +156,7 @@ class FootageWindows:
         path = clip.folder / clip.names[index]
         first = clip.first
         plain = (first.format, first.channels, first.depth, first.orientation) == ("PNG", 3, 8, 1)
-        picture = (_decode(path) if plain else None) or read_picture(path)
+        picture = (_decode(path) if plain else None) or read_image(path)
         if picture.size != first.size:
             found, meant = ("x".join(map(str, size)) for size in (picture.size, first.size))
             raise InputError(
@@ -166,11 +166,11 @@ class FootageWindows:
         return to_tensor(cropped(picture, (self._crop, self._crop, *corner)))[0]
 
 
-def _decode(path: Path) -> Picture | None:
-    """An 8-bit RGB PNG as FFmpeg reads it; None if it is anything else or damaged, for `read_picture` to judge.
+def _decode(path: Path) -> Image | None:
+    """An 8-bit RGB PNG as FFmpeg reads it; None if it is anything else or damaged, for `read_image` to judge.
 
     Five frames are decoded for a window, which is nearly all its cost. On a 720p frame this takes 12 ms, OpenCV 18,
-    and `read_picture` 26. FFmpeg is told to check the sums that PNG carries: damage does not go unseen.
+    and `read_image` 26. FFmpeg is told to check the sums that PNG carries: damage does not go unseen.
     """
     try:
         decoder = av.CodecContext.create("png", "r")
@@ -179,7 +179,7 @@ def _decode(path: Path) -> Picture | None:
         frames = decoder.decode(av.Packet(path.read_bytes()))
     except (OSError, ValueError, av.FFmpegError):
         return None
-    return Picture(frames[0].to_ndarray()) if frames and frames[0].format.name == "rgb24" else None
+    return Image(frames[0].to_ndarray()) if frames and frames[0].format.name == "rgb24" else None
 
 
 def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.media.clip import Clip
-from eqvi.media.image import Frame, Picture, from_tensor, resized, to_tensor
-from eqvi.media.window import Filler, Shots, windows
+from eqvi.media.image import ClipFrame, Image, from_tensor, resized, to_tensor
+from eqvi.media.window import CutDetector, Interpolator, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
@@ -32,7 +32,7 @@ TIMES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))
 MAX_BYTES = 600_000
 _QUALITY = 70
 # What frames are made like, whatever the clip: 8 bits, RGB.
-_PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
+_PLAIN = Image(np.zeros((1, 1, 3), np.uint8))
 
 
 class Film(NamedTuple):
@@ -44,12 +44,12 @@ class Film(NamedTuple):
         middle: how the one at t = 1/2 came about.
     """
 
-    loop: list[Picture]
+    loop: list[Image]
     row: list[Tensor]
     middle: Interpolation
 
 
-def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[Frame]:
+def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[ClipFrame]:
     """The frames that a film is made from: those around its gaps, and one more before and after them.
 
     Args:
@@ -75,7 +75,7 @@ def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[Frame]:
     frames = list(islice(clip.read(), first, first + span, step))
     if len(frames) < gaps + 3:
         raise InputError(f"{clip.path}: ends before frame {first + span - 1}, though it promises {count}: --from less")
-    cut = Shots()
+    cut = CutDetector()
     for number, (a, b) in enumerate(pairwise(frames)):
         if cut(a, b):
             at = f"a scene cut after frame {first + number * step}"
@@ -84,7 +84,7 @@ def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[Frame]:
 
 
 @torch.inference_mode()
-def shoot(frames: Sequence[Frame], model: Any, device: str, width: int) -> Film:
+def shoot(frames: Sequence[ClipFrame], model: Any, device: str, width: int) -> Film:
     """Fill every gap but the outermost two, which only say how things move.
 
     Args:
@@ -97,26 +97,26 @@ def shoot(frames: Sequence[Frame], model: Any, device: str, width: int) -> Film:
         InputError: the device has too little memory.
     """
     inner = [window for window in windows(frames, cut=lambda a, b: False) if 0 < window.position < len(frames) - 2]
-    wide, tall = frames[0].picture.size
+    wide, tall = frames[0].image.size
     size = (min(width, wide), max(1, round(tall * min(width, wide) / wide)))
-    filler, loop, row = Filler(model, device), [], []
+    interpolator, loop, row = Interpolator(model, device), [], []
     with tqdm(total=len(inner) * len(TIMES), unit="new", desc="filming", disable=None, dynamic_ncols=True) as bar:
         for number, window in enumerate(inner):
             for t in TIMES:
-                new = filler.frame(window, t).cpu()
+                new = interpolator.interpolate(window, t).cpu()
                 loop.append(resized(from_tensor(new, _PLAIN), size))
                 if number == len(inner) // 2:
                     row.append(new)
                 bar.update()
-    # The filler keeps frames alone; the parts of one are made anew, which takes a gap's flows once more.
+    # The interpolator keeps frames alone; the parts of one are made anew, which takes a gap's flows once more.
     at = len(inner) // 2
-    around = torch.stack([to_tensor(frame.picture, device) for frame in frames[at : at + 4]], dim=1)
+    around = torch.stack([to_tensor(frame.image, device) for frame in frames[at : at + 4]], dim=1)
     parts: dict[str, Any] = model(around, 0.5)._asdict()
     parts = {name: None if part is None else part.cpu() for name, part in parts.items()}
     return Film(loop, row, Interpolation(**parts))
 
 
-def write_loop(pictures: Sequence[Picture], path: Path, fps: int) -> int:
+def write_loop(pictures: Sequence[Image], path: Path, fps: int) -> int:
     """Write an animated WebP that runs through the pictures and back, for ever; how many it shows in a round.
 
     The outermost pictures come once in a round, so that it never stands still. Equal pictures give equal bytes.
@@ -124,7 +124,7 @@ def write_loop(pictures: Sequence[Picture], path: Path, fps: int) -> int:
     Raises:
         InputError: the file would be larger than `MAX_BYTES`, or cannot be written.
     """
-    there = [Image.fromarray(picture.pixels) for picture in pictures]
+    there = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
     first, *others = there + there[-2:0:-1]
     with replacing(path) as beside:
         first.save(

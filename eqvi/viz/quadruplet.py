@@ -13,7 +13,7 @@ from torch import Tensor
 from eqvi.datasets.rendering import Scene, render
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
-from eqvi.media.image import Frame, resized, to_tensor
+from eqvi.media.image import ClipFrame, resized, to_tensor
 
 Truth = Callable[[float], Float[Tensor, "1 3 h w"] | None]
 
@@ -82,8 +82,8 @@ def _size(clip: Clip, longest: int) -> tuple[int, int]:
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _tensor(frame: Frame, size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
-    return to_tensor(resized(frame.picture, size))
+def _tensor(frame: ClipFrame, size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
+    return to_tensor(resized(frame.image, size))
 
 
 def _ordinal(number: int) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from eqvi.__main__ import COMMANDS, main
 from eqvi.cli import doctor
-from eqvi.media.image_files import read_picture
+from eqvi.media.image_files import read_image
 from eqvi.media.video_reader import probe
 from eqvi.model.registry import DEFAULT_MODEL
 from eqvi.paths import ROOT
@@ -86,9 +86,9 @@ def test_a_user_interpolates_a_folder(tmp_path: Path, clip: Path) -> None:
     done = run("interpolate", clip, tmp_path / "out", "--factor", 2, *FAST)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{tmp_path / 'out'}: 3 new frames from 4" in done.stderr
-    new = read_picture(tmp_path / "out" / "002_0.png").pixels
+    new = read_image(tmp_path / "out" / "002_0.png").pixels
     # The weight-free baseline on a pan of two pixels a frame: half way is one pixel.
-    truth = np.roll(read_picture(clip / "002.png").pixels, -1, axis=1)
+    truth = np.roll(read_image(clip / "002.png").pixels, -1, axis=1)
     assert np.abs(new.astype(int) - truth)[8:-8, 8:-8].mean() < 2
 
 
@@ -211,7 +211,7 @@ def test_interrupt_keeps_finished_frames(tmp_path: Path) -> None:
     assert hidden(tmp_path / "out") == []
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
     for name in kept:
-        read_picture(tmp_path / "out" / name)
+        read_image(tmp_path / "out" / name)
     done = run(*options)
     assert done.returncode == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == 19 * 4 + 1
@@ -233,7 +233,7 @@ def test_a_disk_that_fills(tmp_path: Path, clip: Path, capsys: pytest.CaptureFix
             assert "the disk is full" in line
             assert not list(disk.rglob("*part*"))
         for path in (disk / "out").glob("*.png"):
-            read_picture(path)
+            read_image(path)
         assert not (disk / "out.mkv").exists()
     finally:
         subprocess.run(["umount", disk], check=True)

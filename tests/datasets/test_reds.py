@@ -47,7 +47,7 @@ def test_frames_are_read_with_their_times(copy: Path) -> None:
     frames = list(open_pairs(copy)[1].inputs.frames())
     assert [frame.stem for frame in frames] == [f"{8 * k:08d}" for k in range(7)]
     assert [frame.time for frame in frames] == [Fraction(k, 15) for k in range(7)]
-    assert frames[1].picture.pixels.tobytes() != frames[0].picture.pixels.tobytes()
+    assert frames[1].image.pixels.tobytes() != frames[0].image.pixels.tobytes()
 
 
 def test_clips_are_chosen_by_name(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
 from eqvi.evaluation.methods import PUBLISHED, of_callable, open_method
 from eqvi.markdown import means_table
-from eqvi.media.image import Picture
-from eqvi.media.image_files import read_picture, write_picture
+from eqvi.media.image import Image
+from eqvi.media.image_files import read_image, write_image
 from eqvi.paths import ROOT
 from eqvi.reports.runs import check_comparable, paired, read_run
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     clip = tmp_path / "slide"
     clip.mkdir()
     for k in range(9):
-        write_picture(clip / f"{k:03}.png", Picture(coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].copy()))
+        write_image(clip / f"{k:03}.png", Image(coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].copy()))
     return clip
 
 
@@ -97,7 +97,7 @@ class TestClips:
         other = tmp_path / "other"
         other.mkdir()
         for k in range(7):
-            write_picture(other / f"{k}.png", Picture(coffee()[3 * k : 80 + 3 * k, 5 * k : 100 + 5 * k].copy()))
+            write_image(other / f"{k}.png", Image(coffee()[3 * k : 80 + 3 * k, 5 * k : 100 + 5 * k].copy()))
         both, alone = tmp_path / "both.csv", tmp_path / "alone.csv"
         main(["evaluate", str(folder), str(other), "--models", "baseline", "--out", str(both)])
         main(["evaluate", str(other), "--models", "baseline", "--out", str(alone)])
@@ -135,7 +135,7 @@ class TestLayout:
             open=lambda case: (
                 lambda window, t: (
                     torch.from_numpy(
-                        read_picture(
+                        read_image(
                             reds / "val/val_60fps" / case.name / f"{8 * window.position + round(8 * t):08d}.png"
                         ).pixels
                     ).permute(2, 0, 1)[None]
@@ -327,7 +327,7 @@ class TestBadInput:
         assert "001/00000016.png: is missing" in self.refused(reds, capsys, "--dataset", "rendered")
 
     def test_two_sizes(self, reds, capsys):
-        write_picture(reds / "val/val_30fps/000/00000004.png", Picture(frame(0, 4, (78, 64))))
+        write_image(reds / "val/val_30fps/000/00000004.png", Image(frame(0, 4, (78, 64))))
         assert "frames differ in size" in self.refused(reds, capsys, "--dataset", "rendered")
 
     def test_60_frames_a_second_where_30_are_meant(self, reds, capsys):

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sound, write_folder, write_video
-from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.media import convert as convert_module
-from eqvi.media.convert import Summary, convert, told
-from eqvi.media.image import Picture
-from eqvi.media.image_files import read_picture, write_picture
+from eqvi.media.convert import Summary, convert, summary_lines
+from eqvi.media.image import Image
+from eqvi.media.image_files import read_image, write_image
 from eqvi.media.output import RECORD
 from eqvi.media.settings import Settings
 from eqvi.media.video_reader import decode, probe
@@ -50,9 +50,7 @@ def test_folder_to_folder(tmp_path: Path, clip: Path) -> None:
         assert (tmp_path / "out" / f"{i:03d}.png").read_bytes() == (clip / f"{i:03d}.png").read_bytes()
     assert model.windows == [(2, False), (4, True), (4, True), (2, True)]
     assert model.times == [0.25, 0.5, 0.75] * 4
-    a, b, new = (
-        read_picture(tmp_path / "out" / f"{name}.png").pixels.astype(float) for name in ("001", "002", "001_0")
-    )
+    a, b, new = (read_image(tmp_path / "out" / f"{name}.png").pixels.astype(float) for name in ("001", "002", "001_0"))
     assert np.abs(new - (0.75 * a + 0.25 * b)).max() <= 0.5
     assert hidden(tmp_path / "out") == []
 
@@ -60,7 +58,7 @@ def test_folder_to_folder(tmp_path: Path, clip: Path) -> None:
 def test_truncation_is_an_option(tmp_path: Path, clip: Path) -> None:
     go(clip, tmp_path / "a")
     go(clip, tmp_path / "b", rounding="truncate")
-    rounded, truncated = (read_picture(tmp_path / name / "001_0.png").pixels.astype(int) for name in "ab")
+    rounded, truncated = (read_image(tmp_path / name / "001_0.png").pixels.astype(int) for name in "ab")
     assert set(np.unique(rounded - truncated)) == {0, 1}
 
 
@@ -89,7 +87,7 @@ def test_reds_names(tmp_path: Path) -> None:
     clip = tmp_path / "in"
     clip.mkdir()
     for i, frame in enumerate(scene(4)):
-        write_picture(clip / f"{8 * i:08d}.png", Picture(frame))
+        write_image(clip / f"{8 * i:08d}.png", Image(frame))
     go(clip, tmp_path / "out", factor=4, naming="reds")
     assert files(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 25, 2)]
     with pytest.raises(InputError, match="positions at 120"):
@@ -102,10 +100,10 @@ def test_reds_names(tmp_path: Path) -> None:
 def test_sizes_and_formats(tmp_path: Path, clip: Path) -> None:
     go(clip, tmp_path / "out", size="32x24", crop="20x10+4+6", format="webp")
     assert {Path(name).suffix for name in files(tmp_path / "out")} == {".webp"}
-    assert read_picture(tmp_path / "out" / "001_0.webp").size == (20, 10)
+    assert read_image(tmp_path / "out" / "001_0.webp").size == (20, 10)
     go(clip, tmp_path / "middle", crop="20x10")
-    whole = read_picture(clip / "001.png").pixels
-    np.testing.assert_array_equal(read_picture(tmp_path / "middle" / "001.png").pixels, whole[19:29, 22:42])
+    whole = read_image(clip / "001.png").pixels
+    np.testing.assert_array_equal(read_image(tmp_path / "middle" / "001.png").pixels, whole[19:29, 22:42])
     with pytest.raises(InputError, match="larger than the frames, which are 64x48"):
         go(clip, tmp_path / "large", crop="65x10")
     for option, value in (("size", "12"), ("size", "0x5"), ("crop", "5x5+1"), ("crop", "5x5+a+b"), ("limit", 0)):
@@ -125,9 +123,9 @@ def test_grey_alpha_and_depth_are_kept(
     (tmp_path / "in").mkdir()
     for i, frame in enumerate(scene(3)):
         pixels = np.dstack([frame, frame[..., 0]])[..., :channels].astype(dtype) * scale
-        write_picture(tmp_path / "in" / f"{i}.png", Picture(pixels))
+        write_image(tmp_path / "in" / f"{i}.png", Image(pixels))
     go(tmp_path / "in", tmp_path / "out")
-    new = read_picture(tmp_path / "out" / "0_0.png")
+    new = read_image(tmp_path / "out" / "0_0.png")
     assert new.pixels.shape[2] == channels
     assert new.pixels.dtype == dtype
     notes = capsys.readouterr().err
@@ -154,7 +152,7 @@ def test_scene_cut(tmp_path: Path) -> None:
     out = contents(tmp_path / "out")
     assert out["004_0.png"] == out["004_1.png"] == out["004.png"]
     assert out["004_2.png"] == out["005.png"]
-    assert any("1 scene cut(s)" in line and "004" in line for line in told(summary, tmp_path))
+    assert any("1 scene cut(s)" in line and "004" in line for line in summary_lines(summary, tmp_path))
     assert go(clip, tmp_path / "all", factor=4, scene_cuts=False).new == 21
 
 
@@ -165,9 +163,9 @@ def test_video_from_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == ""
     go(clip, tmp_path / "thirty.mkv", factor=1, lossless=True)
     assert "30 a second" in capsys.readouterr().err
-    assembled = [frame.picture.pixels for frame in decode(probe(tmp_path / "thirty.mkv"))]
+    assembled = [frame.image.pixels for frame in decode(probe(tmp_path / "thirty.mkv"))]
     for pixels, path in zip(assembled, sorted(clip.iterdir()), strict=True):
-        np.testing.assert_array_equal(pixels, read_picture(path).pixels)
+        np.testing.assert_array_equal(pixels, read_image(path).pixels)
 
 
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
@@ -205,7 +203,7 @@ def test_video_to_folder_and_limit(tmp_path: Path) -> None:
     summary = go(source, tmp_path / "out", limit=3)
     assert (summary.inputs, summary.new) == (3, 2)
     assert files(tmp_path / "out") == ["000000.png", "000000_0.png", "000001.png", "000001_0.png", "000002.png"]
-    np.testing.assert_array_equal(read_picture(tmp_path / "out" / "000002.png").pixels, scene(9)[2])
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "000002.png").pixels, scene(9)[2])
     go(source, tmp_path / "out.mp4", limit=3)
     assert video_seconds(tmp_path / "out.mp4") == Fraction(3, 30)
 
@@ -232,7 +230,7 @@ def test_wide_pixels_stay_wide(tmp_path: Path) -> None:
     wide = Fraction(4, 3)
     with encode(tmp_path / "in.mp4", encoding, (64, 48), Fraction(30), Fraction(1, 30), pixel_aspect=wide) as writer:
         for i, frame in enumerate(scene(3)):
-            writer.add("", Fraction(i, 30), Picture(frame), None)
+            writer.add("", Fraction(i, 30), Image(frame), None)
         writer.end(Fraction(3, 30))
     go(tmp_path / "in.mp4", tmp_path / "out.mkv")
     assert probe(tmp_path / "out.mkv").pixel_aspect == wide
@@ -284,7 +282,7 @@ def test_other_settings_do_not_go_on(tmp_path: Path, clip: Path) -> None:
         go(clip, tmp_path / "out", factor=4, rounding="truncate")
     with pytest.raises(InputError, match="holds a run with model"):
         convert(clip, tmp_path / "out", Blend(), Settings(factor=4), model_identity="another")
-    write_picture(clip / "003.png", Picture(scene(1, seed=9)[0]))
+    write_image(clip / "003.png", Image(scene(1, seed=9)[0]))
     with pytest.raises(InputError, match=r"holds a run with input in \("):
         go(clip, tmp_path / "out", factor=4)
     assert contents(tmp_path / "out") == before
@@ -350,15 +348,15 @@ def test_a_damaged_frame_keeps_what_is_done(tmp_path: Path, clip: Path) -> None:
 
 
 def test_a_disk_that_fills(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = Image.Image.save
+    save = PIL.Image.Image.save
 
-    def full(self: Image.Image, path: Path, *args: Any, **options: Any) -> None:
+    def full(self: PIL.Image.Image, path: Path, *args: Any, **options: Any) -> None:
         if "002_0" in Path(path).name:
             Path(path).write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
         save(self, path, *args, **options)
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(PIL.Image.Image, "save", full)
     with pytest.raises(InputError, match=r"002_0\.png: cannot be written: the disk is full"):
         go(clip, tmp_path / "out")
     assert files(tmp_path / "out") == ["001.png", "001_0.png", "002.png"]
@@ -425,7 +423,7 @@ def test_input_rate_of_a_video_is_refused(tmp_path: Path) -> None:
 def test_jpeg_with_alpha_is_refused_before_work(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for i in range(3):
-        write_picture(tmp_path / "in" / f"{i}.png", Picture(np.zeros((8, 8, 4), np.uint8)))
+        write_image(tmp_path / "in" / f"{i}.png", Image(np.zeros((8, 8, 4), np.uint8)))
     with pytest.raises(InputError, match="JPEG holds no alpha"):
         go(tmp_path / "in", tmp_path / "out", format="jpg")
     assert not (tmp_path / "out").exists()
@@ -436,7 +434,7 @@ def test_misnamed_pictures_get_the_right_ending(tmp_path: Path, clip: Path) -> N
         path.rename(path.with_suffix(".jpg"))  # PNG inside
     go(clip, tmp_path / "out")
     assert {Path(name).suffix for name in files(tmp_path / "out")} == {".png"}
-    assert read_picture(tmp_path / "out" / "001_0.png").size == (64, 48)
+    assert read_image(tmp_path / "out" / "001_0.png").size == (64, 48)
 
 
 def test_progress_is_shown_on_a_terminal(

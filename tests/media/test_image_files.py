@@ -5,19 +5,20 @@ import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from eqvi.errors import InputError
-from eqvi.media.image import Picture, alpha_to_tensor, cropped, from_tensor, resized, to_tensor
-from eqvi.media.image_files import check_frames, list_frames, read_header, read_picture, write_picture
+from eqvi.media.image import Image, alpha_to_tensor, cropped, from_tensor, resized, to_tensor
+from eqvi.media.image_files import check_frames, list_frames, read_header, read_image, write_image
 
 RNG = np.random.default_rng(1)
 
 
-def noise(channels: int, dtype: type = np.uint8, size: tuple[int, int] = (37, 21)) -> Picture:
-    return Picture(RNG.integers(0, np.iinfo(dtype).max, (size[1], size[0], channels), dtype=dtype, endpoint=True))
+def noise(channels: int, dtype: type = np.uint8, size: tuple[int, int] = (37, 21)) -> Image:
+    return Image(RNG.integers(0, np.iinfo(dtype).max, (size[1], size[0], channels), dtype=dtype, endpoint=True))
 
 
 def one_line(error: pytest.ExceptionInfo[InputError], *parts: object) -> None:
@@ -31,8 +32,8 @@ def one_line(error: pytest.ExceptionInfo[InputError], *parts: object) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_png_is_exact(tmp_path: Path, channels: int, dtype: type) -> None:
     picture = noise(channels, dtype)
-    write_picture(tmp_path / "a.png", picture)
-    again = read_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png", picture)
+    again = read_image(tmp_path / "a.png")
     if (channels, dtype) == (2, np.uint16):  # stored as RGB with alpha
         np.testing.assert_array_equal(again.pixels, picture.pixels[..., [0, 0, 0, 1]])
     else:
@@ -56,25 +57,25 @@ def test_16_bit_grey_with_alpha_is_read(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", *picture.size, 16, 4, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(data)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, picture.pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, picture.pixels)
 
 
 def test_webp_is_lossless_and_jpeg_close(tmp_path: Path) -> None:
     for channels in (3, 4):
         picture = noise(channels)
         picture.pixels[..., 3:] |= 1  # WebP may drop the colour where alpha is 0
-        write_picture(tmp_path / "a.webp", picture)
-        np.testing.assert_array_equal(read_picture(tmp_path / "a.webp").pixels, picture.pixels)
-    smooth = Picture(np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (50, 1, 3)))
-    write_picture(tmp_path / "a.jpg", smooth)
-    assert np.abs(read_picture(tmp_path / "a.jpg").pixels.astype(int) - smooth.pixels).max() <= 2
-    write_picture(tmp_path / "deep.jpg", Picture(smooth.pixels.astype(np.uint16) * 257))
-    np.testing.assert_array_equal(read_picture(tmp_path / "deep.jpg").pixels, read_picture(tmp_path / "a.jpg").pixels)
+        write_image(tmp_path / "a.webp", picture)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.webp").pixels, picture.pixels)
+    smooth = Image(np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (50, 1, 3)))
+    write_image(tmp_path / "a.jpg", smooth)
+    assert np.abs(read_image(tmp_path / "a.jpg").pixels.astype(int) - smooth.pixels).max() <= 2
+    write_image(tmp_path / "deep.jpg", Image(smooth.pixels.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.jpg").pixels, read_image(tmp_path / "a.jpg").pixels)
     with pytest.raises(InputError) as error:
-        write_picture(tmp_path / "b.jpg", noise(4))
+        write_image(tmp_path / "b.jpg", noise(4))
     one_line(error, "b.jpg", "alpha")
     with pytest.raises(InputError, match="no picture format"):
-        write_picture(tmp_path / "b.gif", noise(3))
+        write_image(tmp_path / "b.gif", noise(3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -82,20 +83,20 @@ def test_colour_profile_is_kept(tmp_path: Path, dtype: type) -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    write_picture(tmp_path / "a.png", noise(3, dtype)._replace(profile=profile))
-    again = read_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png", noise(3, dtype)._replace(profile=profile))
+    again = read_image(tmp_path / "a.png")
     assert again.profile == profile
     assert from_tensor(to_tensor(again), again).profile == profile
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    image = Image.fromarray(noise(3).pixels)
-    exif = Image.Exif()
+    image = PIL.Image.fromarray(noise(3).pixels)
+    exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     image.save(tmp_path / "a.png", exif=exif)
-    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
-    picture = read_picture(tmp_path / "a.png")
+    expected = np.asarray(ImageOps.exif_transpose(PIL.Image.open(tmp_path / "a.png")))
+    picture = read_image(tmp_path / "a.png")
     np.testing.assert_array_equal(picture.pixels, expected)
     assert read_header(tmp_path / "a.png").size == picture.size
 
@@ -103,20 +104,20 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
 @pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("P", 3), ("CMYK", 3), ("LA", 2)])
 def test_other_modes(tmp_path: Path, mode: str, channels: int) -> None:
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
-    Image.fromarray(noise(3).pixels).convert(mode).save(path)
-    assert read_picture(path).pixels.shape[2] == channels == read_header(path).channels
+    PIL.Image.fromarray(noise(3).pixels).convert(mode).save(path)
+    assert read_image(path).pixels.shape[2] == channels == read_header(path).channels
 
 
 def test_palette_with_transparency_has_alpha(tmp_path: Path) -> None:
-    Image.fromarray(noise(3).pixels).convert("P").save(tmp_path / "a.png", transparency=3)
-    assert read_picture(tmp_path / "a.png").pixels.shape[2] == 4
+    PIL.Image.fromarray(noise(3).pixels).convert("P").save(tmp_path / "a.png", transparency=3)
+    assert read_image(tmp_path / "a.png").pixels.shape[2] == 4
 
 
 @pytest.mark.parametrize(("dtype", "peak"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_tensors_hold_every_value(dtype: type, peak: int) -> None:
     values = np.arange(peak + 1, dtype=dtype).reshape(-1, 256, 1)
     for channels in (1, 3):
-        picture = Picture(np.repeat(values, channels, axis=2))
+        picture = Image(np.repeat(values, channels, axis=2))
         tensor = to_tensor(picture)
         assert tensor.shape == (1, 3, *values.shape[:2])
         assert (tensor.min(), tensor.max()) == (0, 1)
@@ -124,7 +125,7 @@ def test_tensors_hold_every_value(dtype: type, peak: int) -> None:
 
 
 def test_rounding_and_truncation() -> None:
-    like = Picture(np.zeros((1, 4, 3), np.uint8))
+    like = Image(np.zeros((1, 4, 3), np.uint8))
     frame = torch.tensor([0.0, 10.4, 10.6, 300.0]).div(255).expand(1, 3, 1, 4)
     assert from_tensor(frame, like).pixels[0, :, 0].tolist() == [0, 10, 11, 255]
     assert from_tensor(frame, like, "truncate").pixels[0, :, 0].tolist() == [0, 10, 10, 255]
@@ -144,14 +145,14 @@ def test_resize_and_crop() -> None:
     assert resized(picture, (37, 21)) is picture
     small = resized(picture, (18, 10))
     assert (small.size, small.pixels.dtype, small.pixels.shape[2]) == ((18, 10), np.uint16, 4)
-    flat = Picture(np.full((20, 30, 1), 77, np.uint8))
+    flat = Image(np.full((20, 30, 1), 77, np.uint8))
     assert (resized(flat, (45, 9)).pixels == 77).all()
     np.testing.assert_array_equal(cropped(picture, (5, 6, 7, 8)).pixels, picture.pixels[8:14, 7:12])
 
 
 def test_frames_are_in_natural_order(tmp_path: Path) -> None:
     for name in ("frame10.png", "frame2.png", "frame2_0.png", "Frame1.PNG", "frame2_10.png", "frame2_9.png"):
-        Image.fromarray(noise(3).pixels).save(tmp_path / name)
+        PIL.Image.fromarray(noise(3).pixels).save(tmp_path / name)
     for name in ("notes.txt", ".hidden.png", "flow.flo"):
         (tmp_path / name).write_text("x")
     (tmp_path / "sub.png").mkdir()
@@ -173,7 +174,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         list_frames(tmp_path / "notes.txt")
     one_line(error, "notes.txt")
     with pytest.raises(InputError, match="no such file"):
-        read_picture(tmp_path / "none.png")
+        read_image(tmp_path / "none.png")
 
 
 def test_text_named_png(tmp_path: Path) -> None:
@@ -188,21 +189,21 @@ def test_text_named_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "dtype"), [(".png", np.uint8), (".png", np.uint16), (".jpg", np.uint8)])
 def test_truncated(tmp_path: Path, suffix: str, dtype: type) -> None:
     path = tmp_path / f"a{suffix}"
-    write_picture(path, noise(3, dtype, (200, 150)))
+    write_image(path, noise(3, dtype, (200, 150)))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     read_header(path)  # the header alone cannot tell
     with pytest.raises(InputError) as error:
-        read_picture(path)
+        read_image(path)
     one_line(error, path.name, "truncated or damaged")
 
 
 def test_damaged_png(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png", noise(3, size=(200, 150)))
+    write_image(tmp_path / "a.png", noise(3, size=(200, 150)))
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[len(data) // 2] ^= 255
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.png"):
-        read_picture(tmp_path / "a.png")
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -215,32 +216,32 @@ def test_damaged_png(tmp_path: Path) -> None:
         (noise(3), "b.jpg", ("file format", "PNG", "JPEG")),
     ],
 )
-def test_frames_that_differ(tmp_path: Path, other: Picture, name: str, what: tuple[str, ...]) -> None:
-    write_picture(tmp_path / "a.png", noise(3))
-    write_picture(tmp_path / name, other)
+def test_frames_that_differ(tmp_path: Path, other: Image, name: str, what: tuple[str, ...]) -> None:
+    write_image(tmp_path / "a.png", noise(3))
+    write_image(tmp_path / name, other)
     with pytest.raises(InputError) as error:
         check_frames([tmp_path / "a.png", tmp_path / name])
     one_line(error, "a.png", name, *what)
 
 
 def test_animation_is_refused(tmp_path: Path) -> None:
-    frames = [Image.fromarray(noise(3).pixels) for _ in range(2)]
+    frames = [PIL.Image.fromarray(noise(3).pixels) for _ in range(2)]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
     with pytest.raises(InputError, match="animation"):
         read_header(tmp_path / "a.webp")
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_picture(tmp_path / "a.png", noise(3))
+    write_image(tmp_path / "a.png", noise(3))
     before = (tmp_path / "a.png").read_bytes()
 
-    def full(self: Image.Image, path: Path, *args: object, **options: object) -> None:
+    def full(self: PIL.Image.Image, path: Path, *args: object, **options: object) -> None:
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(PIL.Image.Image, "save", full)
     with pytest.raises(InputError) as error:
-        write_picture(tmp_path / "a.png", noise(3))
+        write_image(tmp_path / "a.png", noise(3))
     one_line(error, "a.png", "disk is full")
     assert (tmp_path / "a.png").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
@@ -248,14 +249,14 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
 
 def test_not_writable() -> None:
     with pytest.raises(InputError) as error:
-        write_picture(Path("/proc/a.png"), noise(3))
+        write_image(Path("/proc/a.png"), noise(3))
     one_line(error, "/proc/a.png", "cannot be written")
 
 
 def test_decompression_bomb_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
     buffer = io.BytesIO()
-    Image.fromarray(noise(3).pixels).save(buffer, "PNG")
+    PIL.Image.fromarray(noise(3).pixels).save(buffer, "PNG")
     (tmp_path / "a.png").write_bytes(buffer.getvalue())
     with pytest.raises(InputError) as error:
         read_header(tmp_path / "a.png")

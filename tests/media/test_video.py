@@ -6,13 +6,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+import PIL.Image
 import pytest
 from footage import scene, sound_packets, video_seconds, with_sound, write_video
-from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.media.colour import Colour
-from eqvi.media.image import Picture
+from eqvi.media.image import Image
 from eqvi.media.video_reader import decode, probe
 from eqvi.media.video_writer import Companion, choose_encoding, encode
 
@@ -93,7 +93,7 @@ def test_full_range_is_read(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     origin = probe(tmp_path / "a.mp4")
     assert origin.colour.range == 2
-    picture = next(decode(origin)).picture
+    picture = next(decode(origin)).image
     assert np.abs(picture.pixels.astype(int) - grey[..., None]).max() <= 4
 
 
@@ -101,7 +101,7 @@ def test_ten_bits_stay_ten(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16)[None, :, None], (64, 1, 3))
     origin = probe(write_video(tmp_path / "a.mp4", [ramp, ramp], crf=1))
     assert origin.depth == 10
-    picture = next(decode(origin)).picture
+    picture = next(decode(origin)).image
     assert picture.pixels.dtype == np.uint16
     # A step of limited 8 bits is 299, which rounding alone misses by 75 on average; one of 10 bits is 75.
     assert np.abs(picture.pixels.astype(int) - ramp).mean() < 30
@@ -113,7 +113,7 @@ def test_odd_sizes(tmp_path: Path) -> None:
         origin = probe(write_video(tmp_path / name, frames))
         assert origin.size == (63, 47)
         assert choose_encoding(tmp_path / name, (63, 47)).pixel_format == expected
-        assert psnr(next(decode(origin)).picture.pixels, frames[0]) > 33
+        assert psnr(next(decode(origin)).image.pixels, frames[0]) > 33
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
@@ -191,7 +191,7 @@ def test_rotation_is_applied(tmp_path: Path, angle: int) -> None:
     origin = probe(tmp_path / "b.mov")
     assert origin.rotation == shown % 360 != 0
     assert origin.size == ((32, 64) if angle != 180 else (64, 32))
-    np.testing.assert_array_equal(next(decode(origin)).picture.pixels, np.rot90(frames[0], shown // 90))
+    np.testing.assert_array_equal(next(decode(origin)).image.pixels, np.rot90(frames[0], shown // 90))
 
 
 def test_grey_and_alpha_pictures_are_taken(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with encode(tmp_path / "a.mp4", encoding, (64, 48), Fraction(30), Fraction(1, 30)) as writer:
             for i, frame in enumerate(scene(5)):
-                writer.add("", Fraction(i, 30), Picture(frame), None)
+                writer.add("", Fraction(i, 30), Image(frame), None)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -282,7 +282,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cover_art_is_no_video(tmp_path: Path) -> None:
-    Image.fromarray(scene(1)[0]).save(tmp_path / "cover.png")
+    PIL.Image.fromarray(scene(1)[0]).save(tmp_path / "cover.png")
     loud = with_sound(write_video(tmp_path / "s.mp4", scene(5)), tmp_path / "a.mp4", 0.2)
     with (
         av.open(str(loud)) as source,

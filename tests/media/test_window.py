@@ -12,20 +12,20 @@ from footage import Blend, Blended, scene
 
 from eqvi.errors import InputError
 from eqvi.media.clip import open_clip
-from eqvi.media.image import Frame, Picture
+from eqvi.media.image import ClipFrame, Image
 from eqvi.media.scene_cuts import THRESHOLD, is_cut, thumbnail, unexplained
-from eqvi.media.window import Filler, Shots, Window, windows
+from eqvi.media.window import CutDetector, Interpolator, Window, windows
 from eqvi.paths import ROOT
 
 CLIPS = ROOT.parent / "shared" / "clips"
 
 
-def frames(count: int, times: list[int] | None = None) -> list[Frame]:
+def frames(count: int, times: list[int] | None = None) -> list[ClipFrame]:
     """Frames that are told apart by their names; the picture hardly matters."""
     times = times or list(range(count))
-    pictures = [Picture(array) for array in scene(count)]
+    pictures = [Image(array) for array in scene(count)]
     return [
-        Frame(p, str(i), Fraction(t, 30), Fraction(1, 30), None)
+        ClipFrame(p, str(i), Fraction(t, 30), Fraction(1, 30), None)
         for i, (p, t) in enumerate(zip(pictures, times, strict=True))
     ]
 
@@ -36,7 +36,7 @@ def seen(window: Window) -> str:
     )
 
 
-def never(a: Frame, b: Frame) -> bool:
+def never(a: ClipFrame, b: ClipFrame) -> bool:
     return False
 
 
@@ -49,7 +49,7 @@ def test_windows_of_a_clip() -> None:
 
 
 def test_windows_do_not_reach_across_a_cut() -> None:
-    def cut(a: Frame, b: Frame) -> bool:
+    def cut(a: ClipFrame, b: ClipFrame) -> bool:
         return a.stem in "3"
 
     got = list(windows(frames(8), cut))
@@ -60,7 +60,7 @@ def test_windows_do_not_reach_across_a_cut() -> None:
 def test_every_pair_is_judged_once_in_order() -> None:
     asked = []
 
-    def cut(a: Frame, b: Frame) -> bool:
+    def cut(a: ClipFrame, b: ClipFrame) -> bool:
         asked.append(a.stem + b.stem)
         return False
 
@@ -79,12 +79,12 @@ def test_four_frames_are_held_at_most() -> None:
     alive: list[weakref.ref] = []
     most = 0
 
-    def stream() -> Iterator[Frame]:
+    def stream() -> Iterator[ClipFrame]:
         nonlocal most
         for i in range(30):
             pixels = np.zeros((8, 8, 3), np.uint8)
             alive.append(weakref.ref(pixels))
-            yield Frame(Picture(pixels), str(i), Fraction(i), Fraction(1), None)
+            yield ClipFrame(Image(pixels), str(i), Fraction(i), Fraction(1), None)
             del pixels
 
     for _ in windows(stream(), never):
@@ -94,11 +94,11 @@ def test_four_frames_are_held_at_most() -> None:
 
 def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
     model = Blend()
-    filler = Filler(model)
+    interpolator = Interpolator(model)
     for window in windows(frames(6), lambda a, b: a.stem == "2"):
         if window.second is not None and not window.cut:
             for t in (Fraction(1, 4), Fraction(1, 2)):
-                filler.picture(window, t)
+                interpolator.interpolate_image(window, t)
     # 0-1 at the clip's start, 1-2 before the cut, (2-3 is the cut), 3-4 after it, 4-5 at the end
     assert model.windows == [(2, False), (2, True), (2, False), (2, True)]
     assert model.times == [0.25, 0.5] * 4
@@ -106,18 +106,18 @@ def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
 
 def test_motion_is_not_handed_on_over_a_gap() -> None:
     model = Blend()
-    filler = Filler(model)
+    interpolator = Interpolator(model)
     for window in windows(frames(9), never):
         if window.position in (1, 2, 5, 6):
-            filler.picture(window, Fraction(1, 2))
+            interpolator.interpolate_image(window, Fraction(1, 2))
     assert model.windows == [(4, False), (4, True), (4, False), (4, True)]
 
 
 def test_new_pictures_keep_colour_and_depth() -> None:
     for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
         pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
-        clip = [Frame(Picture(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
-        picture = Filler(Blend()).picture(next(windows(clip, never)), Fraction(3, 10))
+        clip = [ClipFrame(Image(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
+        picture = Interpolator(Blend()).interpolate_image(next(windows(clip, never)), Fraction(3, 10))
         assert picture.pixels.dtype == dtype
         assert picture.pixels.shape == (6, 8, channels)
         assert (picture.pixels == 13).all()
@@ -134,17 +134,19 @@ class Shift(Blend):
 
 
 def test_alpha_moves_with_the_picture() -> None:
-    def sprite(x: int) -> Picture:
+    def sprite(x: int) -> Image:
         pixels = np.full((12, 20, 4), 255, np.uint8)
         pixels[..., 3] = 0
         pixels[3:9, x : x + 6, 3] = 255
-        return Picture(pixels)
+        return Image(pixels)
 
-    clip = [Frame(sprite(6 + 2 * i), str(i), Fraction(i), Fraction(1), None) for i in range(2)]
-    alpha = Filler(Shift()).picture(next(windows(clip, never)), Fraction(1, 2)).pixels[..., 3]
+    clip = [ClipFrame(sprite(6 + 2 * i), str(i), Fraction(i), Fraction(1), None) for i in range(2)]
+    alpha = Interpolator(Shift()).interpolate_image(next(windows(clip, never)), Fraction(1, 2)).pixels[..., 3]
     np.testing.assert_array_equal(alpha, sprite(7).pixels[..., 3])
-    opaque = [frame._replace(picture=Picture(np.full((12, 20, 2), 255, np.uint8))) for frame in clip]
-    assert (Filler(Shift()).picture(next(windows(opaque, never)), Fraction(1, 4)).pixels[..., 1] == 255).all()
+    opaque = [frame._replace(image=Image(np.full((12, 20, 2), 255, np.uint8))) for frame in clip]
+    assert (
+        Interpolator(Shift()).interpolate_image(next(windows(opaque, never)), Fraction(1, 4)).pixels[..., 1] == 255
+    ).all()
 
 
 def test_too_little_memory_is_one_line() -> None:
@@ -153,20 +155,20 @@ def test_too_little_memory_is_one_line() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
     with pytest.raises(InputError, match="64x48 overfill the memory of cpu"):
-        Filler(Greedy()).picture(next(windows(frames(2), never)), Fraction(1, 2))
+        Interpolator(Greedy()).interpolate_image(next(windows(frames(2), never)), Fraction(1, 2))
 
 
 def test_cuts_between_scenes_and_not_within() -> None:
-    shots = [[Picture(frame) for frame in scene(10, (320, 180), seed, speed=12)] for seed in range(3)]
+    shots = [[Image(frame) for frame in scene(10, (320, 180), seed, speed=12)] for seed in range(3)]
     thumbs = [thumbnail(picture) for shot in shots for picture in shot]
     assert [i for i, (a, b) in enumerate(itertools.pairwise(thumbs)) if is_cut(a, b)] == [9, 19]
 
 
 def test_light_is_no_cut_and_black_is() -> None:
     lit = scene(1, (320, 180))[0]
-    thumb = thumbnail(Picture(lit))
-    flash = thumbnail(Picture(np.clip(lit.astype(int) + 60, 0, 255).astype(np.uint8)))
-    black = thumbnail(Picture(np.zeros_like(lit)))
+    thumb = thumbnail(Image(lit))
+    flash = thumbnail(Image(np.clip(lit.astype(int) + 60, 0, 255).astype(np.uint8)))
+    black = thumbnail(Image(np.zeros_like(lit)))
     assert not is_cut(thumb, flash)
     assert not is_cut(thumb, thumb)
     assert not is_cut(black, black)
@@ -178,7 +180,7 @@ def test_light_is_no_cut_and_black_is() -> None:
 def test_thumbnails(size: tuple[int, int]) -> None:
     for channels, dtype in ((1, np.uint8), (2, np.uint8), (3, np.uint16), (4, np.uint8)):
         pixels = np.full((size[1], size[0], channels), np.iinfo(dtype).max // 2, dtype)
-        thumb = thumbnail(Picture(pixels))
+        thumb = thumbnail(Image(pixels))
         assert thumb.dtype == np.uint8
         assert thumb.ndim == 2
         assert set(np.unique(thumb)) == {127}
@@ -188,16 +190,16 @@ def test_thumbnails(size: tuple[int, int]) -> None:
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
 @pytest.mark.parametrize("name", ["car-turn", "karma_gopro/karma.mp4"])
 def test_no_false_cuts_in_real_footage(name: str) -> None:
-    thumbs = [thumbnail(frame.picture) for frame in open_clip(CLIPS / name, limit=80).read()]
+    thumbs = [thumbnail(frame.image) for frame in open_clip(CLIPS / name, limit=80).read()]
     worst = max(min(unexplained(a, b), unexplained(b, a)) for a, b in itertools.pairwise(thumbs))
     assert worst < THRESHOLD / 2
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
 def test_a_cut_in_real_footage_is_found() -> None:
-    def start(name: str) -> list[Frame]:
+    def start(name: str) -> list[ClipFrame]:
         return list(open_clip(CLIPS / name, limit=4, size=(426, 240)).read())
 
     joined = [*start("car-turn"), *start("karma_gopro/karma.mp4"), *start("car-turn")]
     joined = [frame._replace(time=Fraction(i, 30)) for i, frame in enumerate(joined)]
-    assert [w.position for w in windows(joined, Shots()) if w.cut] == [3, 7]
+    assert [w.position for w in windows(joined, CutDetector()) if w.cut] == [3, 7]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.media.image import to_tensor
-from eqvi.media.image_files import read_picture
+from eqvi.media.image_files import read_image
 from eqvi.training.footage import FootageWindows
 from eqvi.training.samples import Window
 
@@ -220,9 +220,9 @@ class TestOptions:
                 image = Image.fromarray(np.asarray(image).astype(np.uint16) * 200)
             image.save(folder / name.format(number))
         window = FootageWindows(tmp_path, crop=24, augment="none").window(0)
-        pictures = [to_tensor(read_picture(folder / name.format(4 * index)))[0] for index in range(4)]
+        pictures = [to_tensor(read_image(folder / name.format(4 * index)))[0] for index in range(4)]
         assert torch.equal(window.frames, torch.stack(pictures))
-        assert torch.equal(window.truth, to_tensor(read_picture(folder / name.format(4 + round(4 * window.t))))[0])
+        assert torch.equal(window.truth, to_tensor(read_image(folder / name.format(4 + round(4 * window.t))))[0])
 
 
 class TestCost:

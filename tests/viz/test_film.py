@@ -138,7 +138,7 @@ def test_which_frames_are_taken(tmp_path: Path, clip: Path) -> None:
     video = write_video(tmp_path / "in.mkv", PAN[::6], lossless=True)
     taken = film.inputs(open_clip(video), 5, 2, 1)
     for frame, number in zip(taken, (3, 5, 7, 9), strict=True):
-        np.testing.assert_array_equal(frame.picture.pixels, PAN[6 * number])
+        np.testing.assert_array_equal(frame.image.pixels, PAN[6 * number])
 
 
 def test_no_film_goes_across_a_scene_cut(tmp_path: Path) -> None:
