@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from eqvi.datasets.cases import LAYOUTS, open_layout, open_left_out
+from eqvi.datasets.cases import DATASETS, open_dataset, open_held_out
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.evaluation.measure import measure, measure_each
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi evaluate``."""
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="folders of frames or video files")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="instead: a folder laid out like REDS_VTSR")
-    parser.add_argument("--dataset", choices=list(LAYOUTS), default="val30", help="which of its clips (%(default)s)")
+    parser.add_argument("--dataset", choices=list(DATASETS), default="val30", help="which of its clips (%(default)s)")
     parser.add_argument("--step", type=int, default=2, help="keep every so many frames, score the rest (%(default)s)")
     parser.add_argument("--every", type=int, default=1, help="score only every so many gaps (%(default)s)")
     parser.add_argument("--limit", type=int, help="use the first so many frames of each CLIP")
@@ -58,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
     options: dict[str, Any] = {"device": device, "restart": args.restart, "timed": args.timed}
     if args.data:
-        cases = open_layout(args.data, args.dataset, args.step, args.every)
+        cases = open_dataset(args.data, args.dataset, args.step, args.every)
         paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
         rows = [row for path in paths for row in read_rows(path)]
         column = "run"
     elif args.out is None and shard()[1] > 1:
         raise InputError("several processes need a place to put their rows together: give --out")
     else:
-        cases = [open_left_out(path, args.step, args.every, args.limit) for path in args.clips]
+        cases = [open_held_out(path, args.step, args.every, args.limit) for path in args.clips]
         with tempfile.TemporaryDirectory() as scratch:
             out = args.out or Path(scratch) / "rows.csv"
             complete = measure(out, cases, methods, "left out", parameters, first="model", **options)

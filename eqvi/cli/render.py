@@ -9,8 +9,8 @@ from typing import get_args
 from tqdm import tqdm
 
 from eqvi.datasets.photographs import SPLITS
-from eqvi.datasets.random_scenes import INTERVALS, MOST_CLIPS, numbered_clips
-from eqvi.datasets.rendered_clips import check_folder, write_rendered
+from eqvi.datasets.random_scenes import INTERVALS, MAX_CLIPS, draw_clips
+from eqvi.datasets.rendered_clips import check_folder, write_rendered_clip
 from eqvi.datasets.rendering import PathKind
 from eqvi.errors import InputError
 
@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> int:
         InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
     """
     size = _size(args.size)
-    for name, value, low, high in (("clips", args.clips, 1, MOST_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
+    for name, value, low, high in (("clips", args.clips, 1, MAX_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
         if not low <= value <= high:
             raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
-    clips = numbered_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
+    clips = draw_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
     check_folder(args.out, args.split, clips)
     begun, made = monotonic(), 0
     for name, clip in tqdm(clips.items(), unit="clip", disable=None, file=sys.stderr):
-        made += write_rendered(args.out, name, clip)
+        made += write_rendered_clip(args.out, name, clip)
     seconds = monotonic() - begun
     note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
     print(

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.datasets.clip_metadata import read_facts
+from eqvi.datasets.clip_metadata import read_magnitudes
 from eqvi.datasets.reds import VTSR5, Pair, open_pairs
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
@@ -22,7 +22,7 @@ from eqvi.media.image_files import FORMATS, list_frames, read_image
 from eqvi.media.video_writer import CONTAINERS
 
 #: Datasets in REDS_VTSR's layout: the split and the clips (None: all that are there).
-LAYOUTS: dict[str, tuple[str, tuple[str, ...] | None]] = {
+DATASETS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "val30": ("val", None),
     "vtsr5": ("val", VTSR5),
     "rendered": ("val", None),
@@ -33,7 +33,7 @@ LAYOUTS: dict[str, tuple[str, tuple[str, ...] | None]] = {
 VIDEOS = (*CONTAINERS, ".avi")
 
 
-class Job(NamedTuple):
+class Target(NamedTuple):
     """A frame to make and score: the gap it belongs to, its name, and its time in (0, 1) in that gap."""
 
     position: int
@@ -48,29 +48,29 @@ class Case(NamedTuple):
         name: of the clip.
         factor: the spacing of the inputs, in frames of the truth.
         size: (width, height).
-        jobs: what is scored, in order.
+        targets: what is scored, in order.
         inputs: starts reading the input frames.
         truths: starts reading true pictures, by name and in order, of the frames asked for.
         files: everything that was read, for the hash.
-        facts: motion, acceleration, occlusion of a frame by its name, where exact flow is known; else empty.
+        magnitudes: motion, acceleration, occlusion of a frame by its name, where exact flow is known; else empty.
     """
 
     name: str
     factor: int
     size: tuple[int, int]
-    jobs: list[Job]
+    targets: list[Target]
     inputs: Callable[[], Iterator[ClipFrame]]
     truths: Callable[[Collection[str]], Iterator[tuple[str, Image]]]
     files: list[Path]
-    facts: dict[str, dict[str, float]]
+    magnitudes: dict[str, dict[str, float]]
 
 
-def open_layout(root: Path, dataset: str, factor: int = 2, every: int = 1, clips: int | None = None) -> list[Case]:
+def open_dataset(root: Path, dataset: str, factor: int = 2, every: int = 1, clips: int | None = None) -> list[Case]:
     """Clips in REDS_VTSR's layout.
 
     Args:
         root: the folder that holds ``val``.
-        dataset: a name in `LAYOUTS`.
+        dataset: a name in `DATASETS`.
         factor: 2 or 4.
         every: score every so many gaps only.
         clips: use the first so many clips only.
@@ -78,16 +78,16 @@ def open_layout(root: Path, dataset: str, factor: int = 2, every: int = 1, clips
     Raises:
         InputError: no such dataset, or what `eqvi.datasets.reds.open_pairs` refuses.
     """
-    if dataset not in LAYOUTS:
-        raise InputError(f"there is no dataset {dataset!r}: choose from {', '.join(LAYOUTS)}")
-    split, names = LAYOUTS[dataset]
+    if dataset not in DATASETS:
+        raise InputError(f"there is no dataset {dataset!r}: choose from {', '.join(DATASETS)}")
+    split, names = DATASETS[dataset]
     pairs = open_pairs(root, split, factor, names)
     if dataset == "val30" and len(pairs) != 30:
         raise InputError(f"{root}: holds {len(pairs)} validation clips, val30 is 30 of them: fetch the rest")
-    return [_from_pair(pair, every, read_facts(root, split, pair.name)) for pair in pairs[:clips]]
+    return [_from_pair(pair, every, read_magnitudes(root, split, pair.name)) for pair in pairs[:clips]]
 
 
-def open_left_out(path: Path, step: int, every: int = 1, limit: int | None = None) -> Case:
+def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = None) -> Case:
     """Any folder or video of which every `step`-th frame is kept and the others are scored.
 
     Args:
@@ -109,8 +109,8 @@ def open_left_out(path: Path, step: int, every: int = 1, limit: int | None = Non
     gaps = (min(limit or len(stems), len(stems)) - 1) // step
     if gaps < 1:
         raise InputError(f"no gap of {step} frames in {path}: give a longer clip or a smaller step")
-    jobs = [
-        Job(gap, stems[gap * step + number], Fraction(number, step))
+    targets = [
+        Target(gap, stems[gap * step + number], Fraction(number, step))
         for gap in range(gaps)
         if gap % every == 1 % every
         for number in range(1, step)
@@ -120,22 +120,22 @@ def open_left_out(path: Path, step: int, every: int = 1, limit: int | None = Non
         name=path.resolve().stem,
         factor=step,
         size=clip.size,
-        jobs=jobs,
+        targets=targets,
         inputs=lambda: islice(clip.read(), 0, None, step),
         truths=partial(_of_clip, clip),
         files=files,
-        facts={},
+        magnitudes={},
     )
 
 
 def open_footage(
     folder: Path, step: int, every: int = 1, leave_out: Collection[str] = (), limit: int | None = None
 ) -> list[Case]:
-    """Every clip in a folder or in folders within it, as of `open_left_out`: video files, and folders that hold frames.
+    """Every clip in a folder or in folders within it, as of `open_held_out`: video files, and folders that hold frames.
 
     Args:
         folder: where to look.
-        step, every, limit: as of `open_left_out`.
+        step, every, limit: as of `open_held_out`.
         leave_out: clips that are not wanted, by the names of their folders, or of their files without the ending.
 
     Raises:
@@ -155,10 +155,10 @@ def open_footage(
     wanted = sorted((path for path in found if path.resolve().stem not in leave_out), key=lambda path: path.stem)
     if not wanted:
         raise InputError(f"{folder}: holds no clip: give a folder with video files or folders of frames")
-    return [open_left_out(path, step, every, limit) for path in wanted]
+    return [open_held_out(path, step, every, limit) for path in wanted]
 
 
-def fingerprint(cases: Sequence[Case]) -> str:
+def data_sha256(cases: Sequence[Case]) -> str:
     """sha256 over the names and sha256s of all files that were read, clip by clip."""
     whole = hashlib.sha256()
     for case in cases:
@@ -175,22 +175,22 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_pair(pair: Pair, every: int, facts: dict[str, dict[str, float]]) -> Case:
-    jobs, paths = [], {}
+def _from_pair(pair: Pair, every: int, magnitudes: dict[str, dict[str, float]]) -> Case:
+    targets, paths = [], {}
     for position, gap in enumerate(pair.gaps()):
         if position % every == 1 % every:
             for t, path in gap.truths:
-                jobs.append(Job(position, path.stem, t))
+                targets.append(Target(position, path.stem, t))
                 paths[path.stem] = path
     return Case(
         name=pair.name,
         factor=pair.factor,
         size=pair.inputs.size,
-        jobs=jobs,
+        targets=targets,
         inputs=pair.inputs.frames,
         truths=lambda wanted: ((name, read_image(paths[name])) for name in paths if name in wanted),
         files=[*pair.inputs.paths(), *paths.values()],
-        facts=facts,
+        magnitudes=magnitudes,
     )
 
 

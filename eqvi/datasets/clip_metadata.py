@@ -34,7 +34,7 @@ def read_record(root: Path, split: str, name: str) -> dict[str, Any] | None:
     return found
 
 
-def read_facts(root: Path, split: str, name: str) -> dict[str, dict[str, float]]:
+def read_magnitudes(root: Path, split: str, name: str) -> dict[str, dict[str, float]]:
     """What is known of each frame between two input frames, by its name; empty for a clip that was not rendered.
 
     For every frame ``motion``, ``acceleration`` and ``occlusion``, as in `eqvi.datasets.random_scenes.Magnitude`.

@@ -87,7 +87,7 @@ def stereo_pair() -> StereoPair:
     return StereoPair(_to_tensor(left), _to_tensor(right), torch.cat([across, torch.zeros_like(across)], 1), known)
 
 
-def resampled(picture: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c p q"]:
+def resample(picture: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c p q"]:
     """Bicubic and antialiased, to (height, width), clamped to [0, 1]."""
     return F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 

@@ -22,7 +22,7 @@ from eqvi.errors import InputError
 INTERVALS = 6
 
 #: Names of REDS_VTSR's clips have three digits.
-MOST_CLIPS = 1000
+MAX_CLIPS = 1000
 
 # Largest velocity, acceleration, jerk and shake of a background and of what is in front of it, in pixels of a frame of
 # 270 lines; half of it at least is drawn. At 720 lines the velocity in front is 27 to 53 px.
@@ -127,7 +127,7 @@ def draw_training_clip(draw: random.Random, split: Split, size: tuple[int, int],
     return replace(clip, scene=replace(clip.scene, layers=layers))
 
 
-def numbered_clips(
+def draw_clips(
     count: int,
     seed: int,
     split: Split,
@@ -138,7 +138,7 @@ def numbered_clips(
     """Clips named 000, 001, ...; the kinds of path in turn if `kind` is None. More clips begin with the same ones."""
     kinds = get_args(PathKind)
     return {
-        f"{index:03d}": draw_clip(MOST_CLIPS * seed + index, split, size, kind or kinds[index % len(kinds)], intervals)
+        f"{index:03d}": draw_clip(MAX_CLIPS * seed + index, split, size, kind or kinds[index % len(kinds)], intervals)
         for index in range(count)
     }
 

@@ -100,7 +100,7 @@ class Pair(NamedTuple):
             )
 
 
-def reel_folder(root: Path, split: str, rate: int) -> Path:
+def rate_folder(root: Path, split: str, rate: int) -> Path:
     """Where `root` keeps the clips of a split at a rate."""
     return root / split / f"{split}_{rate}fps"
 
@@ -124,7 +124,7 @@ def open_pairs(root: Path, split: str = "val", factor: int = 2, names: Sequence[
         )
     if split not in ("train", "val"):
         raise InputError(f"split {split!r} has no public truth to measure on: choose train or val")
-    inputs, truth = (reel_folder(root, split, rate) for rate in (15, 15 * factor))
+    inputs, truth = (rate_folder(root, split, rate) for rate in (15, 15 * factor))
     for folder in (inputs, truth):
         find_place(root, folder.relative_to(root).as_posix())
     there = [set(clip_names(folder)) for folder in (inputs, truth)]

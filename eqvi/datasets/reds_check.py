@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from eqvi.datasets.checksums import RECORD, recorded
-from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_of, reel_folder
+from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_folder, rate_of
 from eqvi.errors import InputError
 from eqvi.files import reason
 from eqvi.media.image_files import read_header
@@ -51,11 +51,11 @@ def inspect(root: Path, record: Path = RECORD) -> list[Verdict]:
         InputError: nothing of REDS_VTSR is there.
     """
     places = [(split, rate) for split in SPLITS for rate in SPACING]
-    there = [(split, rate) for split, rate in places if reel_folder(root, split, rate).is_dir()]
+    there = [(split, rate) for split, rate in places if rate_folder(root, split, rate).is_dir()]
     if not there:
         for split, rate in places:
-            if root.is_dir() and any(reel_folder(above, split, rate).is_dir() for above in root.resolve().parents):
-                find_place(root, reel_folder(Path(), split, rate).as_posix())
+            if root.is_dir() and any(rate_folder(above, split, rate).is_dir() for above in root.resolve().parents):
+                find_place(root, rate_folder(Path(), split, rate).as_posix())
         find_place(root, "val/val_15fps")
     verdicts = [_inspect(root, split, rate, record) for split, rate in there]
     for split in SPLITS:
@@ -64,7 +64,7 @@ def inspect(root: Path, record: Path = RECORD) -> list[Verdict]:
 
 
 def _inspect(root: Path, split: str, rate: int, record: Path) -> Verdict:
-    folder = reel_folder(root, split, rate)
+    folder = rate_folder(root, split, rate)
     rendered = _is_rendered(root, split)
     clips, problems = _sorted_out(folder, r"[0-9]{3}", "clip")
     if not rendered:
@@ -160,7 +160,7 @@ def _compared(root: Path, split: str, rates: Sequence[int]) -> list[Verdict]:
     """Clips that one rate of a rendered copy has and another lacks: nothing else says which there should be."""
     if not _is_rendered(root, split):
         return []
-    clips = {rate: set(_sorted_out(reel_folder(root, split, rate), r"[0-9]{3}", "clip")[0]) for rate in rates}
+    clips = {rate: set(_sorted_out(rate_folder(root, split, rate), r"[0-9]{3}", "clip")[0]) for rate in rates}
     every = set[str]().union(*clips.values())
     return [
         Verdict(

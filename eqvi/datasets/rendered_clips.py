@@ -16,13 +16,13 @@ from PIL import Image
 from eqvi.datasets.camera import expose
 from eqvi.datasets.clip_metadata import read_record, record_path
 from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
-from eqvi.datasets.reds import SPACING, reel_folder
+from eqvi.datasets.reds import SPACING, rate_folder
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
 from eqvi.metrics import to_8bit
 
 
-def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
+def write_rendered_clip(root: Path, name: str, clip: RenderedClip) -> int:
     """Write a clip at all three rates, or leave it alone if it is complete; how many frames were rendered.
 
     The record comes first, so that an interrupted run can tell its own unfinished clip from somebody else's.
@@ -32,7 +32,7 @@ def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
     """
     positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[60])
     rates = {rate: positions[:: SPACING[rate] // SPACING[60]] for rate in SPACING}
-    folders = {rate: reel_folder(root, clip.split, rate) / name for rate in rates}
+    folders = {rate: rate_folder(root, clip.split, rate) / name for rate in rates}
     place = record_path(root, clip.split, name)
     if place.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
         return 0
@@ -40,7 +40,7 @@ def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
         for folder in (place.parent, *(folder.parent for folder in folders.values())):
             folder.mkdir(parents=True, exist_ok=True)
         with replacing(place) as beside:
-            beside.write_text(json.dumps(record(clip), indent=1) + "\n", encoding="utf-8")
+            beside.write_text(json.dumps(metadata(clip), indent=1) + "\n", encoding="utf-8")
         hidden = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
         for folder in (*hidden.values(), *folders.values()):
             shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +60,7 @@ def write_rendered(root: Path, name: str, clip: RenderedClip) -> int:
     return len(positions)
 
 
-def record(clip: RenderedClip) -> dict[str, Any]:
+def metadata(clip: RenderedClip) -> dict[str, Any]:
     """What a clip is, enough to draw it again, and how much happens at each frame between its input frames."""
     frames = {}
     for position in range(0, SPACING[15] * clip.intervals, SPACING[60]):
@@ -94,7 +94,7 @@ def _identity(clip: RenderedClip) -> dict[str, Any]:
 def check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
     """Make sure that whatever lies in the folder is a clip that this very run would make."""
     for rate in SPACING:
-        folder = reel_folder(root, split, rate)
+        folder = rate_folder(root, split, rate)
         for name in sorted(name for name in _names(folder) if not name.startswith(".")):
             found = read_record(root, split, name)
             if found is None or name not in clips or not _identity(clips[name]).items() <= found.items():

@@ -18,10 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from eqvi.datasets.photographs import PHOTOGRAPHS as PHOTOGRAPHS
-from eqvi.datasets.photographs import photograph as photograph
-from eqvi.datasets.photographs import resampled as resampled
-from eqvi.datasets.photographs import stereo_pair as stereo_pair
+from eqvi.datasets.photographs import photograph, resample
 from eqvi.errors import InputError
 from eqvi.metrics import to_8bit
 from eqvi.model.geometry import pixel_grid
@@ -74,7 +71,7 @@ class Layer:
     """A photograph, or a piece cut out of one, and how it moves.
 
     Attributes:
-        photograph: one of `PHOTOGRAPHS`, or a procedural picture (see `eqvi.datasets.photographs.photograph`).
+        photograph: a name that `eqvi.datasets.photographs.photograph` knows.
         anchor: the photograph's point (x, y), in its own pixels, that the motion carries.
         centre: where in the frame, (x, y) in pixels, that point lies at time 0.
         scale: frame pixels per photograph pixel at time 0.
@@ -136,7 +133,7 @@ def _smooth(picture: Tensor, sigma: float) -> Tensor:
 def _texture(name: str, scale: float, device: torch.device) -> Float[Tensor, "1 3 h w"]:
     picture = photograph(name).to(device)
     height, width = (max(2, round(_OVERSAMPLING * scale * n)) for n in picture.shape[-2:])
-    return _smooth(resampled(picture, (height, width)), _TEXTURE_SIGMA)
+    return _smooth(resample(picture, (height, width)), _TEXTURE_SIGMA)
 
 
 def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eqvi import metrics
-from eqvi.datasets.cases import Case, Job, fingerprint
+from eqvi.datasets.cases import Case, Target, data_sha256
 from eqvi.devices import shard
 from eqvi.errors import InputError
 from eqvi.evaluation.journal import COLUMNS, Journal, Key, is_complete
@@ -83,7 +83,7 @@ def measure(
         twice = next((name for name in given if given.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"two {kind} are named {twice}: rename one, so that the rows can tell them apart")
-    keys = [(name, case.name, job.frame) for name in names for case in cases for job in case.jobs]
+    keys = [(name, case.name, target.frame) for name in names for case in cases for target in case.targets]
     if not keys:
         raise InputError("no frame to score: give longer clips, or a smaller --every")
     lpips = open_lpips(WEIGHTS, device)
@@ -124,8 +124,8 @@ def provenance(
     return {
         **({"run": names[0], **models[names[0]]} if len(names) == 1 else {"models": models}),
         "dataset": dataset,
-        "clips": {case.name: len(case.jobs) for case in cases},
-        "data_sha256": fingerprint(cases),
+        "clips": {case.name: len(case.targets) for case in cases},
+        "data_sha256": data_sha256(cases),
         "protocol": metrics.PROTOCOL,
         "lpips_sha256": None if lpips is None else lpips.sha256,
         "parameters": dict(parameters),
@@ -137,29 +137,29 @@ def _score(
     name: str, dataset: str, method: Method, case: Case, left: set[Key], lpips: LPIPS | None, timed: bool
 ) -> Iterator[dict[str, str]]:
     """The rows of a clip that are still to be made."""
-    todo: dict[int, list[Job]] = {}
-    for job in case.jobs:
-        if (name, case.name, job.frame) in left:
-            todo.setdefault(job.position, []).append(job)
+    todo: dict[int, list[Target]] = {}
+    for target in case.targets:
+        if (name, case.name, target.frame) in left:
+            todo.setdefault(target.position, []).append(target)
     if not todo:
         return
-    fill, truths = method.open(case), case.truths({job.frame for jobs in todo.values() for job in jobs})
+    fill, truths = method.open(case), case.truths({target.frame for targets in todo.values() for target in targets})
     for window in windows(case.inputs(), cut=lambda a, b: False):
-        for job in todo.get(window.position, []):
+        for target in todo.get(window.position, []):
             began = time.perf_counter()
-            frame = fill(window, job.t)
+            frame = fill(window, target.t)
             seconds = time.perf_counter() - began
             truth_name, truth = next(truths)
-            assert truth_name == job.frame
+            assert truth_name == target.frame
             try:
                 values = metrics.score(frame, truth.pixels)
             except InputError as error:
-                raise InputError(f"{case.name}, frame {job.frame}: {error}") from None
+                raise InputError(f"{case.name}, frame {target.frame}: {error}") from None
             if lpips is not None:
                 values["lpips"] = lpips(frame, truth.pixels)
-            values |= case.facts.get(job.frame, {})
-            row = {"run": name, "dataset": dataset, "clip": case.name, "frame": job.frame}
-            row["t"] = f"{float(job.t):.6g}"
+            values |= case.magnitudes.get(target.frame, {})
+            row = {"run": name, "dataset": dataset, "clip": case.name, "frame": target.frame}
+            row["t"] = f"{float(target.t):.6g}"
             row |= {column: f"{value:.6f}" for column, value in values.items()}
             row["seconds"] = f"{seconds:.3f}" if timed else ""
             yield dict.fromkeys(COLUMNS, "") | row

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.datasets.photographs import photograph, resampled
+from eqvi.datasets.photographs import photograph, resample
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
@@ -242,7 +242,7 @@ def published_motion(model: EQVI, frames: Float[Tensor, "b 4 3 h w"]) -> Motion:
 
 def panned(size: tuple[int, int], shifts: range | list[int]) -> Float[Tensor, "n 3 h w"]:
     """Frames of `size` = (height, width): a photograph moved to the right `PAN` pixels for a shift of 1."""
-    picture = resampled(photograph("coffee"), size)[0]
+    picture = resample(photograph("coffee"), size)[0]
     return torch.stack([picture.roll(PAN * shift, -1) for shift in shifts])
 
 

@@ -34,14 +34,14 @@ def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int =
     Raises:
         InputError: `cases` or `method` are not those of the run.
     """
-    known = {(case.name, job.frame): (case, job) for case in cases for job in case.jobs}
+    known = {(case.name, target.frame): (case, target) for case in cases for target in case.targets}
     panels = {}
     for clip, frame, psnr in worst_frames(run, count):
         if (clip, frame) not in known:
             raise InputError(f"{run.path}: clip {clip}, frame {frame} is not in the data: name what it was scored on")
-        case, job = known[clip, frame]
-        window = next(one for one in windows(case.inputs(), cut=lambda a, b: False) if one.position == job.position)
-        made, truth = method.open(case)(window, job.t).cpu(), next(case.truths({frame}))[1]
+        case, target = known[clip, frame]
+        window = next(one for one in windows(case.inputs(), cut=lambda a, b: False) if one.position == target.position)
+        made, truth = method.open(case)(window, target.t).cpu(), next(case.truths({frame}))[1]
         again = metrics.psnr(metrics.to_8bit(made), truth.pixels)
         if abs(again - psnr) > AGREEMENT:
             raise InputError(

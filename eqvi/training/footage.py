@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_of, reel_folder
+from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_folder, rate_of
 from eqvi.errors import InputError
 from eqvi.media.image import Image, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
@@ -188,8 +188,8 @@ def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]
         if root.suffix.lower() in FORMATS:
             raise InputError(f"{root}: is a single picture: give the folder that holds the frames")
         raise InputError(_extract(root))
-    if any(reel_folder(root, part, rate).is_dir() for part in SPLITS for rate in SPACING):
-        clips = reel_folder(root, split, _RATE)
+    if any(rate_folder(root, part, rate).is_dir() for part in SPLITS for rate in SPACING):
+        clips = rate_folder(root, split, _RATE)
         find_place(root, clips.relative_to(root).as_posix())
         there = [clips / name for name in clip_names(clips)]
     else:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.datasets.photographs import SPLITS, photograph, resampled
+from eqvi.datasets.photographs import SPLITS, photograph, resample
 from eqvi.model.layers import activate
 from eqvi.model.pwc import FeaturePyramid
 
@@ -42,4 +42,4 @@ def begin_smoothly(pyramid: FeaturePyramid) -> None:
 
 
 def _pictures() -> Float[Tensor, "n 3 h w"]:
-    return torch.cat([resampled(photograph(name), (_SIDE, _SIDE)) for name in SPLITS["train"]])
+    return torch.cat([resample(photograph(name), (_SIDE, _SIDE)) for name in SPLITS["train"]])

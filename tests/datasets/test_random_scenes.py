@@ -23,7 +23,7 @@ def test_a_seed_draws_the_same_clip_and_another_draws_another():
 
 
 def test_more_clips_begin_with_the_same_ones():
-    few, many = (random_scenes.numbered_clips(count, 2, "val", SIZE) for count in (3, 6))
+    few, many = (random_scenes.draw_clips(count, 2, "val", SIZE) for count in (3, 6))
     assert few == dict(list(many.items())[:3])
     assert list(many) == ["000", "001", "002", "003", "004", "005"]
     assert [clip.kind for clip in many.values()][:4] == list(get_args(PathKind))

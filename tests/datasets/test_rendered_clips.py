@@ -44,7 +44,7 @@ def test_the_reader_of_reds_reads_it(rendered, factor, truths):
 
 
 def test_rates_share_their_frames(rendered):
-    fast, *slow = (reds.reel_folder(rendered, "val", rate) / "000" for rate in (60, 30, 15))
+    fast, *slow = (reds.rate_folder(rendered, "val", rate) / "000" for rate in (60, 30, 15))
     assert len(list(fast.iterdir())) == 13
     for folder in slow:
         for file in folder.iterdir():
@@ -55,20 +55,20 @@ def test_records_say_what_moves_and_how_to_draw_it_again(rendered):
     record = clip_metadata.read_record(rendered, "val", "001")
     assert record["kind"] == "quadratic"
     assert record["size"] == [64, 48]
-    facts = clip_metadata.read_facts(rendered, "val", "001")
+    facts = clip_metadata.read_magnitudes(rendered, "val", "001")
     between = {path.stem for path in scored(reds.open_pairs(rendered, "val", 4)[1])}
     assert facts.keys() == between
     assert all(values.keys() == {"motion", "acceleration", "occlusion"} for values in facts.values())
     assert all(values["motion"] > 0 and 0 <= values["occlusion"] < 1 for values in facts.values())
     clip = rendered_clips.drawn_again(record)
     frame = to_8bit(expose(clip.scene, clip.camera, torch.tensor([8 / 8 - 1.5])))
-    stored = np.asarray(Image.open(reds.reel_folder(rendered, "val", 15) / "001" / "00000008.png"))
+    stored = np.asarray(Image.open(reds.rate_folder(rendered, "val", 15) / "001" / "00000008.png"))
     assert np.array_equal(stored, frame)
 
 
 def test_a_clip_without_record_has_no_facts(tmp_path):
     assert clip_metadata.read_record(tmp_path, "val", "000") is None
-    assert clip_metadata.read_facts(tmp_path, "val", "000") == {}
+    assert clip_metadata.read_magnitudes(tmp_path, "val", "000") == {}
 
 
 def test_the_same_command_elsewhere_gives_the_same_files(rendered, tmp_path, capsys):
@@ -82,9 +82,9 @@ def test_an_interrupted_run_goes_on(tmp_path, capsys):
     whole = snapshot(tmp_path)
     # As a kill leaves it: the record of 001, a hidden folder, no more.
     for rate in (15, 60):
-        folder = reds.reel_folder(tmp_path, "val", rate)
+        folder = reds.rate_folder(tmp_path, "val", rate)
         (folder / "001").rename(folder / ".001")
-    (reds.reel_folder(tmp_path, "val", 60) / ".001" / "00000004.png").write_bytes(b"half")
+    (reds.rate_folder(tmp_path, "val", 60) / ".001" / "00000004.png").write_bytes(b"half")
     assert main(["render", str(tmp_path), *SMALL]) == 0
     assert snapshot(tmp_path) == whole
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
@@ -110,7 +110,7 @@ def test_other_clips_are_not_touched(rendered, options, capsys):
 
 
 def test_a_copy_of_reds_is_not_touched(tmp_path, capsys):
-    frame = reds.reel_folder(tmp_path, "val", 30) / "000" / "00000000.png"
+    frame = reds.rate_folder(tmp_path, "val", 30) / "000" / "00000000.png"
     frame.parent.mkdir(parents=True)
     frame.write_bytes(b"precious")
     assert main(["render", str(tmp_path), *SMALL]) == 2
@@ -150,7 +150,7 @@ def test_a_damaged_record_is_named(rendered, tmp_path, capsys):
         path = clip_metadata.record_path(tmp_path, "val", "000")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        (reds.reel_folder(tmp_path, "val", 15) / "000").mkdir(parents=True, exist_ok=True)
+        (reds.rate_folder(tmp_path, "val", 15) / "000").mkdir(parents=True, exist_ok=True)
         assert main(["render", str(tmp_path), *SMALL]) == 2
         assert str(path) in capsys.readouterr().err
 

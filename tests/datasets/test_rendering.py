@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from eqvi import metrics
-from eqvi.datasets import random_scenes, rendering
+from eqvi.datasets import photographs, random_scenes, rendering
 from eqvi.datasets.rendering import Layer, Scene, Trajectory
 from eqvi.errors import InputError
 from eqvi.model.geometry import pixel_grid
@@ -154,8 +154,8 @@ def test_a_layer_in_front_occludes_what_it_covers():
 
 
 def test_photographs_are_bundled_and_in_range():
-    for name in rendering.PHOTOGRAPHS:
-        picture = rendering.photograph(name)
+    for name in photographs.PHOTOGRAPHS:
+        picture = photographs.photograph(name)
         assert picture.shape[:2] == (1, 3)
         assert picture.dtype == torch.float32
         assert picture.min() >= 0
@@ -165,13 +165,13 @@ def test_photographs_are_bundled_and_in_range():
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="photograph 'lena' is not known"):
-        rendering.photograph("lena")
+        photographs.photograph("lena")
     with pytest.raises(InputError, match="path 'spiral' is not known"):
         rendering.demo_scene("spiral")
 
 
 def test_stereo_truth_registers_the_views():
-    pair = rendering.stereo_pair()
+    pair = photographs.stereo_pair()
     flow_error = bicubic_warp(pair.right, pair.flow) - pair.left
     still_error = pair.right - pair.left
     known = pair.known.expand_as(flow_error)

@@ -10,8 +10,8 @@ import torch
 
 from eqvi.datasets.camera import Camera
 from eqvi.datasets.photographs import StereoPair, photograph, stereo_pair
-from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
-from eqvi.datasets.rendered_clips import record
+from eqvi.datasets.random_scenes import RenderedClip, draw_clips
+from eqvi.datasets.rendered_clips import metadata
 from eqvi.datasets.rendering import Layer, Scene, Trajectory, exact_flow
 from eqvi.errors import InputError
 from eqvi.evaluation import flow_error
@@ -27,7 +27,7 @@ SIZE = (72, 96)
 
 @pytest.fixture(scope="module")
 def clip() -> RenderedClip:
-    return numbered_clips(2, 0, "val", SIZE)["001"]
+    return draw_clips(2, 0, "val", SIZE)["001"]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ class TestMeasure:
         assert truth.flow[:, 0].mean(dim=(1, 2)).tolist() == pytest.approx([2.5, 5.0])
 
     def test_rows_fit_the_frames_that_are_scored(self, clip: RenderedClip) -> None:
-        facts = record(clip)["frames"]
+        facts = metadata(clip)["frames"]
         for row in flow_error.measure({"a": clip}, {"still": flow_error.still}):
             known = {"motion": row.motion, "acceleration": row.acceleration, "occlusion": row.occlusion}
             assert facts[row.frame] == known

@@ -21,7 +21,7 @@ from skimage.data import coffee
 
 from eqvi import devices, metrics, provenance
 from eqvi.__main__ import main
-from eqvi.datasets.cases import open_layout, open_left_out
+from eqvi.datasets.cases import open_dataset, open_held_out
 from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
@@ -143,7 +143,7 @@ class TestLayout:
                 )
             ),
         )
-        cases = open_layout(reds, "rendered", 4)
+        cases = open_dataset(reds, "rendered", 4)
         assert measure.measure(tmp_path / "truth_rendered_x4.csv", cases, [truth], "rendered", {"step": 4})
         rows = rows_of(tmp_path / "truth_rendered_x4.csv")
         assert len(rows) == 2 * 5 * 3
@@ -159,7 +159,7 @@ class TestLayout:
         known = {"motion": 4.5, "acceleration": 0.25, "occlusion": 0.125}
         (reds / "val/val_motion").mkdir()
         (reds / "val/val_motion/000.json").write_text(json.dumps({"frames": {"00000012": known}}))
-        cases = open_layout(reds, "rendered")
+        cases = open_dataset(reds, "rendered")
         measure.measure(tmp_path / "blend_rendered.csv", cases, [open_method("blend")], "rendered", {})
         found = {(row["clip"], row["frame"]): row for row in rows_of(tmp_path / "blend_rendered.csv")}
         assert [found["000", "00000012"][name] for name in known] == ["4.500000", "0.250000", "0.125000"]
@@ -172,7 +172,7 @@ class TestLayout:
             shapes.append((tuple(frames.shape), t))
             return frames[:, frames.shape[1] // 2 - 1]
 
-        cases = open_layout(reds, "rendered", clips=1)
+        cases = open_dataset(reds, "rendered", clips=1)
         assert measure.measure(tmp_path / "repeat.csv", cases, [of_callable("repeat", repeat)], "rendered", {})
         assert shapes == [((1, n, 3, 64, 80), 0.5) for n in (2, 4, 4, 4, 2)]
         first = metrics.psnr(frame(0, 0), frame(0, 4))
@@ -193,7 +193,7 @@ class TestLayout:
         assert made_by["preset"] is None
 
     def test_writing_the_same_again_changes_nothing(self, reds, tmp_path, monkeypatch):
-        cases = open_layout(reds, "rendered", clips=1)
+        cases = open_dataset(reds, "rendered", clips=1)
         run = tmp_path / "blend_rendered.csv"
         measure.measure(run, cases, [open_method("blend")], "rendered", {})
         before = [path.read_bytes() for path in (run, run.with_suffix(".json"))]
@@ -247,7 +247,7 @@ class TestInterruption:
         assert not list((tmp_path / "two").glob(".*"))
 
     def test_a_torn_row_is_made_again_and_a_whole_one_is_not(self, reds, tmp_path, monkeypatch):
-        cases, out = open_layout(reds, "rendered", clips=1), tmp_path / "x_rendered.csv"
+        cases, out = open_dataset(reds, "rendered", clips=1), tmp_path / "x_rendered.csv"
         asked: list[float] = []
 
         def failing(frames, t):
@@ -267,7 +267,7 @@ class TestInterruption:
         assert len(rows_of(out)) == 5
 
     def test_shares_put_together_whatever_the_number_of_processes(self, reds, tmp_path, monkeypatch):
-        cases = open_layout(reds, "rendered", 4)
+        cases = open_dataset(reds, "rendered", 4)
         whole, parts = tmp_path / "a" / "blend.csv", tmp_path / "b" / "blend.csv"
         measure.measure(whole, cases, [open_method("blend")], "rendered", {})
         finished = []
@@ -281,7 +281,7 @@ class TestInterruption:
         assert parts.read_bytes() == whole.read_bytes()
 
     def test_another_run_is_not_gone_on_with(self, reds, tmp_path):
-        cases, out = open_layout(reds, "rendered", clips=1), tmp_path / "x.csv"
+        cases, out = open_dataset(reds, "rendered", clips=1), tmp_path / "x.csv"
 
         def fails(frames, t):
             raise KeyboardInterrupt
@@ -360,14 +360,14 @@ class TestBadInput:
     def test_frames_of_another_size_than_the_truth(self, reds, tmp_path):
         shrinking = of_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
         with pytest.raises(InputError, match=r"000, frame 00000004: the new frame is 79x64, the true one 80x64"):
-            measure.measure(tmp_path / "x.csv", open_layout(reds, "rendered"), [shrinking], "rendered", {})
+            measure.measure(tmp_path / "x.csv", open_dataset(reds, "rendered"), [shrinking], "rendered", {})
 
     @pytest.mark.parametrize("ranks", [("2", "2"), ("one", "2")])
     def test_ranks_that_cannot_be(self, folder, tmp_path, monkeypatch, ranks):
         monkeypatch.setenv("RANK", ranks[0])
         monkeypatch.setenv("WORLD_SIZE", ranks[1])
         with pytest.raises(InputError, match="RANK="):
-            measure.measure(tmp_path / "x.csv", [open_left_out(folder, 2)], [open_method("blend")], "left out", {})
+            measure.measure(tmp_path / "x.csv", [open_held_out(folder, 2)], [open_method("blend")], "left out", {})
 
 
 def test_means_are_per_line_and_column_and_gaps_are_named():
@@ -387,7 +387,7 @@ def test_means_are_per_line_and_column_and_gaps_are_named():
 
 def test_minterpolate_keeps_to_the_times_it_is_asked_for(folder):
     """A filter's output must not be a frame early or late: it is closest to the truth at its own time."""
-    case = open_left_out(folder, 2)
+    case = open_held_out(folder, 2)
     fill = open_method("minterpolate").open(case)
     window = next(w for w in measure.windows(case.inputs(), cut=lambda a, b: False) if w.position == 1)
     made = metrics.to_8bit(fill(window, Fraction(1, 2)))

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from eqvi.datasets.camera import Camera
-from eqvi.datasets.random_scenes import RenderedClip, numbered_clips
+from eqvi.datasets.random_scenes import RenderedClip, draw_clips
 from eqvi.datasets.rendering import Layer, Scene, Trajectory
 from eqvi.evaluation import motion_error
 
@@ -84,5 +84,5 @@ def test_rows_are_written_with_what_made_them(rows, tmp_path):
 
 
 def test_the_measurement_is_repeatable():
-    clips = numbered_clips(1, 3, "val", (48, 64))
+    clips = draw_clips(1, 3, "val", (48, 64))
     assert motion_error.measure(clips, 0.25) == motion_error.measure(clips, 0.25)

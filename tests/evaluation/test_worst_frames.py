@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eqvi.datasets.cases import Case, open_left_out
+from eqvi.datasets.cases import Case, open_held_out
 from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.methods import open_method
@@ -23,7 +23,7 @@ def case(tmp_path: Path) -> Case:
     texture = np.random.default_rng(6).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     for index in range(7):
         Image.fromarray(np.roll(texture, index**2, axis=1)).save(folder / f"{4 * index:08}.png")
-    return open_left_out(folder, 2)
+    return open_held_out(folder, 2)
 
 
 def scored(folder: Path, name: str) -> Run:

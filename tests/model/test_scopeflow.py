@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eqvi.datasets.rendering import photograph
+from eqvi.datasets.photographs import photograph
 from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.pwc import KernelRefinement, cost_volume
 from eqvi.model.scopeflow import ScopeFlow

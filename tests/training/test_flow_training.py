@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from eqvi.datasets.photographs import photograph, resampled
+from eqvi.datasets.photographs import photograph, resample
 from eqvi.model.geometry import backward_warp
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.pwc import FeaturePyramid
@@ -83,14 +83,14 @@ class TestBeginning:
     def test_every_channel_speaks(self) -> None:
         drawn = FeaturePyramid(0.25)
         begin_smoothly(drawn)
-        picture = resampled(photograph("astronaut"), (256, 256))
+        picture = resample(photograph("astronaut"), (256, 256))
         for level in drawn(picture).levels:
             spread = level.features.std((0, 2, 3))
             assert spread.min() > 0.1
             assert spread.max() < 3
 
     def test_a_picture_moved_by_a_pixel_is_still_like_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole = resampled(photograph("chelsea"), (257, 257))
+        whole = resample(photograph("chelsea"), (257, 257))
         here, moved = whole[..., :256, :256], whole[..., 1:, 1:]
 
         def likeness() -> float:
