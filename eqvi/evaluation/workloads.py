@@ -33,9 +33,9 @@ from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.samples import Batch
+from eqvi.training.samples import FrameBatch
 from eqvi.training.stages import find_stage, freeze_all_but
-from eqvi.training.window_cache import StoredWindows, fill
+from eqvi.training.window_cache import StoredWindows, fill_store
 
 STAGE = "scratch"
 
@@ -113,22 +113,22 @@ def training(load: Load) -> list[Task]:
     optimiser = torch.optim.AdamW(learning, lr=recipe.rate, weight_decay=recipe.decay)
     batch = panned_batch(load.batch, load.crop)
 
-    def step(given: Batch, find: Callable[[Batch], Batch]) -> None:
+    def step(given: FrameBatch, find: Callable[[FrameBatch], FrameBatch]) -> None:
         """As a step of `eqvi.training.train`, from a batch in the computer's memory."""
         optimiser.zero_grad(set_to_none=True)
-        here = Batch(*(None if field is None else field.to(load.device) for field in given))  # type: ignore[arg-type]
+        here = FrameBatch(*(None if field is None else field.to(load.device) for field in given))  # type: ignore[arg-type]
         losses = learner(find(here))
         losses["total"].backward()
         norm = nn.utils.clip_grad_norm_(learning, torch.inf)
         norm.item(), torch.stack([value.detach() for value in losses.values()]).tolist()
         optimiser.step()
 
-    def published(given: Batch) -> Batch:
+    def published(given: FrameBatch) -> FrameBatch:
         with torch.no_grad():
             motion = published_motion(model, given.frames)
             return given._replace(flows=torch.stack(motion[: len(FLOW_PAIRS)], dim=1))  # type: ignore[arg-type]
 
-    def task(variant: str, given: Batch, find: Callable[[Batch], Batch]) -> Task:
+    def task(variant: str, given: FrameBatch, find: Callable[[FrameBatch], FrameBatch]) -> Task:
         return Task("training", variant, "samples", load.batch, lambda: given, lambda it: step(it, find))
 
     plain = batch._replace(flows=None)
@@ -180,18 +180,18 @@ def data(load: Load, folder: Path) -> list[Task]:
         folder: gets a small store, which its reader finds in the computer's file cache afterwards.
     """
     size, side = (load.crop, load.crop), load.crop + load.crop // 2
-    fill(folder, _KEPT, (side, side), progress=False)
+    fill_store(folder, _KEPT, (side, side), progress=False)
     rendered, stored = RenderedWindows(size, epoch=1), StoredWindows(folder, size)
     numbers = itertools.count()
 
     def render(_: None) -> None:
         with one_core():
-            rendered.window(next(numbers))
+            rendered.sample(next(numbers))
 
     def read(_: None) -> None:
         with one_core():
             for number in itertools.islice(numbers, _READ):
-                stored.window(number)
+                stored.sample(number)
 
     return [
         Task("data", "rendered", "windows", 1, _nothing, render),
@@ -246,7 +246,7 @@ def panned(size: tuple[int, int], shifts: range | list[int]) -> Float[Tensor, "n
     return torch.stack([picture.roll(PAN * shift, -1) for shift in shifts])
 
 
-def panned_batch(count: int, side: int) -> Batch:
+def panned_batch(count: int, side: int) -> FrameBatch:
     """A batch of windows of `side` x `side` pixels, with their flows."""
     quarters = [1 + sample % 3 for sample in range(count)]
     # A quarter of an interval is a pixel: PAN / 4 of them.
@@ -255,7 +255,7 @@ def panned_batch(count: int, side: int) -> Batch:
     truths = torch.stack([still.roll(PAN + quarter * PAN // 4, -1) for quarter in quarters])
     flows = torch.zeros(len(FLOW_PAIRS), 2, side, side)
     flows[:, 0] = torch.tensor([float(PAN * (b - a)) for a, b in FLOW_PAIRS]).view(-1, 1, 1)
-    return Batch(
+    return FrameBatch(
         frames.expand(count, -1, -1, -1, -1).contiguous(),
         truths,
         torch.tensor([quarter / 4 for quarter in quarters]),
@@ -292,7 +292,7 @@ def _placed(model: EQVI, load: Load) -> EQVI:
     return model
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: FrameBatch) -> FrameBatch:
     return batch
 
 

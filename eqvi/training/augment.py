@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eqvi.errors import InputError
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.training.samples import Window
+from eqvi.training.samples import FrameSample
 
 Augmentation = Literal["none", "published", "full"]
 
@@ -21,30 +21,30 @@ Augmentation = Literal["none", "published", "full"]
 _BACKWARDS = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
 
 
-def mirror(window: Window) -> Window:
+def mirror(window: FrameSample) -> FrameSample:
     """Left becomes right: x' = W - 1 - x, so the x of every flow changes its sign."""
     return _flipped(window, axis=0)
 
 
-def flip(window: Window) -> Window:
+def flip(window: FrameSample) -> FrameSample:
     """Top becomes bottom: y' = H - 1 - y, so the y of every flow changes its sign."""
     return _flipped(window, axis=1)
 
 
-def transpose(window: Window) -> Window:
+def transpose(window: FrameSample) -> FrameSample:
     """x and y change places, of pixels and of flows: (.., H, W) becomes (.., W, H)."""
     flows = None if window.flows is None else window.flows.flip(1).transpose(-1, -2).contiguous()
     frames, truth = (pictures.transpose(-1, -2).contiguous() for pictures in (window.frames, window.truth))
-    return Window(frames, truth, window.t, flows)
+    return FrameSample(frames, truth, window.t, flows)
 
 
-def reverse(window: Window) -> Window:
+def reverse(window: FrameSample) -> FrameSample:
     """Backwards in time: time s becomes 1 - s, so I3 I2 I1 I0, 1 - t, and F23 F21 F20 F10 F12 F13."""
     flows = None if window.flows is None else window.flows[_BACKWARDS]
-    return Window(window.frames.flip(0), window.truth, 1 - window.t, flows)
+    return FrameSample(window.frames.flip(0), window.truth, 1 - window.t, flows)
 
 
-def recolour(window: Window, order: Sequence[int]) -> Window:
+def recolour(window: FrameSample, order: Sequence[int]) -> FrameSample:
     """Colour channels in another order: the new channel c is the old ``order[c]``.
 
     Raises:
@@ -55,7 +55,7 @@ def recolour(window: Window, order: Sequence[int]) -> Window:
     return window._replace(frames=window.frames[:, list(order)], truth=window.truth[list(order)])
 
 
-def crop(window: Window, y: int, x: int, height: int, width: int) -> Window:
+def crop(window: FrameSample, y: int, x: int, height: int, width: int) -> FrameSample:
     """The `height` x `width` pixels whose upper left one is (x, y); flows stay as they are, even where they lead out.
 
     Raises:
@@ -69,10 +69,10 @@ def crop(window: Window, y: int, x: int, height: int, width: int) -> Window:
         return pictures[..., y : y + height, x : x + width].contiguous()
 
     flows = None if window.flows is None else part(window.flows)
-    return Window(part(window.frames), part(window.truth), window.t, flows)
+    return FrameSample(part(window.frames), part(window.truth), window.t, flows)
 
 
-def augmented(window: Window, draw: random.Random, how: Augmentation) -> Window:
+def augment(window: FrameSample, draw: random.Random, how: Augmentation) -> FrameSample:
     """The window as it is trained on.
 
     Args:
@@ -94,10 +94,10 @@ def augmented(window: Window, draw: random.Random, how: Augmentation) -> Window:
     return window
 
 
-def _flipped(window: Window, axis: int) -> Window:
+def _flipped(window: FrameSample, axis: int) -> FrameSample:
     """Mirrored along x (`axis` 0) or y (1)."""
     flows = window.flows
     if flows is not None:
         flows = flows.flip(-1 - axis)
         flows[:, axis].neg_()
-    return Window(window.frames.flip(-1 - axis), window.truth.flip(-1 - axis), window.t, flows)
+    return FrameSample(window.frames.flip(-1 - axis), window.truth.flip(-1 - axis), window.t, flows)

@@ -18,8 +18,8 @@ from eqvi.errors import InputError
 from eqvi.media.image import Image, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
 from eqvi.media.video_writer import CONTAINERS
-from eqvi.training.augment import Augmentation, augmented
-from eqvi.training.samples import Window
+from eqvi.training.augment import Augmentation, augment
+from eqvi.training.samples import FrameSample
 
 _VIDEOS = (*CONTAINERS, ".avi", ".flv", ".mpeg", ".mpg", ".mts", ".ts", ".wmv", ".y4m")
 _RATE = 60  # frames a second of the clips of REDS_VTSR that hold every frame
@@ -34,7 +34,7 @@ class _Clip(NamedTuple):
 
 
 class FootageWindows:
-    """Windows of clips that lie on disk as frames; a `Source`.
+    """Windows of clips that lie on disk as frames; a `SampleSource`.
 
     A window spans 3 * `spacing` + 1 consecutive frames: I0 I1 I2 I3 are `spacing` apart, and the truth is one of the
     frames between I1 and I2, so t = k / `spacing` for a k of 1 .. `spacing` - 1, each as likely. Everything is
@@ -66,7 +66,7 @@ class FootageWindows:
             crop: height and width of a window in pixels.
             spacing: frames from one input to the next; 4 takes 15 frames a second out of 60.
             start_every: frames from one window's beginning to the next; 1 uses all there are.
-            augment: see `eqvi.training.augment.augmented`.
+            augment: see `eqvi.training.augment.augment`.
             seed: of everything that is drawn.
             clips: names of those to use; all if None.
             split: which part of REDS_VTSR; of no effect on other folders.
@@ -91,7 +91,7 @@ class FootageWindows:
         self.epoch = self._ends[-1]
         self._order: tuple[int, list[int]] = (-1, [])
 
-    def window(self, number: int) -> Window:
+    def sample(self, number: int) -> FrameSample:
         """The window of that number, (`crop`, `crop`) in size; five frames are read for it.
 
         Raises:
@@ -109,7 +109,7 @@ class FootageWindows:
         corner = draw.randrange(width - self._crop + 1), draw.randrange(height - self._crop + 1)
         frames = [self._read(clip, start + position * self._spacing, corner) for position in range(4)]
         truth = self._read(clip, start + self._spacing + k, corner)
-        return augmented(Window(torch.stack(frames), truth, k / self._spacing), draw, self._augment)
+        return augment(FrameSample(torch.stack(frames), truth, k / self._spacing), draw, self._augment)
 
     def record(self) -> dict[str, Any]:
         """What it is made of; ``frames_sha256`` is of every frame's name and size in bytes, not of its content."""

@@ -12,7 +12,7 @@ from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.filters import cosine_filters
-from eqvi.training.pyramid import begin_smoothly
+from eqvi.training.pyramid import init_feature_pyramid
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but
 
@@ -20,7 +20,7 @@ from eqvi.training.stages import STAGES, find_stage, freeze_all_but
 _FULL_SIZE = 4.0
 
 
-def begin(recipe: Recipe) -> EQVI | ScopeFlow:
+def initial_model(recipe: Recipe) -> EQVI | ScopeFlow:
     """The model of a recipe as it is before the first step, all but the learning parts frozen.
 
     Raises:
@@ -38,7 +38,7 @@ def _begin_flow(recipe: Recipe) -> ScopeFlow:
         raise InputError(f"preset {recipe.preset} has no flow network to train: choose one with ScopeFlow")
     model = ScopeFlow(preset.flow_width, preset.flow_scalings)
     if recipe.begin == "plain":
-        begin_smoothly(model.pyramid)
+        init_feature_pyramid(model.pyramid)
         _silence(model.estimator.head, model.context.head)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")

@@ -16,14 +16,14 @@ from eqvi.training.footage import FootageWindows
 from eqvi.training.pairs import StoredPairs
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
-from eqvi.training.samples import Batch, Pair, Pairs, Source, Window, collate
-from eqvi.training.window_cache import StoredWindows, fill
+from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, SampleSource, collate
+from eqvi.training.window_cache import StoredWindows, fill_store
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
-SCORING_SEED = 0
+VALIDATION_SEED = 0
 
 
-def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Source:
+def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> SampleSource:
     """What a recipe trains on; a store is filled first.
 
     Raises:
@@ -52,7 +52,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     folder = Path(recipe.store)
     if processes.first:
         with alone(folder, wait=True):  # of two runs one fills a store that they share
-            fill(
+            fill_store(
                 folder,
                 recipe.windows,
                 (side, side),
@@ -66,7 +66,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sourc
     return StoredPairs(windows) if recipe.stage == "flow" else windows
 
 
-def scoring_samples(recipe: Recipe) -> list[Window] | list[Pair]:
+def validation_samples(recipe: Recipe) -> list[FrameSample] | list[FlowSample]:
     """What a run of a recipe is scored on: other pictures than are trained on, or the footage that is named.
 
     Raises:
@@ -74,9 +74,9 @@ def scoring_samples(recipe: Recipe) -> list[Window] | list[Pair]:
     """
     size = (recipe.crop, recipe.crop)
     if recipe.stage == "flow":
-        pairs = RenderedPairs(size, recipe.scored, SCORING_SEED, "val")
-        return [pairs.window(number) for number in range(recipe.scored)]
-    source: Source = RenderedWindows(size, recipe.scored, SCORING_SEED, "val")
+        pairs = RenderedPairs(size, recipe.scored, VALIDATION_SEED, "val")
+        return [pairs.sample(number) for number in range(recipe.scored)]
+    source: SampleSource = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
     if recipe.validation != "rendered":
         source = FootageWindows(
             Path(recipe.validation),
@@ -86,14 +86,14 @@ def scoring_samples(recipe: Recipe) -> list[Window] | list[Pair]:
             augment="none",
             split="val",
         )
-    found = [source.window(number) for number in range(min(recipe.scored, source.epoch))]
-    return [window for window in found if isinstance(window, Window)]
+    found = [source.sample(number) for number in range(min(recipe.scored, source.epoch))]
+    return [window for window in found if isinstance(window, FrameSample)]
 
 
 class _Share(Dataset):
     """The parts of the steps that fall to one process: item n is the n-th batch that it asks for."""
 
-    def __init__(self, source: Source, recipe: Recipe, processes: Processes, first: int, steps: int) -> None:
+    def __init__(self, source: SampleSource, recipe: Recipe, processes: Processes, first: int, steps: int) -> None:
         self._source, self._parts, self._whole = source, recipe.accumulate, recipe.batch
         self._rank, self._size = processes.rank, recipe.batch // recipe.accumulate // processes.world
         self._first, self._count = first, (steps - first) * recipe.accumulate
@@ -101,15 +101,21 @@ class _Share(Dataset):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, item: int) -> Batch | Pairs:
+    def __getitem__(self, item: int) -> FrameBatch | FlowBatch:
         step, part = divmod(item, self._parts)
         begin = (self._first + step) * self._whole + part * (self._whole // self._parts) + self._rank * self._size
-        return collate([self._source.window(number) for number in range(begin, begin + self._size)])
+        return collate([self._source.sample(number) for number in range(begin, begin + self._size)])
 
 
 def batches(
-    source: Source, recipe: Recipe, processes: Processes, first: int, steps: int, workers: int, device: torch.device
-) -> Iterator[Batch | Pairs]:
+    source: SampleSource,
+    recipe: Recipe,
+    processes: Processes,
+    first: int,
+    steps: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[FrameBatch | FlowBatch]:
     """The batches of this process from step `first` on, `recipe.accumulate` for each step.
 
     Sample n of a step is sample ``step * batch + n`` of the source, in whatever number of processes and parts.

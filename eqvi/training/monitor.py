@@ -22,12 +22,12 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.curve import read_curve
-from eqvi.training.initialization import begin
-from eqvi.training.loading import scoring_samples
+from eqvi.training.initialization import initial_model
+from eqvi.training.loading import validation_samples
 from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import Pair, Window
+from eqvi.training.samples import FlowSample, FrameSample
 from eqvi.training.snapshot import FILE
 from eqvi.training.train import Progress
 from eqvi.training.validation import SHOWN, Example, FlowScores, FrameScores
@@ -145,12 +145,12 @@ def example_frames(examples: list[Example]) -> Picture:
     return layouts.strip(shown, words, columns=len(shown) // len(examples))
 
 
-def sample(taken: Window | Pair) -> Picture:
+def sample(taken: FrameSample | FlowSample) -> Picture:
     """What a model is trained on: a window with its flows, or a pair of frames with the exact flow between them.
 
     Flows that the window does not bring along are shown as DIS finds them.
     """
-    if isinstance(taken, Pair):
+    if isinstance(taken, FlowSample):
         size = flow_scale(taken.flow[None])
         shown = {
             "first": panels.image(taken.first[None]),
@@ -176,9 +176,9 @@ def model_so_far(recipe: Recipe, folder: Path) -> EQVI | ScopeFlow:
     """The model of a run as its last state on disk has it: the averaged weights, if it averages.
 
     Raises:
-        InputError: as `begin`.
+        InputError: as `initial_model`.
     """
-    model = begin(recipe)
+    model = initial_model(recipe)
     state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
     average = state["average"] or {}
     mean = {name.removeprefix("module."): value for name, value in average.items() if name.startswith("module.")}
@@ -190,10 +190,10 @@ def examples_so_far(recipe: Recipe, folder: Path) -> list[Example]:
     """What a listener would hear as examples, made again from the last state on disk.
 
     Raises:
-        InputError: as `begin` and `scoring_samples`.
+        InputError: as `initial_model` and `validation_samples`.
     """
     model, device = model_so_far(recipe, folder), torch.device("cpu")
-    samples: list[Any] = scoring_samples(dataclasses.replace(recipe, scored=SHOWN))
+    samples: list[Any] = validation_samples(dataclasses.replace(recipe, scored=SHOWN))
     if isinstance(model, ScopeFlow):
         return FlowScores(samples, device).examples(FlowLearner(model))
     return FrameScores(samples, model, device).examples(FrameLearner(model, Loss(PUBLISHED)))

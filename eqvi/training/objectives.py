@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import FLOW_UNIT, ScopeFlow
 from eqvi.training.losses import Loss
-from eqvi.training.samples import Batch, Pairs
+from eqvi.training.samples import FlowBatch, FrameBatch
 
 #: PWC-Net's weights of the levels 1/64 to 1/4 (0.32, 0.08, 0.02, 0.01, 0.005 of sums over pixels), for means instead.
 LEVEL_WEIGHTS = (0.32, 0.32, 0.32, 0.64, 1.28)
@@ -28,11 +28,11 @@ class FrameLearner(nn.Module):
         super().__init__()
         self.model, self.loss, self.precision = model, loss, precision
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: FrameBatch) -> dict[str, Tensor]:
         frame = self.frame(batch)
         return self.loss(frame, batch.truth)
 
-    def frame(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
+    def frame(self, batch: FrameBatch) -> Float[Tensor, "b 3 h w"]:
         """The new frames of a batch."""
         with torch.no_grad():
             if batch.flows is None:
@@ -55,7 +55,7 @@ class FlowLearner(nn.Module):
         super().__init__()
         self.model, self.precision = model, precision
 
-    def forward(self, batch: Pairs) -> dict[str, Tensor]:
+    def forward(self, batch: FlowBatch) -> dict[str, Tensor]:
         """PWC-Net's multi-level end-point loss (Sun et al., CVPR 2018); ``epe`` is the finest level's, in pixels."""
         with torch.autocast(batch.first.device.type, self.precision, enabled=self.precision != torch.float32):
             flows = self.model.levels(self.model.features(batch.first), self.model.features(batch.second))
@@ -63,7 +63,7 @@ class FlowLearner(nn.Module):
         total = torch.stack([w * e / FLOW_UNIT for w, e in zip(LEVEL_WEIGHTS, errors, strict=True)]).sum()
         return {"total": total, "epe": errors[-1]}
 
-    def flow(self, batch: Pairs) -> Float[Tensor, "b 2 h w"]:
+    def flow(self, batch: FlowBatch) -> Float[Tensor, "b 2 h w"]:
         """The flows of a batch, at full size."""
         return self.model(batch.first, batch.second)
 

@@ -14,13 +14,13 @@ from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.curve import read_curve
-from eqvi.training.initialization import begin
-from eqvi.training.loading import scoring_samples
+from eqvi.training.initialization import initial_model
+from eqvi.training.loading import validation_samples
 from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.run_folder import WEIGHTS_FILE
-from eqvi.training.samples import Batch, Pairs, Window, collate
+from eqvi.training.samples import FlowBatch, FrameBatch, FrameSample, collate
 from eqvi.training.stages import find_stage
 from eqvi.training.train import train
 
@@ -117,7 +117,7 @@ def frozen_table(model: EQVI | ScopeFlow) -> str:
     return markdown_table(["part", "parameters", ""], rows)
 
 
-def frames_of(links: list[Link], window: Window) -> dict[str, Float[Tensor, "1 3 h w"]]:
+def frames_of(links: list[Link], window: FrameSample) -> dict[str, Float[Tensor, "1 3 h w"]]:
     """The new frame of a window by each run's model, flow networks left out; run -> (1, 3, H, W)."""
     found = {}
     with torch.inference_mode():
@@ -156,12 +156,12 @@ def parts_table(links: list[Link]) -> str:
 
 
 def _carried_out(name: str, recipe: Recipe, folder: Path, device: str, restart: bool) -> Link:
-    first = begin(recipe)
+    first = initial_model(recipe)
     learning = sum(parameter.numel() for parameter in first.parameters() if parameter.requires_grad)
     train(recipe, folder, device, progress=False, restart=restart)
     weights = folder / WEIGHTS_FILE
     last = checkpoint.load_flow(weights) if recipe.stage == "flow" else checkpoint.load(weights)
-    samples = collate(scoring_samples(recipe))
+    samples = collate(validation_samples(recipe))
     losses = _loss(first, samples), _loss(last, samples)
     scores = [{key: float(value) for key, value in row.items()} for row in read_curve(folder / "scores.csv")]
     for row in scores:
@@ -169,7 +169,7 @@ def _carried_out(name: str, recipe: Recipe, folder: Path, device: str, restart: 
     return Link(name, recipe, folder, learning, hashes_of(first), hashes_of(last), (scores[0], scores[-1]), losses)
 
 
-def _loss(model: EQVI | ScopeFlow, samples: Batch | Pairs) -> float:
+def _loss(model: EQVI | ScopeFlow, samples: FrameBatch | FlowBatch) -> float:
     learner = FlowLearner(model) if isinstance(model, ScopeFlow) else FrameLearner(model, Loss(PUBLISHED))
     with torch.inference_mode():
         return learner(samples)["total"].item()

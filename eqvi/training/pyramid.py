@@ -26,7 +26,7 @@ _SIDE = 256
 
 
 @torch.no_grad()
-def begin_smoothly(pyramid: FeaturePyramid) -> None:
+def init_feature_pyramid(pyramid: FeaturePyramid) -> None:
     """Draw a pyramid's filters anew from torch's generator, and scale them on the photographs that are trained on."""
     x = _pictures()
     for level in pyramid.levels:

@@ -10,7 +10,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.photographs import Split
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
-from eqvi.training.samples import Pair, Window
+from eqvi.training.samples import FlowSample, FrameSample
 
 #: Window starts are drawn among the times of a clip at which its motion is about in view.
 _STARTS = (-1.5, 0.5)
@@ -36,13 +36,13 @@ class RenderedWindows:
     times: tuple[float, ...] = (0.25, 0.5, 0.75)
     calm: float = 0.0
 
-    def window(self, number: int) -> Window:
+    def sample(self, number: int) -> FrameSample:
         """The window of that number."""
         draw = random.Random(f"window {self.split} {self.seed} {number}")
         clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start, t = draw.uniform(*_STARTS), draw.choice(self.times)
         taken = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
-        return Window(taken[:4], taken[4], t)
+        return FrameSample(taken[:4], taken[4], t)
 
     def record(self) -> dict[str, Any]:
         """What it is made of, in plain values."""
@@ -63,14 +63,14 @@ class RenderedPairs:
     split: Split = "train"
     calm: float = 0.0
 
-    def window(self, number: int) -> Pair:
+    def sample(self, number: int) -> FlowSample:
         """The pair of that number."""
         draw = random.Random(f"pair {self.split} {self.seed} {number}")
         clip = draw_training_clip(draw, self.split, self.size, self.calm)
         start, apart = draw.uniform(*_STARTS), draw.choice((-1.0, 1.0, 2.0))
         frames = expose(clip.scene, clip.camera, torch.tensor([start, start + apart]))
         truth = exact_flow(clip.scene, start, start + apart)
-        return Pair(frames[0], frames[1], truth.flow[0], (~truth.mixed[0]).float())
+        return FlowSample(frames[0], frames[1], truth.flow[0], (~truth.mixed[0]).float())
 
     def record(self) -> dict[str, Any]:
         """What it is made of, in plain values."""

@@ -14,14 +14,16 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import Source
+from eqvi.training.samples import SampleSource
 
 WEIGHTS_FILE, PUBLISHED_FILE, RECORD_FILE = "weights.safetensors", "published.ckpt", "run.json"
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
 
-def provenance(recipe: Recipe, source: Source, steps: int, device: torch.device, processes: int) -> dict[str, Any]:
+def provenance(
+    recipe: Recipe, source: SampleSource, steps: int, device: torch.device, processes: int
+) -> dict[str, Any]:
     """What makes a run, in plain values."""
     given = {name: getattr(recipe, name) for name in ("after", "flow", "context", "vgg")}
     return {

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class Window(NamedTuple):
+class FrameSample(NamedTuple):
     """One sample.
 
     Attributes:
@@ -24,11 +24,11 @@ class Window(NamedTuple):
     flows: Float[Tensor, "6 2 h w"] | None = None
 
 
-class Batch(NamedTuple):
+class FrameBatch(NamedTuple):
     """Several windows.
 
     Attributes:
-        frames: (B, 4, 3, H, W), as in `Window`.
+        frames: (B, 4, 3, H, W), as in `FrameSample`.
         truth: (B, 3, H, W).
         t: (B,).
         flows: (B, 6, 2, H, W), or None.
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     flows: Float[Tensor, "b 6 2 h w"] | None = None
 
 
-class Pair(NamedTuple):
+class FlowSample(NamedTuple):
     """One sample for a flow network.
 
     Attributes:
@@ -55,8 +55,8 @@ class Pair(NamedTuple):
     weight: Float[Tensor, "1 h w"]
 
 
-class Pairs(NamedTuple):
-    """Several pairs, as in `Pair` with a batch dimension in front."""
+class FlowBatch(NamedTuple):
+    """Several pairs, as in `FlowSample` with a batch dimension in front."""
 
     first: Float[Tensor, "b 3 h w"]
     second: Float[Tensor, "b 3 h w"]
@@ -65,24 +65,24 @@ class Pairs(NamedTuple):
 
 
 @runtime_checkable
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples without end, each made from its number alone."""
 
     @property
     def epoch(self) -> int:
         """Samples in an epoch; sample `number` belongs to epoch ``number // epoch``."""
 
-    def window(self, number: int) -> Window | Pair:
+    def sample(self, number: int) -> FrameSample | FlowSample:
         """The sample of that number: the same whatever was asked for before."""
 
     def record(self) -> dict[str, Any]:
         """What it is made of, in plain values, for the record of a run."""
 
 
-def collate(samples: Sequence[Window | Pair]) -> Batch | Pairs:
+def collate(samples: Sequence[FrameSample | FlowSample]) -> FrameBatch | FlowBatch:
     """Samples of one kind and size as a batch."""
-    if isinstance(samples[0], Pair):
-        return Pairs(*map(torch.stack, zip(*samples, strict=True)))
+    if isinstance(samples[0], FlowSample):
+        return FlowBatch(*map(torch.stack, zip(*samples, strict=True)))
     frames, truths, times, flows = zip(*samples, strict=True)
     known = None if any(flow is None for flow in flows) else torch.stack(flows)
-    return Batch(torch.stack(frames), torch.stack(truths), torch.tensor(times), known)
+    return FrameBatch(torch.stack(frames), torch.stack(truths), torch.tensor(times), known)

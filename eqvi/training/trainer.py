@@ -23,14 +23,14 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.curve import Curve
 from eqvi.training.distributed import Processes
-from eqvi.training.initialization import begin
-from eqvi.training.loading import batches, open_source, scoring_samples
+from eqvi.training.initialization import initial_model
+from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss
 from eqvi.training.lr_schedule import rate_factor
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.run_folder import finish, provenance, throw_away
-from eqvi.training.samples import Batch, Pairs
+from eqvi.training.samples import FlowBatch, FrameBatch
 from eqvi.training.snapshot import save_state
 from eqvi.training.validation import FlowScores, FrameScores
 from eqvi.training.vgg import open_vgg
@@ -83,13 +83,13 @@ class Run:
         self._recipe, self._folder, self._device, self._processes = recipe, folder, device, processes
         self._workers = workers
         loss = None if recipe.stage == "flow" else _loss(recipe, device)
-        model = begin(recipe)
-        samples = None if recipe.validation == "rendered" else scoring_samples(recipe)
+        model = initial_model(recipe)
+        samples = None if recipe.validation == "rendered" else validation_samples(recipe)
         self._source = open_source(recipe, processes, workers)
         if processes.first:
             held.enter_context(alone(folder))
         # Rendering them takes a while: it comes after all that can be refused.
-        samples = samples or scoring_samples(recipe)
+        samples = samples or validation_samples(recipe)
         self.epoch_steps = -(-self._source.epoch // recipe.batch)
         self.steps = recipe.steps or recipe.epochs * self.epoch_steps
         self.step, self.scores = 0, dict[str, float]()
@@ -158,7 +158,7 @@ class Run:
                 self._board.add_scalar("rate", rate, self.step)
             yield losses | {"rate": rate}
 
-    def _step(self, loader: Iterator[Batch | Pairs]) -> dict[str, float]:
+    def _step(self, loader: Iterator[FrameBatch | FlowBatch]) -> dict[str, float]:
         parts = self._recipe.accumulate
         self._optimiser.zero_grad(set_to_none=True)
         taken, found = [], []
@@ -182,7 +182,7 @@ class Run:
             self._average.update_parameters(self._model)
         return values
 
-    def _refuse(self, taken: list[Batch | Pairs], values: dict[str, float]) -> None:
+    def _refuse(self, taken: list[FrameBatch | FlowBatch], values: dict[str, float]) -> None:
         """End a run whose loss is no longer finite, with the batch that did it on disk."""
         path = self._folder / f"bad_batch_{self._processes.rank}.safetensors"
         fields = {

@@ -12,7 +12,7 @@ from eqvi import metrics
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
-from eqvi.training.samples import Batch, Pair, Pairs, Window, collate
+from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, collate
 
 #: The samples of which frames are kept as pictures.
 SHOWN = 2
@@ -37,7 +37,7 @@ class FrameScores:
         device: where it works.
     """
 
-    def __init__(self, windows: Sequence[Window], model: EQVI, device: torch.device) -> None:
+    def __init__(self, windows: Sequence[FrameSample], model: EQVI, device: torch.device) -> None:
         self._batches = [_moved(collate([window]), device) for window in windows]
         self._motions = [_motion(model, batch) for batch in self._batches]
         config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False)
@@ -82,7 +82,7 @@ class FlowScores:
         device: where it works.
     """
 
-    def __init__(self, pairs: Sequence[Pair], device: torch.device) -> None:
+    def __init__(self, pairs: Sequence[FlowSample], device: torch.device) -> None:
         self._batches = [_moved(collate([pair]), device) for pair in pairs]
         dis = DIS()
         self._known = {
@@ -109,7 +109,7 @@ class FlowScores:
         return found
 
 
-def _motion(model: EQVI, batch: Batch) -> Motion:
+def _motion(model: EQVI, batch: FrameBatch) -> Motion:
     with torch.inference_mode():
         motion = model.estimate_motion(batch.frames)
         half = None if motion.half is None else motion.half._replace(features={})
@@ -124,7 +124,7 @@ def _psnr(frame: Tensor, truth: Tensor) -> float:
     return metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(truth))
 
 
-def _epe(flow: Tensor, batch: Pairs) -> float:
+def _epe(flow: Tensor, batch: FlowBatch) -> float:
     return mean_end_point_error(flow, batch.flow, batch.weight).item()
 
 

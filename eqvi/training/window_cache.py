@@ -33,8 +33,8 @@ from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.training.augment import Augmentation, augmented, crop
-from eqvi.training.samples import Window
+from eqvi.training.augment import Augmentation, augment, crop
+from eqvi.training.samples import FrameSample
 
 #: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
 _CRF = (8, 22)
@@ -51,9 +51,9 @@ class StoredWindows:
     """Windows out of a store, cropped and augmented.
 
     Attributes:
-        folder: the store, which `fill` has filled.
+        folder: the store, which `fill_store` has filled.
         size: (height, width) of a window as it is trained on.
-        augment: see `eqvi.training.augment.augmented`.
+        augment: see `eqvi.training.augment.augment`.
         seed: of the order, crops and augmentation.
     """
 
@@ -67,13 +67,13 @@ class StoredWindows:
         """Windows in the store."""
         return len(self._arrays[0])
 
-    def window(self, number: int) -> Window:
+    def sample(self, number: int) -> FrameSample:
         """The window of that number: every epoch visits every stored window once, in an order of its own."""
         epoch, place = divmod(number, self.epoch)
         draw = random.Random(f"stored {self.seed} {number}")
         frames, truths, *flows = (array[self._order(epoch)[place]] for array in self._arrays)
         which = draw.randrange(len(truths))
-        whole = Window(
+        whole = FrameSample(
             torch.from_numpy(frames).float() / 255,
             torch.from_numpy(truths[which]).float() / 255,
             self._record["times"][which],
@@ -81,7 +81,7 @@ class StoredWindows:
         )
         height, width = frames.shape[-2:]
         y, x = draw.randint(0, height - self.size[0]), draw.randint(0, width - self.size[1])
-        return augmented(crop(whole, y, x, *self.size), draw, self.augment)
+        return augment(crop(whole, y, x, *self.size), draw, self.augment)
 
     def record(self) -> dict[str, Any]:
         """What it is made of, in plain values."""
@@ -118,7 +118,7 @@ class StoredWindows:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _Renderer:
     """Makes one stored window; a data set for the loader that shares the work out to processes."""
 
     count: int
@@ -157,7 +157,7 @@ class _Maker:
         return pixels[:4], pixels[4:], flows.half().numpy()
 
 
-def fill(
+def fill_store(
     folder: Path,
     count: int,
     size: tuple[int, int],
@@ -187,7 +187,7 @@ def fill(
     Raises:
         InputError: the store holds other windows, or cannot be written.
     """
-    maker = _Maker(count, size, seed, split, times, flow, calm, compressed)
+    maker = _Renderer(count, size, seed, split, times, flow, calm, compressed)
     what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
     what |= {"calm": calm, "compressed": compressed}
     done = 0

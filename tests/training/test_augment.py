@@ -10,8 +10,8 @@ from torch import Tensor
 from eqvi.errors import InputError
 from eqvi.model.geometry import backward_warp
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.training.augment import augmented, crop, flip, mirror, recolour, reverse, transpose
-from eqvi.training.samples import Window
+from eqvi.training.augment import augment, crop, flip, mirror, recolour, reverse, transpose
+from eqvi.training.samples import FrameSample
 
 # Every quarter of the picture moves as d(s) = v s + 4 n s^2; v + n is a multiple of 4, so d is whole at s = 1/4 too.
 T = 0.25
@@ -27,7 +27,7 @@ def displacement(path: tuple[tuple[int, int], tuple[int, int]], s: float) -> lis
     return [round(value) for value in found]
 
 
-def quadratic_window(height: int = 112, width: int = 96) -> Window:
+def quadratic_window(height: int = 112, width: int = 96) -> FrameSample:
     """A window whose quarters move each in its own way, quadratically and by whole pixels, with its exact flows."""
     make = torch.Generator().manual_seed(0)
     times = [*TIMES, T]
@@ -45,7 +45,7 @@ def quadratic_window(height: int = 112, width: int = 96) -> Window:
             start, end = moved[TIMES[a]], moved[TIMES[b]]
             flows[index, 0, rows, columns] = end[0] - start[0]
             flows[index, 1, rows, columns] = end[1] - start[1]
-    return Window(pictures[:4], pictures[4], T, flows)
+    return FrameSample(pictures[:4], pictures[4], T, flows)
 
 
 def inside(pictures: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def inside(pictures: Tensor) -> Tensor:
     return pictures[..., keep.repeat(2, 2)]
 
 
-def assert_consistent(window: Window) -> None:
+def assert_consistent(window: FrameSample) -> None:
     """Warping frame b by F_ab gives frame a, and warping the truth by the quadratic F_1t gives I1."""
     assert window.flows is not None
     for (a, b), flow in zip(FLOW_PAIRS, window.flows, strict=True):
@@ -69,8 +69,8 @@ def assert_consistent(window: Window) -> None:
     torch.testing.assert_close(inside(warped), inside(window.frames[1]), atol=1e-4, rtol=0)
 
 
-def assert_equal(one: Window, other: Window) -> None:
-    for name, a, b in zip(Window._fields, one, other, strict=True):
+def assert_equal(one: FrameSample, other: FrameSample) -> None:
+    for name, a, b in zip(FrameSample._fields, one, other, strict=True):
         assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, name
 
 
@@ -147,20 +147,20 @@ def test_a_crop_beyond_the_window_is_refused(box):
 
 
 class TestDrawn:
-    def small(self, width: int = 6) -> Window:
+    def small(self, width: int = 6) -> FrameSample:
         make = torch.Generator().manual_seed(1)
         pictures = torch.rand(5, 3, 6, width, generator=make)
-        return Window(pictures[:4], pictures[4], T, torch.rand(6, 2, 6, width, generator=make))
+        return FrameSample(pictures[:4], pictures[4], T, torch.rand(6, 2, 6, width, generator=make))
 
     def test_none_is_nothing(self):
         window = self.small()
-        assert augmented(window, random.Random(0), "none") is window
+        assert augment(window, random.Random(0), "none") is window
 
     def test_published_mirrors_and_reverses_together_half_of_the_time(self):
         window, both = self.small(), reverse(mirror(self.small()))
         draw, changed = random.Random(0), 0
         for _ in range(1000):
-            found = augmented(window, draw, "published")
+            found = augment(window, draw, "published")
             assert_equal(found, window if found.t == T else both)
             changed += found.t != T
         assert 450 < changed < 550  # three standard deviations are 47
@@ -168,16 +168,16 @@ class TestDrawn:
     @pytest.mark.parametrize(("width", "kinds"), [(6, 16 * 6), (8, 8 * 6)])
     def test_full_takes_every_combination_alike(self, width, kinds):
         window, draw = self.small(width), random.Random(0)
-        found = Counter(augmented(window, draw, "full").frames.numpy().tobytes() for _ in range(40 * kinds))
+        found = Counter(augment(window, draw, "full").frames.numpy().tobytes() for _ in range(40 * kinds))
         assert len(found) == kinds
         assert max(found.values()) < 80
 
     @pytest.mark.parametrize("seed", range(12))
     def test_full_keeps_flows_exact(self, seed):
-        assert_consistent(augmented(quadratic_window(96, 96), random.Random(seed), "full"))
+        assert_consistent(augment(quadratic_window(96, 96), random.Random(seed), "full"))
 
     def test_a_wide_window_draws_as_much_as_a_square_one(self):
         draws = [random.Random(3), random.Random(3)]
         for draw, width in zip(draws, (6, 8), strict=True):
-            assert augmented(self.small(width), draw, "full").truth.shape == (3, 6, width)
+            assert augment(self.small(width), draw, "full").truth.shape == (3, 6, width)
         assert draws[0].random() == draws[1].random()

@@ -12,19 +12,19 @@ from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import pyramid
-from eqvi.training.initialization import begin
+from eqvi.training.initialization import initial_model
 from eqvi.training.pairs import StoredPairs
-from eqvi.training.pyramid import begin_smoothly
+from eqvi.training.pyramid import init_feature_pyramid
 from eqvi.training.recipe import Recipe
 from eqvi.training.train import train
-from eqvi.training.window_cache import StoredWindows, fill
+from eqvi.training.window_cache import StoredWindows, fill_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six windows of 112x112 with exact flows."""
     folder = tmp_path_factory.mktemp("exact")
-    fill(folder, 6, (112, 112), flow="exact", progress=False)
+    fill_store(folder, 6, (112, 112), flow="exact", progress=False)
     return folder
 
 
@@ -40,7 +40,7 @@ class TestPairs:
         assert pairs.epoch == 6
         moved, still = [], []
         for number in range(18):
-            pair = pairs.window(number)
+            pair = pairs.sample(number)
             warped = backward_warp(pair.second[None], pair.flow[None])[0]
             seen = pair.weight * (warped.sum(0, keepdim=True) > 0)
             moved.append(((warped - pair.first).abs() * seen).sum() / seen.sum())
@@ -49,7 +49,7 @@ class TestPairs:
 
     def test_where_two_motions_show_nothing_is_trusted(self, store: Path) -> None:
         pairs = StoredPairs(StoredWindows(store, (96, 96), "none"))
-        found = [pairs.window(number) for number in range(6)]
+        found = [pairs.sample(number) for number in range(6)]
         assert all(pair.flow.isfinite().all() for pair in found)
         assert {0.0, 1.0} == {float(value) for pair in found for value in pair.weight.unique()}
 
@@ -57,7 +57,7 @@ class TestPairs:
         windows = StoredWindows(store, (112, 112), "none")
         pairs, seen = StoredPairs(windows), set()
         for number in range(120):
-            window, pair = windows.window(number), pairs.window(number)
+            window, pair = windows.sample(number), pairs.sample(number)
             for which, (first, second) in enumerate(FLOW_PAIRS):
                 if torch.equal(pair.first, window.frames[first]) and torch.equal(pair.second, window.frames[second]):
                     seen.add(which)
@@ -76,13 +76,13 @@ class TestPairs:
 
 class TestBeginning:
     def test_no_motion(self) -> None:
-        model = begin(Recipe(stage="flow", preset="eqvi-quarter-once", begin="plain"))
+        model = initial_model(Recipe(stage="flow", preset="eqvi-quarter-once", begin="plain"))
         assert isinstance(model, ScopeFlow)
         assert model(torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)).abs().max() == 0
 
     def test_every_channel_speaks(self) -> None:
         drawn = FeaturePyramid(0.25)
-        begin_smoothly(drawn)
+        init_feature_pyramid(drawn)
         picture = resample(photograph("astronaut"), (256, 256))
         for level in drawn(picture).levels:
             spread = level.features.std((0, 2, 3))
@@ -95,7 +95,7 @@ class TestBeginning:
 
         def likeness() -> float:
             drawn = FeaturePyramid(0.25)
-            begin_smoothly(drawn)
+            init_feature_pyramid(drawn)
             a, b = (drawn(x).levels[-1].features for x in (here, moved))
             a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
             return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()

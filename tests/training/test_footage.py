@@ -16,7 +16,7 @@ from eqvi.errors import InputError
 from eqvi.media.image import to_tensor
 from eqvi.media.image_files import read_image
 from eqvi.training.footage import FootageWindows
-from eqvi.training.samples import Window
+from eqvi.training.samples import FrameSample
 
 WIDTH, HEIGHT = 40, 30
 
@@ -59,7 +59,7 @@ class Seen(NamedTuple):
     mirrored: bool
 
 
-def seen(window: Window) -> Seen:
+def seen(window: FrameSample) -> Seen:
     frames = (torch.cat((window.frames, window.truth[None])) * 255).round().int()
     numbers, x, y = frames[:, 0, 0, 0].tolist(), frames[0, 1, 0], frames[0, 2, :, 0]
     assert torch.equal(frames[:, 1:], frames[:1, 1:].expand(5, -1, -1, -1)), "one clip, one crop, one direction"
@@ -71,14 +71,14 @@ def seen(window: Window) -> Seen:
     return Seen(clip, numbers[:4], numbers[4], (int(x.min()), top), mirrored)
 
 
-def assert_same(one: Window, other: Window) -> None:
+def assert_same(one: FrameSample, other: FrameSample) -> None:
     assert torch.equal(one.frames, other.frames)
     assert torch.equal(one.truth, other.truth)
     assert one.t == other.t
 
 
 def assert_other(one: FootageWindows, other: FootageWindows) -> None:
-    pairs = [(one.window(number), other.window(number)) for number in range(4)]
+    pairs = [(one.sample(number), other.sample(number)) for number in range(4)]
     assert any(not torch.equal(a.frames, b.frames) for a, b in pairs)
 
 
@@ -88,14 +88,14 @@ class TestPublishedSampling:
         assert source.epoch == 2 * 43  # 240 clips make the 10 320 of the paper
         expected = {(clip, start) for clip in range(2) for start in range(0, 169, 4)}
         for epoch in range(2):
-            found = [seen(source.window(epoch * source.epoch + place)) for place in range(source.epoch)]
+            found = [seen(source.sample(epoch * source.epoch + place)) for place in range(source.epoch)]
             assert {(one.clip, min(one.numbers)) for one in found} == expected
 
     def test_a_window_is_every_fourth_frame_and_one_between_the_middle_two(self, reds):
         source = FootageWindows(reds, crop=16)
         times, corners, mirrored = Counter(), set(), 0
         for number in range(400):
-            window = source.window(number)
+            window = source.sample(number)
             assert window.frames.shape == (4, 3, 16, 16)
             assert window.frames.dtype == torch.float32
             found = seen(window)
@@ -118,7 +118,7 @@ class TestPublishedSampling:
 
     def test_epochs_differ_in_order_and_in_what_is_drawn(self, reds):
         source = FootageWindows(reds, crop=16)
-        first, second = ([seen(source.window(epoch * 86 + place)) for place in range(86)] for epoch in range(2))
+        first, second = ([seen(source.sample(epoch * 86 + place)) for place in range(86)] for epoch in range(2))
         starts = [[(one.clip, min(one.numbers)) for one in epoch] for epoch in (first, second)]
         assert starts[0] != starts[1]
         assert starts[0] != sorted(starts[0])
@@ -129,20 +129,20 @@ class TestRepeats:
     def test_a_number_stands_for_one_window(self, reds):
         source = FootageWindows(reds, crop=16, seed=3, augment="full")
         numbers = [0, 85, 86, 1000]
-        before = [source.window(number) for number in numbers]
+        before = [source.sample(number) for number in numbers]
         for number in random.Random(0).sample(range(2000), 20):
-            source.window(number)
+            source.sample(number)
         again = FootageWindows(reds, crop=16, seed=3, augment="full")
         for number, window in zip(reversed(numbers), reversed(before), strict=True):
-            assert_same(source.window(number), window)
-            assert_same(again.window(number), window)
+            assert_same(source.sample(number), window)
+            assert_same(again.sample(number), window)
 
     def test_it_travels_to_other_processes(self, reds):
         source = FootageWindows(reds, crop=16)
-        window = source.window(90)
+        window = source.sample(90)
         there = pickle.loads(pickle.dumps(source))
         assert there.epoch == source.epoch
-        assert_same(there.window(90), window)
+        assert_same(there.sample(90), window)
 
     def test_another_seed_gives_other_windows(self, reds):
         one, other = (FootageWindows(reds, crop=16, seed=seed) for seed in (0, 1))
@@ -167,7 +167,7 @@ class TestOptions:
         write_clip(tmp_path / "a", 25)
         source = FootageWindows(tmp_path, crop=16, spacing=8, augment="none")
         assert source.epoch == 1
-        windows = [source.window(number) for number in range(100)]
+        windows = [source.sample(number) for number in range(100)]
         assert {window.t for window in windows} == {k / 8 for k in range(1, 8)}
         for window in windows:
             found = seen(window)
@@ -179,27 +179,27 @@ class TestOptions:
         assert_other(plain, full)
         # A pixel's three values stay together whatever is done; so does the set of them, up to their order.
         for number in range(8):
-            sets = [{tuple(sorted(p)) for p in s.window(number).frames.permute(0, 2, 3, 1).reshape(-1, 3).tolist()}
+            sets = [{tuple(sorted(p)) for p in s.sample(number).frames.permute(0, 2, 3, 1).reshape(-1, 3).tolist()}
                     for s in (plain, full)]  # fmt: skip
             assert sets[0] == sets[1]
 
     def test_clips_can_be_chosen(self, reds):
         source = FootageWindows(reds, crop=16, clips=["001"])
         assert source.epoch == 43
-        assert {seen(source.window(number)).clip for number in range(43)} == {1}
+        assert {seen(source.sample(number)).clip for number in range(43)} == {1}
 
     def test_clips_may_differ_in_size(self, tmp_path):
         write_clip(tmp_path / "wide", 17, clip=0, size=(60, 20))
         write_clip(tmp_path / "high", 13, clip=1, size=(18, 50))
         source = FootageWindows(tmp_path, crop=18)
-        assert Counter(seen(source.window(number)).clip for number in range(3)) == {0: 2, 1: 1}
+        assert Counter(seen(source.sample(number)).clip for number in range(3)) == {0: 2, 1: 1}
 
     def test_a_folder_of_pictures_is_one_clip(self, tmp_path, monkeypatch):
         write_clip(tmp_path / "one", 13)
         monkeypatch.chdir(tmp_path / "one")
         source = FootageWindows(Path("."), crop=30)
         assert (source.epoch, source.record()["clips"]) == (1, ["one"])
-        assert source.window(0).truth.shape == (3, 30, 30)
+        assert source.sample(0).truth.shape == (3, 30, 30)
 
     @pytest.mark.parametrize(
         ("mode", "name"),
@@ -219,7 +219,7 @@ class TestOptions:
             if mode == "I;16":
                 image = Image.fromarray(np.asarray(image).astype(np.uint16) * 200)
             image.save(folder / name.format(number))
-        window = FootageWindows(tmp_path, crop=24, augment="none").window(0)
+        window = FootageWindows(tmp_path, crop=24, augment="none").sample(0)
         pictures = [to_tensor(read_image(folder / name.format(4 * index)))[0] for index in range(4)]
         assert torch.equal(window.frames, torch.stack(pictures))
         assert torch.equal(window.truth, to_tensor(read_image(folder / name.format(4 + round(4 * window.t))))[0])
@@ -235,10 +235,10 @@ class TestCost:
     def test_only_five_frames_are_read_for_a_window(self, tmp_path):
         folder = write_clip(tmp_path / "a", 13)
         source = FootageWindows(tmp_path, crop=16)
-        between = seen(source.window(0)).truth
+        between = seen(source.sample(0)).truth
         for number in set(range(13)) - {0, 4, 8, 12, between}:
             (folder / f"{number:04d}.png").unlink()
-        source.window(0)
+        source.sample(0)
 
 
 def cut(path: Path) -> None:
@@ -259,10 +259,10 @@ class TestDamageMetWhileTraining:
     def test_the_file_is_named(self, tmp_path, harm, said):
         path = write_clip(tmp_path / "a", 13) / "0008.png"
         source = FootageWindows(tmp_path, crop=16)
-        source.window(0)
+        source.sample(0)
         harm(path)
         with pytest.raises(InputError, match=said) as caught:
-            source.window(0)
+            source.sample(0)
         assert str(caught.value).startswith(f"{path}: ")
 
     def test_another_size_is_named(self, tmp_path):
@@ -270,7 +270,7 @@ class TestDamageMetWhileTraining:
         Image.fromarray(frame(4, size=(20, 20))).save(folder / "0004.png")
         source = FootageWindows(tmp_path, crop=16)
         with pytest.raises(InputError, match=r"differ in size: 0000\.png is 40x30, 0004\.png is 20x20 \(in .*/a\)"):
-            source.window(0)
+            source.sample(0)
 
 
 class TestRefusals:

@@ -16,7 +16,7 @@ from eqvi.errors import InputError
 from eqvi.paths import NOTEBOOKS, PARAMS
 from eqvi.training import monitor
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import Pair, Window
+from eqvi.training.samples import FlowSample, FrameSample
 from eqvi.training.train import Progress
 from eqvi.training.validation import Example
 
@@ -82,9 +82,9 @@ class TestPictures:
         assert flows == ["window 1\ntruth", "window 1, model", "window 1, dis"]
 
     def test_samples(self) -> None:
-        window = Window(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
+        window = FrameSample(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
         assert len(titles(monitor.sample(window))) == 12
-        pair = Pair(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
+        pair = FlowSample(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
         assert titles(monitor.sample(pair)) == ["first", "second", "exact flow", "left out of the loss"]
 
     def test_kept_as_files_the_same_every_time(self, tmp_path: Path) -> None:

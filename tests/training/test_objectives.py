@@ -9,22 +9,22 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
-from eqvi.training.samples import Batch, Pairs, collate
+from eqvi.training.samples import FlowBatch, FrameBatch, collate
 
 
 @pytest.fixture(scope="module")
-def pairs() -> Pairs:
+def pairs() -> FlowBatch:
     source = RenderedPairs((64, 64), 4, 0)
-    return collate([source.window(number) for number in range(4)])
+    return collate([source.sample(number) for number in range(4)])
 
 
 @pytest.fixture(scope="module")
-def batch() -> Batch:
+def batch() -> FrameBatch:
     source = RenderedWindows((64, 64), 2, 0)
-    return collate([source.window(number) for number in range(2)])
+    return collate([source.sample(number) for number in range(2)])
 
 
-def fitted(learner: FlowLearner | FrameLearner, given: Pairs | Batch, steps: int) -> list[float]:
+def fitted(learner: FlowLearner | FrameLearner, given: FlowBatch | FrameBatch, steps: int) -> list[float]:
     """The losses of so many steps on one batch."""
     learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     adam, losses = torch.optim.Adam(learning, lr=1e-3), []
@@ -38,20 +38,20 @@ def fitted(learner: FlowLearner | FrameLearner, given: Pairs | Batch, steps: int
     return losses
 
 
-def test_a_flow_network_fits_a_batch(pairs: Pairs) -> None:
+def test_a_flow_network_fits_a_batch(pairs: FlowBatch) -> None:
     model = ScopeFlow(0.125)
     model.occlusion.requires_grad_(False)
     losses = fitted(FlowLearner(model), pairs, 25)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_frames_fit_a_batch(batch: Batch) -> None:
+def test_frames_fit_a_batch(batch: FrameBatch) -> None:
     model = EQVI(EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=4))
     losses = fitted(FrameLearner(model, Loss(PUBLISHED)), batch, 30)
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_the_end_point_error_of_exact_flow_is_none_at_any_level(pairs: Pairs) -> None:
+def test_the_end_point_error_of_exact_flow_is_none_at_any_level(pairs: FlowBatch) -> None:
     assert mean_end_point_error(pairs.flow, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
     # A pure shift survives averaging down to any size.
     shift = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1).expand_as(pairs.flow)
@@ -60,21 +60,21 @@ def test_the_end_point_error_of_exact_flow_is_none_at_any_level(pairs: Pairs) ->
         assert found.item() == pytest.approx(5, abs=1e-4)
 
 
-def test_what_is_not_trusted_does_not_count(pairs: Pairs) -> None:
+def test_what_is_not_trusted_does_not_count(pairs: FlowBatch) -> None:
     wrong = torch.where(pairs.weight > 0, pairs.flow, 1000.0)
     assert mean_end_point_error(wrong, pairs.flow, pairs.weight).item() == pytest.approx(0, abs=1e-4)
     assert (pairs.weight == 0).any()
 
 
-def test_a_batch_is_the_mean_of_its_parts(pairs: Pairs) -> None:
+def test_a_batch_is_the_mean_of_its_parts(pairs: FlowBatch) -> None:
     learner = FlowLearner(ScopeFlow(0.0625))
-    parts = [Pairs(*(field[index : index + 1] for field in pairs)) for index in range(4)]
+    parts = [FlowBatch(*(field[index : index + 1] for field in pairs)) for index in range(4)]
     with torch.inference_mode():
         whole, alone = learner(pairs)["total"], [learner(part)["total"].item() for part in parts]
     assert whole.item() == pytest.approx(sum(alone) / 4, rel=1e-5)
 
 
-def test_known_flows_are_taken_as_they_are(batch: Batch) -> None:
+def test_known_flows_are_taken_as_they_are(batch: FrameBatch) -> None:
     model = EQVI(EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=4))
     learner = FrameLearner(model, Loss(PUBLISHED))
     motion = model.estimate_motion(batch.frames)

@@ -10,9 +10,9 @@ from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import monitor, pipeline
-from eqvi.training.loading import scoring_samples
+from eqvi.training.loading import validation_samples
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.samples import Window
+from eqvi.training.samples import FrameSample
 from eqvi.training.stages import STAGES, freeze_all_but
 
 NARROW = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, context_channels=16, multi_scale=True)
@@ -85,7 +85,7 @@ class TestChain:
         assert second.endswith(f" new | {links[1].after['context'][:6]} |")
 
     def test_frames_and_losses_are_those_of_the_weights_on_disk(self, links: list[pipeline.Link]) -> None:
-        windows = [window for window in scoring_samples(links[1].recipe) if isinstance(window, Window)]
+        windows = [window for window in validation_samples(links[1].recipe) if isinstance(window, FrameSample)]
         frames = torch.cat([pipeline.frames_of(links, window)["second"] for window in windows])
         loss = Loss(PUBLISHED)(frames, torch.stack([window.truth for window in windows]))
         assert loss["total"].item() == pytest.approx(links[1].losses[1], rel=1e-5)

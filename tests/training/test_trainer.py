@@ -37,18 +37,18 @@ from eqvi.training.augment import Augmentation
 from eqvi.training.curve import Curve, read_curve
 from eqvi.training.distributed import Processes
 from eqvi.training.filters import cosine_filters
-from eqvi.training.initialization import begin
-from eqvi.training.loading import batches, open_source, scoring_samples
+from eqvi.training.initialization import initial_model
+from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss
 from eqvi.training.lr_schedule import rate_factor
 from eqvi.training.objectives import FlowLearner, FrameLearner
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.samples import Batch, Pairs, collate
+from eqvi.training.samples import FlowBatch, FrameBatch, collate
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but, stage_config
 from eqvi.training.train import Progress, train
 from eqvi.training.validation import FlowScores, FrameScores
-from eqvi.training.window_cache import StoredWindows, fill
+from eqvi.training.window_cache import StoredWindows, fill_store
 
 TINY = EQVIConfig(flow_width=1 / 16, refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4)
 CPU = torch.device("cpu")
@@ -90,7 +90,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four windows of 96x96 with their DIS flows."""
     folder = tmp_path_factory.mktemp("store")
-    fill(folder, 4, (96, 96), progress=False)
+    fill_store(folder, 4, (96, 96), progress=False)
     return folder
 
 
@@ -148,7 +148,7 @@ class TestStages:
         before = {name: value.clone() for name, value in model.state_dict().items()}
         optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
         frames, truth = torch.rand(1, 4, 3, 64, 64), torch.rand(1, 3, 64, 64)
-        FrameLearner(model, Loss({"l1": 1.0}))(Batch(frames, truth, torch.tensor([0.5])))["total"].backward()
+        FrameLearner(model, Loss({"l1": 1.0}))(FrameBatch(frames, truth, torch.tensor([0.5])))["total"].backward()
         with_gradient = {name for name, value in model.named_parameters() if value.grad is not None}
         optimiser.step()
         changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -167,7 +167,7 @@ class TestStages:
         before = {name: value.clone() for name, value in model.state_dict().items()}
         optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
         a, b, flow = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.randn(1, 2, 64, 64)
-        FlowLearner(model)(Pairs(a, b, flow, torch.ones(1, 1, 64, 64)))["total"].backward()
+        FlowLearner(model)(FlowBatch(a, b, flow, torch.ones(1, 1, 64, 64)))["total"].backward()
         should = {name for name, _ in model.named_parameters() if not name.startswith("occlusion.")}
         assert {name for name, value in model.named_parameters() if value.grad is not None} == should
         optimiser.step()
@@ -198,7 +198,7 @@ class TestStages:
         assert (ablation.motion, ablation.residual) == ("linear", False)
 
     def test_a_plain_beginning_is_a_warp_blended_half_and_half(self) -> None:
-        model = begin(recipe(stage="scratch"))
+        model = initial_model(recipe(stage="scratch"))
         assert isinstance(model, EQVI)
         frames = torch.rand(1, 4, 3, 64, 64)
         motion = model.estimate_motion(frames)
@@ -211,19 +211,19 @@ class TestStages:
     def test_context_filters(self, tmp_path: Path) -> None:
         filters = cosine_filters(64).flatten(1)
         assert torch.allclose(filters @ filters.T, torch.eye(64), atol=1e-5)
-        model = begin(recipe())
+        model = initial_model(recipe())
         assert isinstance(model, EQVI)
         assert model.residual is not None
         assert torch.equal(model.residual.context.weight, cosine_filters(4))
         given = torch.randn(4, 3, 7, 7)
         torch.save({"conv1.weight": given, "fc.bias": torch.zeros(2)}, tmp_path / "resnet.pth")
-        model = begin(recipe(context=str(tmp_path / "resnet.pth")))
+        model = initial_model(recipe(context=str(tmp_path / "resnet.pth")))
         assert isinstance(model, EQVI)
         assert model.residual is not None
         assert torch.equal(model.residual.context.weight, given)
 
     def test_the_seed_decides_the_beginning(self) -> None:
-        first, again, other = (begin(recipe(seed=seed, begin="published")).state_dict() for seed in (1, 1, 2))
+        first, again, other = (initial_model(recipe(seed=seed, begin="published")).state_dict() for seed in (1, 1, 2))
         assert same(first, again)
         assert not same(first, other)
 
@@ -241,7 +241,7 @@ class TestChain:
         for stage, parts in taken.items():
             given = {"after": str(before)} if before else {"flow": str(flow)}
             made = recipe(stage=stage, **common, **given)
-            model = begin(made)
+            model = initial_model(made)
             assert isinstance(model, EQVI)
             source: dict[str, nn.Module] = {"flow": checkpoint.load_flow(flow)}
             if before:
@@ -265,7 +265,7 @@ class TestChain:
         assert {name.partition(".")[0] for name in changed} == {"fusion"}
 
     def test_a_flow_network_in_both_forms(self, tmp_path: Path) -> None:
-        flow = begin(recipe(stage="flow", preset="tiny"))
+        flow = initial_model(recipe(stage="flow", preset="tiny"))
         assert isinstance(flow, ScopeFlow)
         checkpoint.save(flow, tmp_path / "own.safetensors")
         checkpoint.export_published_flow(flow, tmp_path / "published.ckpt")
@@ -429,7 +429,7 @@ class TestTrouble:
         made, source = recipe(accumulate=2), open_source(recipe(), Processes("cpu"))
         clean, calls = FrameLearner.forward, []
 
-        def failing(self: FrameLearner, batch: Batch) -> dict[str, torch.Tensor]:
+        def failing(self: FrameLearner, batch: FrameBatch) -> dict[str, torch.Tensor]:
             calls.append(batch)
             losses = clean(self, batch)
             return {name: value * (torch.nan if len(calls) == 5 else 1) for name, value in losses.items()}
@@ -443,7 +443,7 @@ class TestTrouble:
         kept = load_file(tmp_path / "bad_batch_0.safetensors")
         # Two steps of two windows came before.
         for part in (0, 1):
-            window = source.window(4 + part)
+            window = source.sample(4 + part)
             assert torch.equal(kept[f"{part}.frames"][0], window.frames)
             assert torch.equal(kept[f"{part}.truth"][0], window.truth)
             assert kept[f"{part}.t"].item() == window.t
@@ -554,8 +554,8 @@ class TestShares:
         class Numbers:
             epoch = 24
 
-            def window(self, number: int) -> Any:
-                return open_source(recipe(), Processes("cpu")).window(0)._replace(t=number / 1000)
+            def sample(self, number: int) -> Any:
+                return open_source(recipe(), Processes("cpu")).sample(0)._replace(t=number / 1000)
 
             def record(self) -> dict[str, Any]:
                 return {}
@@ -583,9 +583,9 @@ class TestPrecision:
     @pytest.mark.parametrize("begins", ["plain", "published"])
     def test_bfloat16_is_near_float32(self, begins: str, store: Path) -> None:
         made = recipe(store=str(store), stored=96, begin=begins)
-        model, source = begin(made), open_source(made, Processes("cpu"))
+        model, source = initial_model(made), open_source(made, Processes("cpu"))
         assert isinstance(model, EQVI)
-        batch = collate([source.window(number) for number in range(2)])  # type: ignore[misc]
+        batch = collate([source.sample(number) for number in range(2)])  # type: ignore[misc]
         totals, gradients = [], []
         for precision in (torch.float32, torch.bfloat16):
             model.zero_grad()
@@ -600,7 +600,7 @@ class TestPrecision:
 
     def test_bfloat16_moves_no_position(self) -> None:
         """A refinement that changes nothing changes nothing in bfloat16 either, however wide the frame."""
-        model = begin(recipe())
+        model = initial_model(recipe())
         assert isinstance(model, EQVI)
         # Pixels beyond 256 have no number in bfloat16.
         frames, flows = torch.rand(1, 4, 3, 64, 600), 3 * torch.randn(1, 6, 2, 64, 600)
@@ -624,9 +624,9 @@ class TestPrecision:
 
     def test_a_flow_network_in_bfloat16(self) -> None:
         made = recipe(stage="flow", preset="tiny")
-        model, pairs = begin(made), open_source(made, Processes("cpu"))
+        model, pairs = initial_model(made), open_source(made, Processes("cpu"))
         assert isinstance(model, ScopeFlow)
-        batch = collate([pairs.window(0)])
+        batch = collate([pairs.sample(0)])
         exact, rough = (FlowLearner(model, kind)(batch)["total"] for kind in (torch.float32, torch.bfloat16))
         rough.backward()
         assert rough.item() == pytest.approx(exact.item(), rel=0.03)
@@ -642,7 +642,7 @@ def test_a_tick_comes_between_scores(tmp_path: Path, monkeypatch: pytest.MonkeyP
 class TestScores:
     def test_blend_and_warp(self) -> None:
         made = recipe(scored=2, motion="quadratic")
-        windows, model = scoring_samples(made), begin(made)
+        windows, model = validation_samples(made), initial_model(made)
         assert isinstance(model, EQVI)
         found = FrameScores(windows, model, CPU)(FrameLearner(model, Loss({"l1": 1.0})))  # type: ignore[arg-type]
         plain = EQVI(dataclasses.replace(PRESETS["baseline"], motion="quadratic"))
@@ -662,7 +662,7 @@ class TestScores:
 
     def test_end_point_error(self) -> None:
         made = recipe(stage="flow", preset="tiny", scored=2)
-        pairs, model = scoring_samples(made), begin(made)
+        pairs, model = validation_samples(made), initial_model(made)
         assert isinstance(model, ScopeFlow)
         found = FlowScores(pairs, CPU)(FlowLearner(model))  # type: ignore[arg-type]
         wanted: dict[str, list[float]] = {"still": [], "epe": []}
@@ -677,12 +677,12 @@ class TestScores:
         assert 0 < found["dis"] < found["still"]
 
     def test_what_is_trained_on_is_not_scored_on(self) -> None:
-        windows = scoring_samples(recipe(scored=2, seed=5))
+        windows = validation_samples(recipe(scored=2, seed=5))
         assert all(
-            torch.equal(a.frames, b.frames) for a, b in zip(windows, scoring_samples(recipe(scored=2)), strict=True)
+            torch.equal(a.frames, b.frames) for a, b in zip(windows, validation_samples(recipe(scored=2)), strict=True)
         )  # type: ignore[union-attr]
         source = open_source(recipe(), Processes("cpu"))
-        assert not any(torch.equal(source.window(n).frames, windows[0].frames) for n in range(2))  # type: ignore[union-attr]
+        assert not any(torch.equal(source.sample(n).frames, windows[0].frames) for n in range(2))  # type: ignore[union-attr]
 
     def test_averaged_weights_are_scored_and_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         share, after = 0.8, []
@@ -704,7 +704,7 @@ class TestScores:
         found = [parameter for parameter in model.parameters() if parameter.requires_grad]
         assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(found, mean, strict=True))
         assert not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, after[-1], strict=True))
-        scores = FrameScores(scoring_samples(made), model, CPU)(FrameLearner(model, Loss({"l1": 1.0})))  # type: ignore[arg-type]
+        scores = FrameScores(validation_samples(made), model, CPU)(FrameLearner(model, Loss({"l1": 1.0})))  # type: ignore[arg-type]
         assert heard[-1].scores == pytest.approx(scores, abs=1e-6)
         assert [progress.step for progress in heard] == [0, 1, 2, 3, 4]
         # Scoring leaves the weights that learn as they were.
@@ -731,45 +731,45 @@ class TestStore:
             array[2:] = 7
             np.save(tmp_path / name, array)
         (tmp_path / "store.json").write_text(json.dumps(json.loads(kept["store.json"]) | {"done": 2}))
-        fill(tmp_path, 4, (96, 96), progress=False)
+        fill_store(tmp_path, 4, (96, 96), progress=False)
         assert {name: (tmp_path / name).read_bytes() for name in names} == kept
         monkeypatch.setattr(
             "eqvi.training.window_cache._open", lambda *_: pytest.fail("a full store was opened to write")
         )
-        fill(tmp_path, 4, (96, 96), progress=False)
+        fill_store(tmp_path, 4, (96, 96), progress=False)
 
     def test_one_that_is_interrupted_before_any_record(self, store: Path, tmp_path: Path) -> None:
         (tmp_path / "frames.npy").write_bytes(b"torn")
-        fill(tmp_path, 4, (96, 96), progress=False)
+        fill_store(tmp_path, 4, (96, 96), progress=False)
         assert (tmp_path / "flows.npy").read_bytes() == (store / "flows.npy").read_bytes()
 
     @pytest.mark.parametrize("size", [(96, 128), (64, 64)])
     def test_another_size_is_refused(self, size: tuple[int, int], store: Path) -> None:
         with pytest.raises(InputError, match="holds other windows"):
-            fill(store, 4, size, progress=False)
+            fill_store(store, 4, size, progress=False)
         with pytest.raises(InputError, match="holds other windows"):
-            fill(store, 5, (96, 96), progress=False)
+            fill_store(store, 5, (96, 96), progress=False)
         with pytest.raises(InputError, match="holds other windows"):
-            fill(store, 4, (96, 96), flow="scopeflow", progress=False)
+            fill_store(store, 4, (96, 96), flow="scopeflow", progress=False)
 
     def test_scopeflow_has_its_flows_found_while_training(self, tmp_path: Path, store: Path) -> None:
-        fill(tmp_path, 2, (96, 96), flow="scopeflow", progress=False)
+        fill_store(tmp_path, 2, (96, 96), flow="scopeflow", progress=False)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.npy", "store.json", "truths.npy"]
         assert np.array_equal(np.load(tmp_path / "frames.npy"), np.load(store / "frames.npy")[:2])
-        window = StoredWindows(tmp_path, (64, 64)).window(3)
+        window = StoredWindows(tmp_path, (64, 64)).sample(3)
         assert window.flows is None
         assert window.frames.shape == (4, 3, 64, 64)
 
     def test_a_file_that_is_gone(self, store: Path, tmp_path: Path) -> None:
         (tmp_path / "store.json").write_bytes((store / "store.json").read_bytes())
         with pytest.raises(InputError, match=r"a file of the store cannot be read .*: remove the folder"):
-            StoredWindows(tmp_path, (64, 64)).window(0)
+            StoredWindows(tmp_path, (64, 64)).sample(0)
 
     def test_a_record_that_is_none(self, tmp_path: Path) -> None:
         for text in ("nonsense", "[]", "{}"):
             (tmp_path / "store.json").write_text(text)
             with pytest.raises(InputError, match=r"store.json: is no record of a store"):
-                fill(tmp_path, 4, (96, 96), progress=False)
+                fill_store(tmp_path, 4, (96, 96), progress=False)
 
     @pytest.mark.parametrize("augment", ["none", "published", "full"])
     def test_windows(self, augment: Augmentation, store: Path) -> None:
@@ -779,12 +779,12 @@ class TestStore:
         assert source.epoch == 4
         found = []
         for number in (5, 0, 4, 7, 6):
-            window = source.window(number)
+            window = source.sample(number)
             assert window.frames.shape == (4, 3, 64, 64)
             assert window.flows is not None
             assert window.flows.shape == (6, 2, 64, 64)
             assert window.t in (0.25, 0.5, 0.75)
-            assert torch.equal(window.frames, again.window(number).frames)
+            assert torch.equal(window.frames, again.sample(number).frames)
             found.append(window)
             # The flows belong to the frames: those of DIS, found on the window itself, are near.
             own = torch.cat(
