@@ -29,7 +29,7 @@ MODULES = {
 }
 # Packages that only these files may import.
 RESERVED = {
-    "matplotlib": {"viz.figure", "viz.layouts"},
+    "matplotlib": {"viz.charts", "viz.figure", "viz.layouts"},
     "papermill": {"cli.headless"},
     "latex2mathml": {"site.formulas"},
 }

@@ -53,13 +53,9 @@ def run(args: argparse.Namespace) -> int:
     width, height = film.loop[0].size
     print(f"{loop}: {count} pictures of {width}x{height}, {loop.stat().st_size / 1e3:.0f} kB")
 
-    from eqvi.viz import layouts  # here, because of matplotlib, which no other command waits for
+    from eqvi.viz import figure, layouts  # here, because of matplotlib, which no other command waits for
 
-    try:
-        strip = layouts.save(
-            layouts.strip(panels(film), caption(film), len(TIMES)), f"{args.out.name}_strip", args.out.parent
-        )
-    except OSError as error:
-        raise InputError(f"{args.out}_strip.png: cannot be written: {write_failure(error)}") from None
+    page = layouts.strip(panels(film), caption(film), len(TIMES))
+    strip = figure.save(page, f"{args.out.name}_strip", args.out.parent)
     print(f"{strip}: {strip.stat().st_size / 1e3:.0f} kB")
     return 0

@@ -10,6 +10,7 @@ from eqvi.media.image import to_tensor
 from eqvi.media.window import windows
 from eqvi.reports.runs import Run
 from eqvi.viz import layouts
+from eqvi.viz.figure import Page
 from eqvi.viz.panels import error, image
 
 #: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.
@@ -22,7 +23,7 @@ def worst_frames(run: Run, count: int) -> list[tuple[str, str, float]]:
     return [(*run.frames[index], float(run.values["psnr"][index])) for index in order[:count]]
 
 
-def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> layouts.Picture:
+def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> Page:
     """The worst frames of a run, a row each: the truth, what the method made of it, and the error.
 
     Args:

@@ -33,7 +33,7 @@ from eqvi.training.train import Progress
 from eqvi.training.validation import SHOWN, Example, FlowScores, FrameScores
 from eqvi.viz import charts, layouts, panels
 from eqvi.viz.colours import flow_scale
-from eqvi.viz.figure import Picture, save
+from eqvi.viz.figure import Page, save
 
 #: The picture of a run's curves, in its folder.
 CURVES_FILE = "curves.png"
@@ -112,7 +112,7 @@ class Live:
             self._shown.update(data, **told)
 
 
-def training_curves(folder: Path) -> Picture:
+def training_curves(folder: Path) -> Page:
     """Scores, loss and learning rate of a run against its steps, as far as it has come.
 
     Raises:
@@ -131,7 +131,7 @@ def training_curves(folder: Path) -> Picture:
     return charts.training(by_name, followed, steps, alt, ylabel)
 
 
-def example_frames(examples: list[Example]) -> Picture:
+def example_frames(examples: list[Example]) -> Page:
     """New frames beside the true ones and their rivals, a row for each window; of frames, with the PSNR."""
     shown = {}
     for number, example in enumerate(examples, 1):
@@ -145,7 +145,7 @@ def example_frames(examples: list[Example]) -> Picture:
     return layouts.strip(shown, words, columns=len(shown) // len(examples))
 
 
-def sample(taken: FrameSample | FlowSample) -> Picture:
+def sample(taken: FrameSample | FlowSample) -> Page:
     """What a model is trained on: a window with its flows, or a pair of frames with the exact flow between them.
 
     Flows that the window does not bring along are shown as DIS finds them.
@@ -211,6 +211,6 @@ def written_table(folder: Path) -> str:
     return markdown_table(["file", "size", "what for"], rows)
 
 
-def _write(picture: Picture, path: Path) -> None:
+def _write(picture: Page, path: Path) -> None:
     with replacing(path) as beside:
         picture.figure.savefig(beside, metadata={"Software": None, "Description": picture.alt})

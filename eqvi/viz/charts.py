@@ -1,21 +1,25 @@
-"""Numbers as charts: plain (`bars`), with intervals, of one training run, or of several (`lines`). Knows no torch."""
+"""Numbers as charts: bars, intervals, lines against steps, curves, a training run. Needs no torch."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from eqvi.reports.statistics import Estimate
-from eqvi.viz.figure import COLOURS, INK, MUTED, Picture, blank, styled
+from eqvi.viz.figure import COLOURS, INK, MUTED, Page, blank
 
+# The marker and the dash that go with each colour.
 _MARKERS = "osD^vP*X"
-# Dashes of the lines that a model in training is held against.
-_RIVALS = ((0, (5, 1.5)), (0, (1, 1)))
+_POINTS = "os^DvPX"
+_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
 
 
-def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) -> Picture:
+def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) -> Page:
     """Named numbers as horizontal bars, each with its number at its end."""
-    with styled():
-        figure = blank(0.75 + 0.32 * len(values))
+    with blank(0.75 + 0.32 * len(values)) as figure:
         axes = figure.subplots()
         drawn = axes.barh(list(values), list(values.values()), color=COLOURS[0], height=0.62)
         axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
@@ -24,102 +28,138 @@ def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) ->
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(xlabel)
         figure.set_layout_engine("constrained")
-    return Picture(figure, alt)
+    return Page(figure, alt)
 
 
-def intervals(
-    estimates: Mapping[str, Estimate], alt: str, xlabel: str, digits: int = 2, missing: str = "not measured"
-) -> Picture:
+def intervals(estimates: Mapping[str, Estimate], alt: str, xlabel: str, digits: int = 2) -> Page:
     """Named estimates as points with their intervals; the vertical line is zero.
 
     Args:
-        estimates: by name, from the top; an infinite interval is not drawn.
-        alt: the page in words.
+        estimates: by name, from the top; an infinite interval is not drawn. If empty, the chart says "not measured".
+        alt: alt text.
         xlabel: quantity and unit.
         digits: of the number beside a point.
-        missing: what the page says if there is nothing to draw.
     """
-    with styled():
-        figure = blank(0.85 + 0.32 * max(1, len(estimates)))
+    with blank(0.85 + 0.32 * max(1, len(estimates))) as figure:
         axes = figure.subplots()
-        if not estimates:
-            axes.text(0.5, 0.5, missing, ha="center", va="center", transform=axes.transAxes)
-            axes.set(xticks=[], yticks=[])
-        for row, found in enumerate(estimates.values()):
-            if math.isfinite(found.low):
-                axes.plot([found.low, found.high], [row, row], color=COLOURS[0], linewidth=2.2)
-            axes.plot(found.value, row, "o", color=COLOURS[0], markeredgecolor="white", markersize=7)
-            text = f"{found.value:+.{digits}f}"
-            axes.annotate(text, (found.value, row), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+        for row, estimate in enumerate(estimates.values()):
+            if math.isfinite(estimate.low):
+                axes.plot([estimate.low, estimate.high], [row, row], color=COLOURS[0], linewidth=2.2)
+            axes.plot(estimate.value, row, "o", color=COLOURS[0], markeredgecolor="white", markersize=7)
+            text, at = f"{estimate.value:+.{digits}f}", (estimate.value, row)
+            axes.annotate(text, at, (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
         if estimates:
             axes.axvline(0, color=INK, linewidth=1)
             axes.set_yticks(range(len(estimates)), list(estimates))
             axes.set_ylim(len(estimates) - 0.5, -0.7)
             axes.grid(visible=False, axis="y")
+        else:
+            _say(axes, "not measured")
         axes.set_xlabel(xlabel)
         figure.set_layout_engine("constrained")
-    return Picture(figure, alt)
+    return Page(figure, alt)
 
 
-def lines(
-    series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylabel: str, missing: str = "not measured"
-) -> Picture:
+def lines(series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylabel: str) -> Page:
     """Numbers against steps, a line for each name, the highest at its end first in the legend.
 
     Args:
-        series: by name, then by step; an empty one is left out.
-        alt: the page in words.
+        series: by name, then by step; an empty one is left out. If all are, the chart says "not measured".
+        alt: alt text.
         xlabel, ylabel: quantities and units.
-        missing: what the page says if there is nothing to draw.
     """
-    drawn = {name: values for name, values in series.items() if values}
-    with styled():
-        figure = blank(3.6)
+    measured = {name: values for name, values in series.items() if values}
+    with blank(3.6) as figure:
         axes = figure.subplots()
-        if not drawn:
-            axes.text(0.5, 0.5, missing, ha="center", va="center", transform=axes.transAxes)
-            axes.set(xticks=[], yticks=[])
-        for order, (name, values) in enumerate(drawn.items()):
+        for order, (name, values) in enumerate(measured.items()):
             colour, marker = COLOURS[order % len(COLOURS)], _MARKERS[order % len(_MARKERS)]
+            label = f"{name} {values[max(values)]:.2f}"
             axes.plot(
-                list(values), list(values.values()), label=f"{name} {values[max(values)]:.2f}", color=colour,
-                marker=marker, markersize=4.5, linewidth=1.7,
+                list(values), list(values.values()), label=label, color=colour, marker=marker, markersize=4.5,
+                linewidth=1.7,
             )  # fmt: skip
-        if drawn:
+        if measured:
             handles, labels = axes.get_legend_handles_labels()
-            ends = [values[max(values)] for values in drawn.values()]
+            ends = [values[max(values)] for values in measured.values()]
             best = sorted(range(len(ends)), key=lambda index: -ends[index])
             figure.legend([handles[i] for i in best], [labels[i] for i in best], loc="outside right upper")
+        else:
+            _say(axes, "not measured")
         axes.set(xlabel=xlabel, ylabel=ylabel)
         figure.set_layout_engine("constrained")
-    return Picture(figure, alt)
+    return Page(figure, alt)
+
+
+def curves(
+    x: ArrayLike,
+    lines: Mapping[str, Mapping[str, ArrayLike]],
+    alt: str,
+    xlabel: str,
+    ylabel: str,
+    points: Mapping[str, tuple[ArrayLike, Mapping[str, ArrayLike]]] | None = None,
+    log: bool = False,
+    truth: str | None = None,
+) -> Page:
+    """Curves in one plot or in several side by side.
+
+    Args:
+        x: common abscissa, (N,).
+        lines: title of the plot -> name of the line -> ordinates (N,). A name has the same colour in every plot.
+        alt: alt text.
+        xlabel, ylabel: quantity and unit.
+        points: title of the plot -> (abscissas, name -> ordinates) of marks without a line.
+        log: logarithmic ordinate.
+        truth: name of a line that is drawn broad and pale, so that others can lie on it.
+    """
+    names = list(dict.fromkeys(name for plot in lines.values() for name in plot if name != truth))
+    with blank(3.3) as figure:
+        plots = figure.subplots(1, len(lines), squeeze=False)[0]
+        handles: dict[str, Any] = {}
+        for axes, (title, plot) in zip(plots, lines.items(), strict=True):
+            for name, y in plot.items():
+                if name == truth:
+                    axes.plot(x, y, color="#c8c8c8", linewidth=7, solid_capstyle="round", label=name)
+                    continue
+                order = names.index(name)
+                axes.plot(x, y, color=COLOURS[order], linestyle=_DASHES[order], linewidth=1.9, label=name)
+            at, marks = (points or {}).get(title, (x, {}))
+            for order, (name, y) in enumerate(marks.items()):
+                axes.plot(at, y, _POINTS[order], color=INK, mfc="white", markersize=7, label=name, zorder=3)
+            axes.set_title(title, loc="left")
+            axes.set_xlabel(xlabel)
+            if log:
+                axes.set_yscale("log")
+            handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        plots[0].set_ylabel(ylabel)
+        figure.legend(handles.values(), handles.keys(), loc="outside right center", handlelength=2.6)
+        figure.set_layout_engine("constrained")
+    return Page(figure, alt)
 
 
 def training(
     scores: Mapping[str, Sequence[float]], curve: Mapping[str, Sequence[float]], steps: int, alt: str, ylabel: str
-) -> Picture:
+) -> Page:
     """Scores of a training run at the left, its loss and learning rate at the right, against the steps.
 
     Args:
-        scores: by column: ``step``, then the model's score, then those of rivals, which need no training.
+        scores: by column: ``step``, then the model's score, then those of baselines, which need no training.
         curve: by column: ``step``, ``total`` (the loss) and ``rate``; may be empty.
         steps: of the whole run.
-        alt: the page in words.
+        alt: alt text.
         ylabel: what the scores are, and their unit.
     """
-    taken, own, *rivals = scores
+    step, own, *baselines = scores
     limits = (-0.02 * steps, 1.02 * steps)
-    with styled():
-        figure = blank(3.5)
+    with blank(3.5) as figure:
         plots = figure.subplot_mosaic([["score", "loss"], ["score", "rate"]], height_ratios=(2.2, 1))
         axes = plots["score"]
         label = f"model {scores[own][-1]:.2f}"
-        axes.plot(scores[taken], scores[own], "o-", color=COLOURS[0], linewidth=1.9, markersize=4.5, label=label)
-        for order, name in enumerate(rivals, 1):
-            label, dash = f"{name} {scores[name][-1]:.2f}", _RIVALS[order - 1]
+        axes.plot(scores[step], scores[own], "o-", color=COLOURS[0], linewidth=1.9, markersize=4.5, label=label)
+        for order, name in enumerate(baselines, 1):
+            label, dash = f"{name} {scores[name][-1]:.2f}", _DASHES[order]
             axes.axhline(scores[name][-1], color=COLOURS[order], linestyle=dash, linewidth=1.9, label=label)
         axes.set(xlabel="step", ylabel=ylabel, xlim=limits)
-        axes.set_title(f"step {max(*scores[taken], *curve['step'], 0):.0f} of {steps}", loc="left")
+        axes.set_title(f"step {max(*scores[step], *curve['step'], 0):.0f} of {steps}", loc="left")
         axes = plots["loss"]
         axes.plot(curve["step"], curve["total"], color="#c8c8c8", linewidth=1, label="loss")
         axes.plot(curve["step"], _smoothed(curve["total"]), color=COLOURS[3], linewidth=1.9, label="loss, smoothed")
@@ -133,11 +173,16 @@ def training(
             axes.locator_params(axis="x", integer=True)
         if not curve["step"]:
             for name in ("loss", "rate"):
-                plots[name].set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
-                plots[name].text(0.5, 0.5, "no step yet", ha="center", va="center", color=MUTED)
+                _say(plots[name], "no step yet", MUTED)
         figure.legend(loc="outside lower center", ncols=5, handlelength=2.6)
         figure.set_layout_engine("constrained")
-    return Picture(figure, alt)
+    return Page(figure, alt)
+
+
+def _say(axes: Axes, text: str, colour: str = INK) -> None:
+    """A text in the middle of a plot that has nothing to draw."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=colour, transform=axes.transAxes)
+    axes.set(xticks=[], yticks=[])
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

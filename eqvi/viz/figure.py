@@ -1,12 +1,13 @@
-"""The page that every figure of the study is drawn on: its style, its file, its place in a notebook. Knows no torch.
+"""Figures: the study's style, the files that they are saved to, and showing them in a notebook. Needs no torch.
 
-Pages are dark on white (readable printed, and as a card on a dark screen), their colours are Okabe and Ito's, which
-readers with any colour vision can tell apart, and no line is known by its colour alone.
+Figures are dark on white (readable in print, and as a card on a dark screen), their colours are Okabe and Ito's, which
+readers with any colour vision can tell apart, and no line is identified by its colour alone.
 """
 
 import base64
 import io
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from eqvi.errors import InputError
+from eqvi.files import replacing
 from eqvi.paths import FIGURES
 
 DPI = 110
+#: Width of every figure in inches.
 WIDTH = 9.0
+#: Largest size of a saved figure.
 MAX_BYTES = 400_000
 
 #: Okabe and Ito's palette.
@@ -37,73 +41,71 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A page and the words that stand for it where it cannot be seen."""
+class Page:
+    """A drawn figure and its alt text."""
 
     figure: Figure
     alt: str
 
 
-def blank(height: float) -> Figure:
-    """An empty page, `height` inches tall."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-    FigureCanvasAgg(figure)
-    return figure
+@contextmanager
+def blank(height: float) -> Iterator[Figure]:
+    """An empty figure, `height` inches tall; the study's style holds for what the ``with`` block draws."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+        FigureCanvasAgg(figure)
+        yield figure
 
 
-def styled() -> AbstractContextManager[None]:
-    """The study's style, for what is drawn inside the ``with``."""
-    return matplotlib.rc_context(_STYLE)
+def show(page: Page, name: str) -> None:
+    """Save the page as ``figures/name.png`` and show that file below the cell, with its alt text."""
+    path = save(page, name)
+    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": page.alt}
+    display(data, raw=True, metadata={"image/png": {"alt": page.alt}})
 
 
-def _reduced(page: Image.Image) -> Image.Image:
-    """The page in its 256 best colours, dithered, with the paper kept white."""
-    sample = page.resize((page.width // 3, page.height // 3), Image.Resampling.NEAREST)
-    entries = np.array(sample.quantize(256, kmeans=1).getpalette()).reshape(-1, 3)
-    # Pillow looks colours up by a coarse grid: a near-white in the palette would stand for white.
-    entries[entries.min(axis=1) > 247] = 255
-    chosen = Image.new("P", (1, 1))
-    chosen.putpalette(entries.flatten().tolist())
-    return page.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG)
-
-
-def save(picture: Picture, name: str, folder: Path = FIGURES) -> Path:
-    """Write ``folder/name.png``, the same bytes every time, with the alt text inside.
+def save(page: Page, name: str, folder: Path = FIGURES) -> Path:
+    """Write ``folder/name.png`` with the alt text inside; the same page gives the same bytes.
 
     A page of more than `MAX_BYTES` is reduced to its 256 best colours.
 
     Raises:
-        InputError: the page is too large even so.
+        InputError: the page is too large even so, or cannot be written.
     """
-    picture.figure.canvas.draw()
-    page = Image.fromarray(np.asarray(picture.figure.canvas.buffer_rgba())[..., :3])  # type: ignore[attr-defined]
-    words = PngImagePlugin.PngInfo()
-    words.add_itxt("Description", picture.alt)
-
-    def encoded(page: Image.Image) -> bytes:
-        file = io.BytesIO()
-        page.save(file, "PNG", optimize=True, pnginfo=words, dpi=(DPI, DPI))
-        return file.getvalue()
-
-    data = encoded(page)
+    page.figure.canvas.draw()
+    pixels = np.asarray(page.figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+    picture = Image.fromarray(pixels)
+    data = _png(picture, page.alt)
     if len(data) > MAX_BYTES:
-        data = encoded(_reduced(page))
+        data = _png(_reduced(picture), page.alt)
     if len(data) > MAX_BYTES:
         raise InputError(f"figure {name} has {len(data)} bytes, more than {MAX_BYTES}: show fewer or smaller pictures")
     folder.mkdir(parents=True, exist_ok=True)
-    path, partial = folder / f"{name}.png", folder / f".{name}.png"
-    partial.write_bytes(data)
-    partial.replace(path)
+    path = folder / f"{name}.png"
+    with replacing(path) as partial:
+        partial.write_bytes(data)
     return path
-
-
-def show(picture: Picture, name: str) -> None:
-    """`save` the picture and show that file below the cell, its alt text with it."""
-    path = save(picture, name)
-    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": picture.alt}
-    display(data, raw=True, metadata={"image/png": {"alt": picture.alt}})
 
 
 def show_table(markdown: str) -> None:
     """Show a Markdown table below the cell, legible as text as well."""
     display({"text/markdown": markdown, "text/plain": markdown}, raw=True)
+
+
+def _png(picture: Image.Image, alt: str) -> bytes:
+    description = PngImagePlugin.PngInfo()
+    description.add_itxt("Description", alt)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True, pnginfo=description, dpi=(DPI, DPI))
+    return file.getvalue()
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """The picture in its 256 best colours, dithered, with white kept white."""
+    sample = picture.resize((picture.width // 3, picture.height // 3), Image.Resampling.NEAREST)
+    entries = np.array(sample.quantize(256, kmeans=1).getpalette()).reshape(-1, 3)
+    # Pillow looks colours up by a coarse grid: a near-white in the palette would stand for white.
+    entries[entries.min(axis=1) > 247] = 255
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(entries.flatten().tolist())
+    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

@@ -6,7 +6,6 @@ truth is known.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,33 +18,13 @@ from eqvi.model.geometry import reverse_flow
 from eqvi.model.motion import displacement
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.exploration import Exploration
-from eqvi.viz.figure import INK, MUTED, WIDTH, Picture, blank, styled
-from eqvi.viz.layouts import comparison, strip
-from eqvi.viz.panels import Panel, arrows, field, flow, image
-
-Box = tuple[int, int, int, int]
-
-
-class Stage(NamedTuple):
-    """A step of the method as `method` draws it.
-
-    Attributes:
-        title: number and name.
-        equation: below the pictures; may be empty.
-        panels: caption to picture, filled row by row.
-        columns: pictures side by side.
-        wide: width in columns of the page.
-    """
-
-    title: str
-    equation: str
-    panels: Mapping[str, Panel]
-    columns: int
-    wide: int
+from eqvi.viz.figure import Page
+from eqvi.viz.layouts import Box, Stage, comparison, diagram, strip
+from eqvi.viz.panels import arrows, field, flow, image
 
 
 @torch.inference_mode()
-def method(exploration: Exploration, t: float = 0.5) -> Picture:
+def method(exploration: Exploration, t: float = 0.5) -> Page:
     """The whole method on one window, from four frames to the new one: every step with its equation and its pictures.
 
     Args:
@@ -56,7 +35,7 @@ def method(exploration: Exploration, t: float = 0.5) -> Picture:
         "EQVI on one window, step by step: four frames, six flows, motion to t by RQFP, reversed flows, refined flows "
         "and warped frames, the blend by a mask, the residual of RCSN, the fusion of two scales, the new frame."
     )
-    return Picture(_drawn([_motion_stages(exploration, t), _frame_stages(exploration, t)]), words)
+    return diagram([_motion_stages(exploration, t), _frame_stages(exploration, t)], words)
 
 
 def _motion_stages(exploration: Exploration, t: float) -> list[Stage]:
@@ -119,7 +98,7 @@ def _frame_stages(exploration: Exploration, t: float) -> list[Stage]:
 
 
 @torch.inference_mode()
-def motion(observed: Motion, exact: Float[Tensor, "1 2 h w"], t: float, box: Box) -> Picture:
+def motion(observed: Motion, exact: Float[Tensor, "1 2 h w"], t: float, box: Box) -> Page:
     """F_1t by the plain parabola and by RQFP beside the exact one, their errors, and what RQFP's test decided.
 
     Args:
@@ -152,7 +131,7 @@ def motion(observed: Motion, exact: Float[Tensor, "1 2 h w"], t: float, box: Box
     return strip(shown, words, columns=3, box=box)
 
 
-def ablation(frames: Mapping[str, Float[Tensor, "1 3 h w"]], truth: Float[Tensor, "1 3 h w"], box: Box) -> Picture:
+def ablation(frames: Mapping[str, Float[Tensor, "1 3 h w"]], truth: Float[Tensor, "1 3 h w"], box: Box) -> Page:
     """One frame by models that differ in one part each, with PSNR and a piece enlarged.
 
     Args:
@@ -176,74 +155,3 @@ def _span(values: Float[Tensor, "1 1 h w"]) -> tuple[float, float]:
     """All but the outermost hundredth of the values, at least a hundredth apart."""
     low, high = (float(values.flatten().quantile(share)) for share in (0.005, 0.995))
     return low, max(high, low + 0.01)
-
-
-# Inches: a picture, what stands between pictures and between stages, and the heights of title, caption and equation.
-_THUMB, _GAP, _STEP, _MARGIN = 1.1, 0.05, 0.26, 0.06
-_TITLE, _CAPTION, _EQUATION, _BETWEEN = 0.24, 0.17, 0.22, 0.42
-
-
-def _drawn(rows: Sequence[Sequence[Stage]]) -> Any:
-    """Stages in rows, with arrows from each to the next."""
-    first = next(iter(rows[0][0].panels.values())).rgb
-    tall = _THUMB * first.shape[1] / first.shape[2]
-    body = max(_height(stage, tall) for row in rows for stage in row)
-    height = _TITLE + body + _EQUATION
-    page = 2 * _MARGIN + len(rows) * height + (len(rows) - 1) * _BETWEEN
-    with styled():
-        figure = blank(page)
-        sheet = figure.add_axes((0, 0, 1, 1))
-        sheet.set(xlim=(0, WIDTH), ylim=(page, 0))
-        sheet.axis("off")
-        last: tuple[float, float] | None = None
-        for index, row in enumerate(rows):
-            top, left = _MARGIN + index * (height + _BETWEEN), _MARGIN
-            for number, stage in enumerate(row):
-                wide = stage.wide * _THUMB + (stage.wide - 1) * _GAP
-                _stage(figure, sheet, stage, (left, top, wide, body), page)
-                middle = top + _TITLE + body / 2
-                if number:
-                    _arrow(sheet, (left - _STEP + 0.03, middle), (left - 0.03, middle))
-                elif last is not None:
-                    between = top - _BETWEEN / 2
-                    bend = left + wide / 2
-                    sheet.plot([last[0], last[0], bend], [last[1], between, between], color=INK, linewidth=1.3)
-                    _arrow(sheet, (bend, between), (bend, top - 0.02))
-                last = (left + wide / 2, top + height + 0.02)
-                left += wide + _STEP
-    return figure
-
-
-def _height(stage: Stage, tall: float) -> float:
-    rows = -(-len(stage.panels) // stage.columns)
-    across = stage.wide / stage.columns
-    return rows * (_CAPTION + tall * across) + (rows - 1) * _GAP
-
-
-def _stage(figure: Any, sheet: Any, stage: Stage, place: tuple[float, float, float, float], page: float) -> None:
-    left, top, wide, body = place
-    sheet.text(left, top + 0.15, stage.title, fontsize=9, fontweight="bold", color=INK)
-    sheet.text(left, top + _TITLE + body + 0.16, stage.equation, fontsize=8, color=MUTED)
-    each = (wide - (stage.columns - 1) * _GAP) / stage.columns
-    down = top + _TITLE + (body - _height(stage, each * _ratio(stage) * stage.columns / stage.wide)) / 2
-    for index, (caption, panel) in enumerate(stage.panels.items()):
-        row, column = divmod(index, stage.columns)
-        tall = each * _ratio(stage)
-        x, y = left + column * (each + _GAP), down + row * (_CAPTION + tall + _GAP)
-        sheet.text(x, y + 0.13, caption, fontsize=8, color=INK)
-        axes = figure.add_axes((x / WIDTH, 1 - (y + _CAPTION + tall) / page, each / WIDTH, tall / page))
-        axes.imshow(panel.rgb.permute(1, 2, 0).numpy(), interpolation="antialiased", aspect="auto")
-        axes.set(xticks=[], yticks=[])
-        axes.grid(visible=False)
-        axes.spines[:].set(visible=True, color=MUTED, linewidth=0.5)
-
-
-def _ratio(stage: Stage) -> float:
-    shape = next(iter(stage.panels.values())).rgb.shape
-    return shape[1] / shape[2]
-
-
-def _arrow(sheet: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    sheet.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
-    )

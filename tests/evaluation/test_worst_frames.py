@@ -13,7 +13,7 @@ from eqvi.evaluation import measure
 from eqvi.evaluation.methods import open_method
 from eqvi.evaluation.worst_frames import worst_frames, worst_pictures
 from eqvi.reports.runs import Run, read_run
-from eqvi.viz import layouts
+from eqvi.viz import figure
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> N
         f"clip {clip}, {frame}\nblend, {psnr:.2f} dB",
         f"clip {clip}, {frame}\nerror",
     ]
-    assert layouts.save(picture, "worst", tmp_path).stat().st_size > 1000
+    assert figure.save(picture, "worst", tmp_path).stat().st_size > 1000
 
 
 def test_what_was_not_scored_is_refused(tmp_path: Path, case: Case) -> None:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from eqvi.errors import InputError
-from eqvi.viz import colours, layouts, panels
+from eqvi.viz import charts, colours, figure, layouts, panels
 
 
 def directions(length, count=72):
@@ -86,29 +86,29 @@ def page():
 def plot():
     x = torch.linspace(-1, 2, 20)
     marks = {"left": (torch.tensor([-1.0, 1]), {"observed": torch.tensor([1.0, 1])})}
-    return layouts.curves(x, {"left": {"a": x, "b": x**2}, "right": {"b": 2 * x}}, "two plots", "s", "px", marks)
+    return charts.curves(x, {"left": {"a": x, "b": x**2}, "right": {"b": 2 * x}}, "two plots", "s", "px", marks)
 
 
-@pytest.mark.parametrize("draw", [page, plot, lambda: layouts.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
+@pytest.mark.parametrize("draw", [page, plot, lambda: charts.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
 def test_saved_pages_are_the_same_bytes_and_carry_their_words(tmp_path, draw):
-    first = layouts.save(draw(), "01_page", tmp_path / "a").read_bytes()
-    second = layouts.save(draw(), "01_page", tmp_path / "b").read_bytes()
+    first = figure.save(draw(), "01_page", tmp_path / "a").read_bytes()
+    second = figure.save(draw(), "01_page", tmp_path / "b").read_bytes()
     assert first == second
-    assert len(first) < layouts.MAX_BYTES
+    assert len(first) < figure.MAX_BYTES
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["01_page.png"]
     png = Image.open(io.BytesIO(first))
     assert png.text == {"Description": draw().alt}
-    assert png.width == round(layouts.WIDTH * layouts.DPI)
+    assert png.width == round(figure.WIDTH * figure.DPI)
 
 
 def test_a_large_page_is_reduced_and_a_larger_one_refused(tmp_path):
     noise = torch.rand(1, 3, 400, 900, generator=torch.Generator().manual_seed(3))
     smooth = torch.nn.functional.avg_pool2d(noise, 9, 1, 4) + 0.02 * noise
-    reduced = Image.open(layouts.save(layouts.strip({"smooth": panels.image(smooth)}, "smooth"), "big", tmp_path))
+    reduced = Image.open(figure.save(layouts.strip({"smooth": panels.image(smooth)}, "smooth"), "big", tmp_path))
     assert reduced.mode == "P"
     assert reduced.convert("RGB").getpixel((reduced.width - 2, 1)) == (255, 255, 255)
     with pytest.raises(InputError, match="figure huge has"):
-        layouts.save(
+        figure.save(
             layouts.strip({str(i): panels.image(noise) for i in range(4)}, "noise", columns=1), "huge", tmp_path
         )
     assert [file.name for file in tmp_path.iterdir()] == ["big.png"]
