@@ -9,6 +9,8 @@ from eqvi.errors import InputError
 from eqvi.files import write_failure
 from eqvi.paths import WEIGHTS
 
+_DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi download``."""
@@ -41,34 +43,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch what was asked for, one after the other; what is there already is left as it is."""
-    known = SOURCES[args.kind]
+    """Download and install what was asked for, one source after the other; what is installed already is left alone.
+
+    Raises:
+        InputError: an unknown name, no folder given for data, or as `eqvi.datasets.download.install`.
+    """
+    sources = SOURCES[args.kind]
     names = list(dict.fromkeys(args.names)) or _DEFAULTS[args.kind]
     for name in names:
-        if name not in known:
-            raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(known)}")
+        if name not in sources:
+            raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(sources)}")
     if args.to is None and args.kind == "data":
         raise InputError(
             "where shall the data go? REDS_VTSR is about 70 GB in all: name a folder, DATA=/path or --to /path"
         )
-    folder = WEIGHTS if args.to is None else args.to
-    places = {name: locate(known[name], args.place, alone=len(names) == 1) for name in names}
+    root = WEIGHTS if args.to is None else args.to
+    folders = {name: root / sources[name].subfolder for name in names}
+    places = {name: locate(sources[name], args.place, alone=len(names) == 1) for name in names}
     missing = []
-    for name in names:
-        home = folder / known[name].below
-        if all((home / part).exists() for part in known[name].gives):
-            how = f"; `python -m eqvi doctor --data {folder}` checks it" if args.kind == "data" else ""
-            print(f"{name}: is there already, in {home}{how}")
+    for name, folder in folders.items():
+        if all((folder / part).exists() for part in sources[name].contents):
+            how = f"; `python -m eqvi doctor --data {root}` checks it" if args.kind == "data" else ""
+            print(f"{name}: is there already, in {folder}{how}")
             continue
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{home}: cannot be made: {write_failure(error)}") from None
+            raise InputError(f"{folder}: cannot be made: {write_failure(error)}") from None
         missing.append(name)
-    check_space_for(folder, {folder / known[name].below / known[name].file: places[name] for name in missing})
+    check_space_for(root, {folders[name] / sources[name].filename: places[name] for name in missing})
     for name in missing:
-        install(name, known[name], places[name], folder / known[name].below, args.record, args.keep)
+        install(name, sources[name], places[name], folders[name], args.record, args.keep)
     return 0
-
-
-_DEFAULTS = {"data": ["val_15fps", "val_30fps"], "weights": ["published"]}

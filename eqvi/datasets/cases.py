@@ -5,7 +5,6 @@ clip, of which every so many frames are kept and the rest is left out.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
@@ -13,9 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from eqvi.datasets.checksums import fingerprint
 from eqvi.datasets.clip_metadata import read_magnitudes
 from eqvi.datasets.reds import VTSR5, Pair, open_pairs
 from eqvi.errors import InputError
+from eqvi.files import sha256
 from eqvi.media.clip import Clip, open_clip
 from eqvi.media.image import ClipFrame, Image
 from eqvi.media.image_files import FORMATS, list_frames, read_image
@@ -159,20 +160,19 @@ def open_footage(
 
 
 def data_sha256(cases: Sequence[Case]) -> str:
-    """sha256 over the names and sha256s of all files that were read, clip by clip."""
-    whole = hashlib.sha256()
+    """The `fingerprint` of all files that the cases read, clip by clip."""
+    hashes = []
     for case in cases:
         for path in case.files:
             stat = path.stat()
-            whole.update(f"{_sha256(path, stat.st_size, stat.st_mtime_ns)}  {case.name}/{path.name}\n".encode())
-    return whole.hexdigest()
+            hashes.append((f"{case.name}/{path.name}", _cached_sha256(path, stat.st_size, stat.st_mtime_ns)))
+    return fingerprint(hashes)
 
 
 @functools.cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Of a file; size and time of change tell whether one that was read for another method is still the same."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _cached_sha256(path: Path, size: int, modified_ns: int) -> str:
+    """The sha256 of a file, computed once for all methods that are measured on it, unless the file changes."""
+    return sha256(path)
 
 
 def _from_pair(pair: Pair, every: int, magnitudes: dict[str, dict[str, float]]) -> Case:

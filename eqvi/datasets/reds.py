@@ -5,7 +5,6 @@ says, and whether a frame is missing. Both are looked at before anything is read
 Source: S. Nah et al., AIM 2019 Challenge on Video Temporal Super-Resolution (ICCV Workshops 2019); CC BY 4.0.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -175,14 +174,6 @@ def rate_of(positions: Iterable[int]) -> int | None:
         return None
     commonest = max(sorted(set(steps)), key=steps.count)
     return next((rate for rate, spacing in SPACING.items() if spacing == commonest), None)
-
-
-def fingerprint(hashes: Iterable[tuple[str, str]]) -> str:
-    """One sha256 for many files, given by name and sha256: as ``sha256sum FILES | sha256sum`` gives it."""
-    digest = hashlib.sha256()
-    for name, sha256 in hashes:
-        digest.update(f"{sha256}  {name}\n".encode())
-    return digest.hexdigest()
 
 
 def find_place(root: Path, folder: str) -> None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
-from eqvi.datasets.checksums import RECORD, recorded
-from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, find_place, fingerprint, rate_folder, rate_of
+from eqvi.datasets.checksums import RECORD, fingerprint, lookup
+from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, find_place, rate_folder, rate_of
 from eqvi.errors import InputError
 from eqvi.files import reason
 from eqvi.media.image_files import read_header
@@ -89,7 +89,7 @@ def _inspect(root: Path, split: str, rate: int, record: Path) -> Verdict:
     found += f", {sum(file.bytes for file in files.values()) / 1e6:.1f} MB"
     if not rendered and not problems:
         digest = fingerprint((f"{folder.name}/{name}", file.sha256) for name, file in files.items())
-        known = recorded(folder.name, record)
+        known = lookup(folder.name, record)
         found += f", sha256 {digest[:16]}..." + ("" if known is None else f", as first seen from {known.source}")
         if known is not None and known.sha256 != digest:
             found = found.rpartition(", as first")[0]

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, fingerprint, rate_folder, rate_of
+from eqvi.datasets.checksums import fingerprint
+from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, rate_folder, rate_of
 from eqvi.errors import InputError
 from eqvi.media.image import Image, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image

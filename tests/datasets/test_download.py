@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that fails in every way that servers do."""
+"""``python -m eqvi download`` from a server on this machine, from folders and from files; damage, kills, no room."""
 
 import hashlib
 import json
@@ -10,7 +10,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,16 +19,10 @@ from server import Server, serving
 
 from eqvi.__main__ import main
 from eqvi.datasets import download, transfer
-from eqvi.datasets.archive import Damaged, unpack
-from eqvi.datasets.checksums import Seen, recorded, remember
+from eqvi.datasets.checksums import Checksum, add
 from eqvi.datasets.download import SOURCES, Source
-from eqvi.datasets.transfer import fetch
-from eqvi.errors import InputError
 from eqvi.evaluation.methods import PUBLISHED
-from eqvi.files import git_blob, sha256
 from eqvi.paths import ROOT
-
-CONTENT = bytes(range(256)) * 4000  # 1 MB
 
 
 @pytest.fixture
@@ -40,189 +33,6 @@ def server() -> Iterator[Server]:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-class TestTransfer:
-    def test_whole_file(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"] = CONTENT
-        offer = fetch(f"{server.address}/a", tmp_path / "a")
-        assert (tmp_path / "a").read_bytes() == CONTENT
-        assert (offer.size, offer.sha256, offer.tag) == (len(CONTENT), None, '"1"')
-        assert names(tmp_path) == ["a"]
-
-    def test_goes_on_after_every_cut(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"], server.cuts = CONTENT, [100_000] * 8
-        fetch(f"{server.address}/a", tmp_path / "a")
-        assert (tmp_path / "a").read_bytes() == CONTENT
-        starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for _, asked in server.asked if asked]
-        assert len(starts) == 8
-        lost = [start + 100_000 - following for start, following in pairwise([0, *starts])]
-        assert all(0 <= bytes_lost < 16384 for bytes_lost in lost)
-        assert names(tmp_path) == ["a"]
-
-    def test_silence_counts_as_a_cut(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"], server.cuts, server.silent = CONTENT, [400_000], True
-        begun = time.monotonic()
-        fetch(f"{server.address}/a", tmp_path / "a", silence=0.3)
-        assert time.monotonic() - begun < 20  # the server would keep silent for 30 s
-        assert (tmp_path / "a").read_bytes() == CONTENT
-
-    def test_gives_up_and_keeps_what_came(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"], server.cuts = CONTENT, [300_000] + [0] * 20
-        with pytest.raises(InputError, match=r"6 times in a row; 0\.3 MB are kept: run the same again"):
-            fetch(f"{server.address}/a", tmp_path / "a", pause=0.001)
-        assert "a" not in names(tmp_path)
-        server.cuts, server.asked = [], []
-        fetch(f"{server.address}/a", tmp_path / "a")
-        assert server.asked == [("/a", f"bytes={300_000 // 16384 * 16384}-")]
-        assert (tmp_path / "a").read_bytes() == CONTENT
-        assert names(tmp_path) == ["a"]
-
-    def test_begins_anew_where_the_server_cannot_go_on(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"], server.cuts, server.ranges = CONTENT, [300_000], False
-        fetch(f"{server.address}/a", tmp_path / "a")
-        assert (tmp_path / "a").read_bytes() == CONTENT
-
-    @pytest.mark.parametrize("other", [CONTENT[::-1], CONTENT[:200_000]], ids=["same size", "shorter"])
-    def test_begins_anew_where_the_file_has_changed(self, server: Server, tmp_path: Path, other: bytes) -> None:
-        server.files["/a"], server.cuts = CONTENT, [300_000] + [0] * 6
-        with pytest.raises(InputError):
-            fetch(f"{server.address}/a", tmp_path / "a", pause=0.001)
-        server.files["/a"], server.tag, server.cuts = other, '"2"', []
-        fetch(f"{server.address}/a", tmp_path / "a", pause=0.001)
-        assert (tmp_path / "a").read_bytes() == other
-
-    def test_everything_had_come_before_the_interruption(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"] = CONTENT
-        (tmp_path / ".a.part").write_bytes(CONTENT)
-        (tmp_path / ".a.part.tag").write_text(f'"1" {len(CONTENT)}')
-        fetch(f"{server.address}/a", tmp_path / "a")
-        assert (tmp_path / "a").read_bytes() == CONTENT
-        assert len(server.asked) == 1
-
-    def test_sha256_of_a_redirection(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"], server.linked["/a"] = CONTENT, hashlib.sha256(CONTENT).hexdigest()
-        assert fetch(f"{server.address}/a", tmp_path / "a").sha256 == hashlib.sha256(CONTENT).hexdigest()
-
-    def test_refused_with_one_line(self, server: Server, tmp_path: Path) -> None:
-        server.files["/a"] = CONTENT
-        for address, says in (("/b", "404"), ("/a", "web page"), ("/a", "503")):
-            server.content_type = "text/html" if says == "web page" else "application/zip"
-            server.status = 503 if says == "503" else 200
-            with pytest.raises(InputError, match=says) as error:
-                fetch(server.address + address, tmp_path / "a", pause=0.001)
-            assert "\n" not in str(error.value)
-        for address in ("http://127.0.0.1:1/a", "http://", "gopher://x/a"):
-            with pytest.raises(InputError, match=re.escape(address)):
-                fetch(address, tmp_path / "a", pause=0.001)
-        assert names(tmp_path) == []
-
-    def test_full_disk(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        server.files["/a"] = CONTENT
-        monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-        with pytest.raises(InputError, match="make room"):
-            fetch(f"{server.address}/a", tmp_path / "a")
-        assert names(tmp_path) == []
-
-
-class TestArchive:
-    WANTED = re.compile(r"(?:.*/)?(val_15fps/[0-9]{3}/[0-9]{8}\.png)")
-
-    def packed(self, path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in entries:
-                archive.writestr(name, content)
-        return path
-
-    def test_only_what_is_wanted(self, tmp_path: Path) -> None:
-        entries = [("val/val_15fps/000/00000000.png", b"x"), ("val/README", b"y"), ("val/val_15fps/", b"")]
-        archive = self.packed(tmp_path / "a.zip", *entries)
-        parts, others = unpack(archive, tmp_path / "out", self.WANTED)
-        assert parts == {"val_15fps/000/00000000.png": hashlib.sha256(b"x").hexdigest()}
-        assert others == ["val/README"]
-        assert (tmp_path / "out/val_15fps/000/00000000.png").read_bytes() == b"x"
-
-    @pytest.mark.parametrize(
-        "name",
-        ["../val_15fps/000/00000000.png", "/val_15fps/000/00000000.png", "C:/val_15fps/000/00000000.png",
-         "a\\..\\val_15fps/000/00000000.png", "x/../../val_15fps/000/00000000.png"],
-    )  # fmt: skip
-    def test_nothing_leaves_the_folder(self, tmp_path: Path, name: str) -> None:
-        archive = self.packed(tmp_path / "a.zip", ("val/val_15fps/000/00000008.png", b"x"), (name, b"y"))
-        with pytest.raises(InputError, match="would leave the folder"):
-            unpack(archive, tmp_path / "out", self.WANTED)
-        assert names(tmp_path) == ["a.zip"]
-
-    def test_links_are_refused(self, tmp_path: Path) -> None:
-        link = zipfile.ZipInfo("val/val_15fps/000/00000000.png")
-        link.external_attr = 0o120777 << 16
-        with pytest.raises(InputError, match="would leave the folder"):
-            unpack(self.packed(tmp_path / "a.zip", (link, b"/etc/passwd")), tmp_path / "out", self.WANTED)
-        assert names(tmp_path) == ["a.zip"]
-
-    def test_every_changed_byte_is_noticed(self, tmp_path: Path) -> None:
-        good = self.packed(tmp_path / "a.zip", ("val/val_15fps/000/00000000.png", b"picture" * 30)).read_bytes()
-        for place in range(len(good)):
-            (tmp_path / "a.zip").write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
-            try:
-                unpack(tmp_path / "a.zip", tmp_path / f"out{place}", self.WANTED)
-            except InputError:
-                assert names(tmp_path) == ["a.zip"], place
-            else:  # a byte without meaning, such as a date
-                (out,) = (tmp_path / f"out{place}").rglob("*.png")
-                assert out.read_bytes() == b"picture" * 30
-                out.unlink()
-                for folder in (out.parent, out.parent.parent, out.parent.parent.parent):
-                    folder.rmdir()
-
-    def test_every_truncation_is_noticed(self, tmp_path: Path) -> None:
-        good = self.packed(tmp_path / "a.zip", ("val/val_15fps/000/00000000.png", b"picture" * 30)).read_bytes()
-        for length in range(len(good)):
-            (tmp_path / "a.zip").write_bytes(good[:length])
-            with pytest.raises(Damaged, match="no complete zip"):
-                unpack(tmp_path / "a.zip", tmp_path / "out", self.WANTED)
-
-    def test_wrong_archive_and_doubled_entries(self, tmp_path: Path) -> None:
-        archive = self.packed(tmp_path / "a.zip", ("val/val_30fps/000/00000000.png", b"x"))
-        with pytest.raises(InputError, match=r"val_30fps/000/00000000\.png: the wrong archive"):
-            unpack(archive, tmp_path / "out", self.WANTED)
-        twice = ("val/val_15fps/000/00000000.png", b"x"), ("val_15fps/000/00000000.png", b"y")
-        with pytest.raises(InputError, match="twice"):
-            unpack(self.packed(tmp_path / "a.zip", *twice), tmp_path / "out", self.WANTED)
-        assert names(tmp_path) == ["a.zip"]
-
-    def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        archive = self.packed(tmp_path / "a.zip", ("val/val_15fps/000/00000000.png", b"x" * 2000))
-        monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-        with pytest.raises(InputError, match="make room"):
-            unpack(archive, tmp_path / "out", self.WANTED)
-
-
-class TestRecord:
-    def test_first_sight_and_ever_after(self, tmp_path: Path) -> None:
-        record = tmp_path / "results" / "hashes.json"
-        record.parent.mkdir()
-        assert recorded("a", record) is None
-        remember({"b": Seen("2" * 64, 2, "there"), "a": Seen("1" * 64, 1, "here")}, record)
-        first = record.read_text()
-        remember({"a": Seen("1" * 64, 1, "elsewhere")}, record)
-        assert record.read_text() == first
-        assert list(json.loads(first)) == ["a", "b"]
-        with pytest.raises(InputError, match=r"a from elsewhere has sha256 3333.*from here, has 1111") as error:
-            remember({"c": Seen("4" * 64, 1, "x"), "a": Seen("3" * 64, 1, "elsewhere")}, record)
-        assert "\n" not in str(error.value)
-        assert record.read_text() == first
-
-    @pytest.mark.parametrize("text", ["{", "[]", '{"a": {"sha256": "0"}}', '{"a": 1}'])
-    def test_damaged_record(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "hashes.json").write_text(text)
-        with pytest.raises(InputError, match="no record of hashes"):
-            recorded("a", tmp_path / "hashes.json")
-
-    def test_git_blob(self, tmp_path: Path) -> None:
-        (tmp_path / "a").write_bytes(b"what is up, doc?")
-        assert git_blob(tmp_path / "a") == "bd9dbf5aae1a3862dd1526723246b20206e5fc37"  # the example of Pro Git, 10.2
-        assert sha256(tmp_path / "a") == hashlib.sha256(b"what is up, doc?").hexdigest()
 
 
 class Shop:
@@ -280,7 +90,7 @@ class TestCommand:
         def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(download.checksums, "remember", interrupted)
+        monkeypatch.setattr(download.checksums, "add", interrupted)
         assert main(shop.arguments("val_15fps")) == 130
         assert names(shop.folder / "val") == ["val_15fps.zip"]
         monkeypatch.undo()
@@ -315,10 +125,10 @@ class TestCommand:
         assert main(shop.arguments("val_15fps")) == 0
 
     def test_other_than_seen_first(self, shop: Shop, capsys: pytest.CaptureFixture) -> None:
-        remember({"val_15fps.zip": Seen("0" * 64, 1, "a first place")}, shop.record)
+        add({"val_15fps.zip": Checksum("0" * 64, 1, "a first place")}, shop.record)
         self.fails(shop, capsys, r"sha256.*from a first place", "val_15fps")
         shop.record.unlink()
-        remember({"val_15fps": Seen("0" * 64, 1, "a first place")}, shop.record)
+        add({"val_15fps": Checksum("0" * 64, 1, "a first place")}, shop.record)
         self.fails(shop, capsys, r"val_15fps from .* from a first place", "val_15fps")
 
     def test_damaged_local_archive_stays(self, shop: Shop, capsys: pytest.CaptureFixture) -> None:
@@ -368,7 +178,7 @@ class TestCommand:
 
 class TestWeights:
     def checkpoints(self, folder: Path) -> Path:
-        for part in SOURCES["weights"]["published"].gives:
+        for part in SOURCES["weights"]["published"].contents:
             path = folder / "checkpoints" / part
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(part.encode())
@@ -378,7 +188,7 @@ class TestWeights:
         archive, record = self.checkpoints(tmp_path), tmp_path / "hashes.json"
         options = ["--to", str(tmp_path / "mine"), "--from", str(archive), "--record", str(record)]
         assert main(["download", "weights", *options]) == 0
-        parts = SOURCES["weights"]["published"].gives
+        parts = SOURCES["weights"]["published"].contents
         assert all((tmp_path / "mine" / part).read_bytes() == part.encode() for part in parts)
         assert sorted(json.loads(record.read_text())) == sorted([*parts, "checkpoints.zip"])
         assert not [path for path in (tmp_path / "mine").iterdir() if path.name.startswith(".")]
@@ -408,8 +218,8 @@ class TestWeights:
         pinned = SOURCES["weights"][name]._replace(**right)
         monkeypatch.setitem(SOURCES["weights"], name, pinned)
         assert main(["download", "weights", name, *options]) == 0
-        assert (tmp_path / "mine" / pinned.gives[0]).read_bytes() == b"what is up, doc?"
-        assert names(tmp_path / "mine") == [Path(pinned.gives[0]).parts[0]]
+        assert (tmp_path / "mine" / pinned.contents[0]).read_bytes() == b"what is up, doc?"
+        assert names(tmp_path / "mine") == [Path(pinned.contents[0]).parts[0]]
 
 
 def test_make_hands_its_settings_on() -> None:
@@ -431,4 +241,4 @@ def test_every_source_is_where_it_is_today() -> None:
         assert source.url == f"https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{name}.zip"
         assert isinstance(source, Source)
     assert "10BUA1ExZ5Cb_Fgetr-7chUHeXVgK9C2q" in SOURCES["weights"]["published"].url
-    assert {file for file, _ in PUBLISHED.values()} < set(SOURCES["weights"]["published"].gives)
+    assert {file for file, _ in PUBLISHED.values()} < set(SOURCES["weights"]["published"].contents)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from reds_copy import png, write_copy
 
-from eqvi.datasets.reds import VTSR5, fingerprint, open_pairs, rate_of
+from eqvi.datasets.reds import VTSR5, open_pairs, rate_of
 from eqvi.errors import InputError
 
 
@@ -150,9 +150,3 @@ def test_rate_is_told_by_the_commonest_distance() -> None:
     assert rate_of([2, 0]) == 60
     assert rate_of([0, 3, 6]) is None
     assert rate_of([5]) is None
-
-
-def test_fingerprint_is_what_sha256sum_says() -> None:
-    import hashlib
-
-    assert fingerprint([("a", "0" * 64)]) == hashlib.sha256(b"0" * 64 + b"  a\n").hexdigest()

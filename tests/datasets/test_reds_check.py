@@ -11,8 +11,7 @@ from reds_copy import png, write_copy
 
 from eqvi.__main__ import main
 from eqvi.datasets import reds_check
-from eqvi.datasets.checksums import Seen, remember
-from eqvi.datasets.reds import fingerprint
+from eqvi.datasets.checksums import Checksum, add, fingerprint
 from eqvi.datasets.reds_check import Verdict, inspect
 from eqvi.errors import InputError
 
@@ -46,8 +45,9 @@ def test_whole_copy_is_held_to_the_record(copy: Path, tmp_path: Path) -> None:
     folder, record = copy / "val" / "val_15fps", tmp_path / "record.json"
     files = sorted(folder.rglob("*.png"))
     hashed = [(str(path.relative_to(copy / "val")), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
-    remember(
-        {"val_15fps": Seen(fingerprint(hashed), 1, "its home"), "val_30fps": Seen("0" * 64, 1, "its home")}, record
+    add(
+        {"val_15fps": Checksum(fingerprint(hashed), 1, "its home"), "val_30fps": Checksum("0" * 64, 1, "its home")},
+        record,
     )
     first, second, third = inspect(copy, record)
     assert "as first seen from its home" in first.found
