@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +12,7 @@ from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.evaluation.bench import PEAK_MEASURED_BY, check, float32_precision, measure, record, write
 from eqvi.evaluation.workloads import DEVICE_PARTS, Load
+from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
 from eqvi.reports.speed import Line, summary, table
 from eqvi.training.recipe import Precision
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     usual = _SMALL if device == "cpu" else _LARGE
     given = {name: usual[name] if getattr(args, name) is None else getattr(args, name) for name in usual}
     rounds = given.pop("rounds")
-    height, width = _size(args.size)
+    width, height = parse_size(args.size, "--size", 128)
     load = Load(
         **given, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
     )
@@ -61,13 +61,6 @@ def run(args: argparse.Namespace) -> int:
     if out is not None:
         write(rows, {"run": out.stem, **made_by}, out)
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = _SIZE.fullmatch(text)
-    if found is None or min(map(int, found.groups())) < 128:
-        raise InputError(f"--size {text} cannot be used: write WIDTHxHEIGHT, at least 128x128, as in 1280x720")
-    return int(found[2]), int(found[1])
 
 
 def _place(out: Path, device: str) -> Path:
@@ -115,6 +108,5 @@ _LARGE: dict[str, Any] = {"preset": "eqvi", "crop": 512, "batch": 12, "windows":
 
 _SMALL: dict[str, Any] = {"preset": "eqvi-quarter", "crop": 256, "batch": 2, "windows": 1, "rounds": 5}
 
-_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 PARTS = ("training", "data", "interpolation")

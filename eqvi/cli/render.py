@@ -13,6 +13,7 @@ from eqvi.datasets.random_scenes import INTERVALS, MAX_CLIPS, draw_clips
 from eqvi.datasets.rendered_clips import check_folder, write_rendered_clip
 from eqvi.datasets.rendering import PathKind
 from eqvi.errors import InputError
+from eqvi.media.clip import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
     """
-    size = _size(args.size)
+    width, height = parse_size(args.size, "--size")
+    size = (height, width)
     for name, value, low, high in (("clips", args.clips, 1, MAX_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
         if not low <= value <= high:
             raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
@@ -49,18 +51,8 @@ def run(args: argparse.Namespace) -> int:
         made += write_rendered_clip(args.out, name, clip)
     seconds = monotonic() - begun
     note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
-    print(
-        f"{len(clips)} clips of {args.frames} frames at 15 a second, {size[1]}x{size[0]}: {args.out / args.split}{note}"
-    )
+    print(f"{len(clips)} clips of {args.frames} frames at 15 a second, {width}x{height}: {args.out / args.split}{note}")
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    """(height, width) from ``WxH``."""
-    width, cross, height = text.partition("x")
-    if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise InputError(f"--size {text!r} is no size: write WIDTHxHEIGHT, as in 448x256")
-    return int(height), int(width)
 
 
 #: Input frames of a clip of REDS_VTSR.

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,14 +100,17 @@ def open_clip(
     return dataclasses.replace(clip, size=box[:2], count=count, read=read)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) from ``1280x720``."""
-    try:
-        width, height = (int(number) for number in text.lower().split("x"))
-    except ValueError:
-        width = height = 0
-    if width < 1 or height < 1:
-        raise InputError(f"size {text!r} must be WIDTHxHEIGHT in pixels, such as 1280x720")
+def parse_size(text: str, name: str = "size", smallest: int = 1) -> tuple[int, int]:
+    """(width, height) from ``1280x720``.
+
+    Raises:
+        InputError: it is written otherwise, or smaller than `smallest` either way; the message begins with `name`.
+    """
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower(), re.ASCII)
+    width, height = map(int, match.groups()) if match else (0, 0)
+    if min(width, height) < smallest:
+        least = f", at least {smallest}x{smallest}" if smallest > 1 else ""
+        raise InputError(f"{name} {text!r} must be WIDTHxHEIGHT in pixels{least}, such as 1280x720")
     return width, height
 
 

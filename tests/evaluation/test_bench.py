@@ -274,7 +274,7 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
         (["--batch", 0], "batch 0 is too small"),
         (["--crop", 100], "crop 100 cannot be used"),
         (["--crop", 0, "--preset", "baseline", "--parts", "data"], "crop 0 cannot be used"),
-        (["--size", "448"], "--size 448 cannot be used: write WIDTHxHEIGHT"),
+        (["--size", "448"], "--size '448' must be WIDTHxHEIGHT"),
         (["--size", "64x448"], "at least 128x128"),
         (["--device", "cuda"], "--device cuda: none found here"),
         (["--out", "nowhere/bench.csv"], "there is no folder nowhere"),
