@@ -1,12 +1,10 @@
-"""The error of optical flow alone: every estimator against the exact flow of rendered clips and a measured disparity.
+"""The error of optical flow alone: estimators against the exact flow of rendered clips and a measured disparity.
 
-Two pairs of frames of a gap are judged: F_12, over one interval, and F_13, over two, which rectified motion needs. The
-frames are those that the evaluation of rendered clips sees, before they are rounded to 8 bits, and rows bear the name
-of the frame in the middle of the gap, so that they can be laid beside its score.
+Two pairs of frames of each gap are scored: F_12, over one interval, and F_13, over two, which RQFP needs. The frames are
+those of the evaluation on rendered clips before they are rounded to 8 bits, and rows are named after the frame in the
+middle of the gap, so that they can be joined with its score.
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,8 @@ from eqvi.datasets.random_scenes import RenderedClip, magnitude
 from eqvi.datasets.reds import SPACING
 from eqvi.datasets.rendering import ExactFlow, exact_flow
 from eqvi.errors import InputError
-from eqvi.files import replacing, sha256
+from eqvi.evaluation.journal import write_rows
+from eqvi.files import sha256
 from eqvi.metrics import end_point_error
 from eqvi.model.checkpoint import load_flow
 from eqvi.model.classical_flow import DIS, TVL1
@@ -34,24 +33,26 @@ from eqvi.reports.flow_errors import NETWORK, RUN
 #: F_ab from two batches of frames, each (B, 3, H, W), RGB in [0, 1]; pixels.
 Estimator = Callable[[Tensor, Tensor], Tensor]
 
-#: Gaps of a clip of six that are judged: those that an evaluation of every third gap scores.
+#: Gaps of a clip of six intervals that are scored: those of an evaluation of every third gap.
 GAPS = (1, 4)
 #: End-point error in pixels above which a flow vector counts as wrong.
 WRONG = 3.0
+#: The weights of our flow network.
+OWN_WEIGHTS = WEIGHTS / f"{NETWORK}.safetensors"
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
 
 class Row(NamedTuple):
-    """The error of one estimator on one pair of frames; lengths in pixels, empty where that is not known.
+    """The error of one estimator on one pair of frames; lengths in pixels, empty where not known.
 
     Attributes:
         dataset: ``rendered`` or ``stereo``.
-        clip, kind: which clip and the kind of its paths; of the stereo pair ``motorcycle``, ``stereo``.
-        frame: the name of the frame in the middle of the gap; of the stereo pair ``00000000``.
+        clip, kind: the clip and the kind of its paths; of the stereo pair ``motorcycle``, ``stereo``.
+        frame: name of the frame in the middle of the gap; of the stereo pair ``00000000``.
         flow: the estimator.
-        intervals: from the first frame of the pair to the second: 1 for F_12, 2 for F_13.
-        epe: mean distance from the true flow, over pixels that show one motion (stereo: whose disparity is known).
+        intervals: between the frames of the pair: 1 for F_12, 2 for F_13.
+        epe: mean end-point error over pixels that show one motion (stereo: whose disparity is known).
         epe_visible: over those of them that the second frame shows as well.
         above_3px: share of the pixels of `epe` that are off by more than `WRONG`.
         motion, acceleration, occlusion: of the gap, see `eqvi.datasets.random_scenes.Magnitude`.
@@ -71,8 +72,8 @@ class Row(NamedTuple):
     occlusion: float | str
 
 
-class Pairs(NamedTuple):
-    """What an estimator is judged on in a gap: from its first frame to the next, and to the one after.
+class FramePairs(NamedTuple):
+    """The frames that an estimator gets in a gap.
 
     Attributes:
         first: (2, 3, H, W), RGB in [0, 1]: frame 1, twice.
@@ -85,40 +86,36 @@ class Pairs(NamedTuple):
     truth: ExactFlow
 
 
-def estimators(weights: Path = WEIGHTS / f"{NETWORK}.safetensors") -> dict[str, Estimator]:
-    """The estimators by name: our flow network if there are `weights`, DIS, TV-L1, and no motion at all.
+def open_estimators(weights: Path = OWN_WEIGHTS) -> dict[str, Estimator]:
+    """The estimators by name: our flow network if there are `weights`, DIS, TV-L1, and zero flow.
 
     Raises:
         InputError: the weights cannot be used.
     """
     network: dict[str, Estimator] = {NETWORK: load_flow(weights)} if weights.is_file() else {}
-    return network | {"dis": DIS(), "tvl1": TVL1(), "still": still}
+    return network | {"dis": DIS(), "tvl1": TVL1(), "still": zero_flow}
 
 
-def still(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
-    """The estimator that nothing moves for: its error is the length of the motion."""
+def zero_flow(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
+    """No motion at all; its error is the length of the true motion."""
     return torch.zeros_like(image_a[:, :2])
 
 
-def estimated(
+def estimate_flow(
     estimator: Estimator, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
 ) -> Float[Tensor, "b 2 h w"]:
-    """Flow as EQVI asks for it: without gradients, small frames padded for it."""
+    """Flow as EQVI estimates it: without gradients, small frames padded."""
     height, width = first.shape[-2:]
     with torch.inference_mode():
         flow = estimator(pad_to(first, SMALLEST, SMALLEST), pad_to(second, SMALLEST, SMALLEST))
     return flow[..., :height, :width]
 
 
-def pairs(clip: RenderedClip, gap: int) -> Pairs:
-    """The two pairs of frames of a gap and the exact flows between them.
-
-    Args:
-        clip: as drawn.
-        gap: from 0; the clip must go on for two intervals from its first frame.
+def frame_pairs(clip: RenderedClip, gap: int) -> FramePairs:
+    """The two pairs of frames of a gap, counted from 0, and the exact flows between them.
 
     Raises:
-        InputError: the clip has no such gap.
+        InputError: the clip has no such gap, or ends before its second interval.
     """
     if not 0 <= gap <= clip.intervals - 2:
         most = clip.intervals - 2
@@ -126,47 +123,35 @@ def pairs(clip: RenderedClip, gap: int) -> Pairs:
     start = gap - clip.intervals / 2
     times = torch.tensor([start, start + 1, start + 2])
     first, *others = expose(clip.scene, clip.camera, times).split(1)
-    return Pairs(first.expand(2, -1, -1, -1), torch.cat(others), exact_flow(clip.scene, times[:1].expand(2), times[1:]))
+    truth = exact_flow(clip.scene, times[:1].expand(2), times[1:])
+    return FramePairs(first.expand(2, -1, -1, -1), torch.cat(others), truth)
 
 
 def measure(
-    clips: Mapping[str, RenderedClip], judged: Mapping[str, Estimator], gaps: Sequence[int] = GAPS
+    clips: Mapping[str, RenderedClip], estimators: Mapping[str, Estimator], gaps: Sequence[int] = GAPS
 ) -> list[Row]:
-    """Every estimator on both pairs of frames of every gap.
-
-    Args:
-        clips: by name.
-        judged: estimators, by name.
-        gaps: which, see `pairs`.
+    """Score every estimator on both pairs of frames of every gap.
 
     Raises:
-        InputError: as `pairs`.
+        InputError: as `frame_pairs`.
     """
-    return [row for name, clip in clips.items() for gap in gaps for row in _gap(name, clip, gap, judged)]
+    return [row for name, clip in clips.items() for gap in gaps for row in _score(name, clip, gap, estimators)]
 
 
-def measure_stereo(judged: Mapping[str, Estimator], pair: StereoPair | None = None) -> list[Row]:
-    """Every estimator on the stereo pair, whose flow is a measured disparity; what is hidden in it is not known.
-
-    Args:
-        judged: estimators, by name.
-        pair: instead of scikit-image's.
-    """
+def measure_stereo(estimators: Mapping[str, Estimator], pair: StereoPair | None = None) -> list[Row]:
+    """Score every estimator on scikit-image's stereo pair, or another, whose flow is a measured disparity."""
     pair = pair or stereo_pair()
-    motion = round(pair.flow.norm(dim=1, keepdim=True)[pair.known].mean().item(), 4)
+    motion = _mean(pair.flow.norm(dim=1, keepdim=True)[pair.known])
     rows = []
-    for name, estimator in judged.items():
-        error = end_point_error(estimated(estimator, pair.left, pair.right), pair.flow)[pair.known]
+    for name, estimator in estimators.items():
+        error = end_point_error(estimate_flow(estimator, pair.left, pair.right), pair.flow)[pair.known]
         errors = (_mean(error), "", _mean(error > WRONG))
         rows.append(Row("stereo", "motorcycle", "stereo", f"{0:08d}", name, 1, *errors, motion, "", ""))
     return rows
 
 
 def write(
-    rows: Sequence[Row],
-    parameters: Mapping[str, object],
-    weights: Path = WEIGHTS / f"{NETWORK}.safetensors",
-    folder: Path = RESULTS,
+    rows: Sequence[Row], parameters: Mapping[str, object], weights: Path = OWN_WEIGHTS, folder: Path = RESULTS
 ) -> Path:
     """Write ``flow_error.csv``, and ``flow_error.json`` with what made it.
 
@@ -179,9 +164,7 @@ def write(
     Raises:
         InputError: the folder is not writable or the disk is full.
     """
-    path = folder / f"{RUN}.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    made_by = {
+    record = {
         "run": RUN,
         "model": "optical flow alone",
         "dataset": "rendered, stereo",
@@ -195,26 +178,22 @@ def write(
         },
         **surroundings("cpu", _PACKAGES),
     }
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("run", *Row._fields))
-        writer.writerows((RUN, *row) for row in rows)
-    with replacing(path.with_suffix(".json")) as beside:
-        beside.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+    path = folder / f"{RUN}.csv"
+    write_rows(path, ("run", *Row._fields), [(RUN, *row) for row in rows], record)
     return path
 
 
-def _gap(name: str, clip: RenderedClip, gap: int, judged: Mapping[str, Estimator]) -> Iterator[Row]:
-    first, second, truth = pairs(clip, gap)
-    facts = [round(value, 4) for value in magnitude(clip, gap - clip.intervals / 2)]
+def _score(name: str, clip: RenderedClip, gap: int, estimators: Mapping[str, Estimator]) -> Iterator[Row]:
+    first, second, truth = frame_pairs(clip, gap)
+    magnitudes = [round(value, 4) for value in magnitude(clip, gap - clip.intervals / 2)]
     frame = f"{SPACING[15] * gap + SPACING[15] // 2:08d}"
-    for source, estimator in judged.items():
-        error = end_point_error(estimated(estimator, first, second), truth.flow)
-        for index, intervals in enumerate((1, 2)):
-            one = error[index][~truth.mixed[index]]
-            seen = error[index][~(truth.mixed[index] | truth.occluded[index])]
-            errors = (_mean(one), _mean(seen) if len(seen) else "", _mean(one > WRONG))
-            yield Row("rendered", name, clip.kind, frame, source, intervals, *errors, *facts)
+    for source, estimator in estimators.items():
+        error = end_point_error(estimate_flow(estimator, first, second), truth.flow)
+        for index in (0, 1):
+            unmixed = error[index][~truth.mixed[index]]
+            visible = error[index][~(truth.mixed[index] | truth.occluded[index])]
+            errors = (_mean(unmixed), _mean(visible) if len(visible) else "", _mean(unmixed > WRONG))
+            yield Row("rendered", name, clip.kind, frame, source, index + 1, *errors, *magnitudes)
 
 
 def _mean(values: Tensor) -> float:

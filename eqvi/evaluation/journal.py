@@ -1,23 +1,22 @@
-"""Rows of scored frames while they are made: kept after a kill, shared out to processes, put together at the end.
+"""Rows of results on disk: journals of unfinished runs, which survive a kill, and finished CSV files.
 
-A run writes into the hidden folder ``.RUN.part`` beside its file: what the run is, and a journal of finished rows for
-every process. Whoever finds every row there puts them together, sorted, and removes the folder. Nothing is done twice:
-a row that is in any journal is passed over.
+An unfinished run lies in the hidden folder ``.RUN.part`` beside its CSV file: ``run.json`` identifies the run, and every
+process appends the rows that it finishes to a journal of its own. The process that finds all rows there sorts them into
+the CSV file and removes the folder. Rows that are in any journal are not computed again.
 """
 
 import contextlib
 import csv
-import fcntl
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import replacing, write_failure
+from eqvi.files import alone, replacing, write_failure
 
 #: One row for every scored frame; an empty cell was not measured.
 COLUMNS = (
@@ -26,118 +25,113 @@ COLUMNS = (
     "occlusion", "seconds",
 )  # fmt: skip
 
-Key = tuple[str, str, str]  # run, clip, frame
+RowKey = tuple[str, str, str]  # run, clip, frame
 
 
 class Journal:
-    """The unfinished rows of one run; use as a context, so that no other process writes the same journal.
+    """The rows of an unfinished run, as a context that locks this process's journal.
 
     Args:
-        out: the CSV file that the run is to become.
-        what: all that the rows depend on; an interrupted run is gone on with only if it is the same.
-        keys: (run, clip, frame) of every row that belongs to the file, in the order of its work.
-        rank, world: which of how many processes this is.
-        first: what the file calls its first column.
-        restart: throw away what an interrupted run left.
+        out: the CSV file of the finished run.
+        identity: everything that the rows depend on; an interrupted run is resumed only if it is the same.
+        keys: (run, clip, frame) of every row of the file, in working order.
+        rank, world: index of this process and number of processes.
+        name_column: header of the first column.
+        restart: discard an interrupted run.
+
+    Attributes:
+        share: the keys that belong to this process; neighbours, so that flows can be reused.
 
     Raises:
-        InputError: what lies there is of another run, is being written, or cannot be written.
+        InputError: the interrupted run there is another one, another process writes it, or it cannot be written.
     """
 
     def __init__(
         self,
         out: Path,
-        what: Mapping[str, Any],
-        keys: Iterable[Key],
+        identity: Mapping[str, Any],
+        keys: Sequence[RowKey],
         rank: int = 0,
         world: int = 1,
-        first: str = "run",
+        name_column: str = "run",
         restart: bool = False,
     ) -> None:
         if not 0 <= rank < world:
             raise InputError(f"RANK={rank} and WORLD_SIZE={world} do not fit: ranks run from 0 to WORLD_SIZE - 1")
-        self._out, self._keys, self._header = out, list(keys), (first, *COLUMNS[1:])
         self._folder = out.with_name(f".{out.stem}.part")
-        self._path = self._folder / f"{rank}-of-{world}.csv"
-        self._what = json.dumps(what, sort_keys=True)
-        self._file: TextIO | None = None
         if restart and world > 1:
-            raise InputError(f"one of several processes cannot start anew for all: remove {self._folder} first")
-        if restart:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            raise InputError(f"one of several processes cannot restart for all: remove {self._folder} first")
+        self._out, self._keys, self._header, self._restart = out, keys, (name_column, *COLUMNS[1:]), restart
+        self._path = self._folder / f"{rank}-of-{world}.csv"
+        self._identity = json.dumps(identity, sort_keys=True)
+        self.share = keys[len(keys) * rank // world : len(keys) * (rank + 1) // world]
 
     def __enter__(self) -> "Journal":
-        try:
+        with self._named_failures(), contextlib.ExitStack() as stack:
+            if self._restart:
+                shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
             record = self._folder / "run.json"
             if not record.exists():
-                # Each process writes its own and renames it: they are the same.
-                beside = self._folder / f".{self._path.stem}.json"
-                beside.write_text(self._what, encoding="utf-8")
-                os.replace(beside, record)
+                # Processes that start together all write it, each by way of a file of its own, and write the same.
+                own = self._path.with_suffix(".json")
+                own.write_text(self._identity, encoding="utf-8")
+                os.replace(own, record)
             self._compare(record.read_text(encoding="utf-8"))
-            self._file = self._path.open("a+", newline="", encoding="utf-8")
-            self._claim(self._file)
-            _mend(self._path)
-        except OSError as error:
-            raise InputError(f"{self._out}: cannot be written: {write_failure(error)}") from None
+            stack.enter_context(alone(self._path.with_suffix("")))
+            _truncate_torn_row(self._path)
+            self._file: TextIO = stack.enter_context(self._path.open("a", newline="", encoding="utf-8"))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._file is not None
-        self._file.close()
+        self._open.close()
 
-    def done(self) -> dict[Key, list[str]]:
-        """Every finished row, by run, clip and frame, whichever process made it."""
-        rows: dict[Key, list[str]] = {}
+    def rows(self) -> dict[RowKey, list[str]]:
+        """All finished rows, of every process."""
+        rows: dict[RowKey, list[str]] = {}
         for path in sorted(self._folder.glob("*-of-*.csv")):
-            for row in _complete(path):
+            for row in _whole_rows(path):
                 rows.setdefault((row[0], row[2], row[3]), row)
         return rows
 
-    def share(self, rank: int, world: int) -> list[Key]:
-        """The rows that belong to one process: a stretch of neighbours, so that flows can be handed on."""
-        bounds = [len(self._keys) * place // world for place in (rank, rank + 1)]
-        return self._keys[slice(*bounds)]
-
-    def add(self, row: Mapping[str, str]) -> None:
-        """Keep one finished row for good."""
-        assert self._file is not None
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow([row[column] for column in COLUMNS])
-        try:
-            self._file.write(line.getvalue())
+    def append(self, row: Mapping[str, str]) -> None:
+        """Write one finished row through to the disk."""
+        with self._named_failures():
+            csv.DictWriter(self._file, COLUMNS, lineterminator="\n").writerow(row)
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    def finish(self, record: Mapping[str, Any]) -> bool:
+        """Write the CSV and the JSON file if every row is there; returns whether the run is complete.
+
+        Several processes may call this at once; one of them merges the journals.
+        """
+        with alone(self._folder / "merge", wait=True):
+            if not (self._folder / "run.json").exists():  # another process has merged them
+                shutil.rmtree(self._folder, ignore_errors=True)
+                return True
+            rows = self.rows()
+            if any(key not in rows for key in self._keys):
+                return False
+            order = {run: place for place, run in enumerate(dict.fromkeys(run for run, _, _ in self._keys))}
+            keys = sorted(self._keys, key=lambda key: (key[1], key[2], order[key[0]]))
+            write_rows(self._out, self._header, [rows[key] for key in keys], record)
+            shutil.rmtree(self._folder)
+        return True
+
+    @contextlib.contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise InputError(f"{self._out}: cannot be written: {write_failure(error)}") from None
 
-    def finish(self, made_by: Mapping[str, Any]) -> bool:
-        """Write the CSV and the JSON file if every row is there; whether the run is complete.
-
-        Several processes may call this at once: one of them puts the rows together.
-        """
-        try:
-            with (self._folder / "lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not self._folder.exists():
-                    return True  # another process has just done it
-                rows = self.done()
-                if any(key not in rows for key in self._keys):
-                    return False
-                order = {run: place for place, run in enumerate(dict.fromkeys(run for run, _, _ in self._keys))}
-                keys = sorted(self._keys, key=lambda key: (key[1], key[2], order[key[0]]))
-                _write(self._out, self._header, [rows[key] for key in keys], made_by)
-                shutil.rmtree(self._folder)
-        except FileNotFoundError:
-            return True
-        return True
-
     def _compare(self, record: str) -> None:
-        if record == self._what:
+        if record == self._identity:
             return
         try:
-            before, now = json.loads(record), json.loads(self._what)
+            before, now = json.loads(record), json.loads(self._identity)
             key = next(key for key in [*now, *before] if before.get(key) != now.get(key))
         except (ValueError, AttributeError, StopIteration):
             key = "content"
@@ -146,51 +140,45 @@ class Journal:
             "restart=True) to throw it away, or finish that one"
         )
 
-    def _claim(self, file: TextIO) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise InputError(f"{self._path}: another process is writing this run: wait for it") from None
 
-
-def is_complete(out: Path, made_by: Mapping[str, Any], keys: Iterable[Key]) -> bool:
-    """Whether a file holds exactly these rows, made in this way by whatever commit."""
+def is_complete(out: Path, record: Mapping[str, Any], keys: Iterable[RowKey]) -> bool:
+    """Whether a CSV file holds exactly these rows, and its JSON file the same record, whatever the commit."""
     try:
         with out.open(newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
-        return _same_record(out, made_by) and sorted((row[0], row[2], row[3]) for row in rows) == sorted(keys)
+        return _same_record(out, record) and sorted((row[0], row[2], row[3]) for row in rows) == sorted(keys)
     except (OSError, ValueError, IndexError):
         return False
 
 
-def _same_record(out: Path, made_by: Mapping[str, Any]) -> bool:
-    """Whether the JSON file says the same but for the commit."""
-    before = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    return {**before, "commit": ""} == {**json.loads(json.dumps(made_by)), "commit": ""}
+def write_rows(
+    out: Path, header: Sequence[str], rows: Iterable[Iterable[object]], record: Mapping[str, Any]
+) -> None:
+    """Write a CSV file of rows, and beside it a JSON file that records what made them.
 
+    If the rows are there already and nothing but the commit differs, both files stay as they are: the record names the
+    commit that made the rows first.
 
-def _write(out: Path, header: Iterable[str], rows: Iterable[Iterable[str]], made_by: Mapping[str, Any]) -> None:
-    """A CSV file of rows and the JSON file of what made them.
-
-    Where that gives the rows that are there already and nothing but the commit changed, the record stays: it then says
-    which commit made them first.
+    Raises:
+        InputError: the place is not writable or the disk is full.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     with contextlib.suppress(OSError, ValueError):
-        if _same_record(out, made_by) and out.read_text(encoding="utf-8") == text.getvalue():
+        if _same_record(out, record) and out.read_text(encoding="utf-8") == text.getvalue():
             return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as partial:
-        partial.write_text(text.getvalue(), encoding="utf-8")
-    with replacing(out.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+    for path, content in ((out, text.getvalue()), (out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")):
+        with replacing(path) as partial:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(content, encoding="utf-8")
 
 
-def _complete(path: Path) -> Iterator[list[str]]:
+def _same_record(out: Path, record: Mapping[str, Any]) -> bool:
+    before = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    return {**before, "commit": ""} == {**json.loads(json.dumps(record)), "commit": ""}
+
+
+def _whole_rows(path: Path) -> Iterator[list[str]]:
     """The rows of a journal, less a last one that a kill cut short."""
     text = path.read_text(encoding="utf-8")
     for row in csv.reader(io.StringIO(text[: text.rfind("\n") + 1])):
@@ -198,9 +186,8 @@ def _complete(path: Path) -> Iterator[list[str]]:
             yield row
 
 
-def _mend(path: Path) -> None:
-    """Cut off what a kill left of a row."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+def _truncate_torn_row(path: Path) -> None:
+    content = path.read_bytes() if path.exists() else b""
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)

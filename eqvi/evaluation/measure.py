@@ -1,11 +1,10 @@
-"""Measure interpolation: make frames that are known, compare, and keep a row for every one of them.
+"""Scores interpolation methods on frames that are known and writes a row for each of them.
 
-Beside a file of rows (columns: `eqvi.evaluation.journal.COLUMNS`) stands a JSON file of what made it: model, weights,
-data, protocol, parameters, commit, versions, device. Means are for tables to take.
+Beside a CSV file of rows (columns: `eqvi.evaluation.journal.COLUMNS`) stands a JSON file of what made it: model, weights,
+data, protocol, parameters, commit, versions, device. Means are left to the tables.
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from eqvi import metrics
 from eqvi.datasets.cases import Case, Target, data_sha256
 from eqvi.devices import shard
 from eqvi.errors import InputError
-from eqvi.evaluation.journal import COLUMNS, Journal, Key, is_complete
+from eqvi.evaluation.journal import COLUMNS, Journal, RowKey, is_complete
 from eqvi.evaluation.lpips import LPIPS, open_lpips
 from eqvi.evaluation.methods import Method
 from eqvi.media.window import windows
@@ -34,15 +33,16 @@ def measure_each(
     parameters: Mapping[str, Any],
     **options: Any,
 ) -> list[Path]:
-    """A file of rows for every method, ``METHOD_DATASET.csv``; those that are complete.
+    """Write a file of rows for every method, ``METHOD_DATASET.csv``; returns those that are complete.
 
-    Four times the rate and an ensemble are named, too: ``baseline_val30_x4_flips``. Arguments as of `measure`.
+    Four times the frame rate and an ensemble are part of the name: ``baseline_val30_x4_flips``. Arguments as of
+    `measure`.
     """
     step, ensemble = parameters.get("step", 2), parameters.get("ensemble", "none")
-    ending = f"_{dataset}" + (f"_x{step}" if step != 2 else "") + (f"_{ensemble}" if ensemble != "none" else "")
-    paths = [folder / f"{method.name}{ending}.csv" for method in methods]
-    done = [measure(p, cases, [m], dataset, parameters, **options) for p, m in zip(paths, methods, strict=True)]
-    return [path for path, complete in zip(paths, done, strict=True) if complete]
+    suffix = f"_{dataset}" + (f"_x{step}" if step != 2 else "") + (f"_{ensemble}" if ensemble != "none" else "")
+    paths = [folder / f"{method.name}{suffix}.csv" for method in methods]
+    complete = [measure(p, cases, [m], dataset, parameters, **options) for p, m in zip(paths, methods, strict=True)]
+    return [path for path, whole in zip(paths, complete, strict=True) if whole]
 
 
 def measure(
@@ -52,76 +52,44 @@ def measure(
     dataset: str,
     parameters: Mapping[str, Any],
     device: str = "cpu",
-    first: str = "run",
+    name_column: str = "run",
     restart: bool = False,
-    timed: bool = False,
     progress: bool = True,
 ) -> bool:
-    """Score methods on clips into one file; whether it is complete, or waits for another process.
+    """Score methods on clips into one file; returns whether it is complete (other processes may still be at work).
 
-    Interrupted, even by a kill, it goes on where it stopped when called again with the same arguments. Complete, it is
-    measured anew; but not under torchrun, where a process may come when the others have finished.
+    After an interruption, even a kill, the same call resumes. A complete file is measured again, but not under torchrun,
+    where a process may start after the others have finished.
 
     Args:
         out: the CSV file; its JSON file stands beside it.
-        cases: what is scored.
-        methods: who makes the frames; one if `first` is ``run``, which is then named like the file.
-        dataset: what the rows call it.
-        parameters: what the cases were made with, for the record.
-        device: where the methods work.
-        first: what the first column is called.
-        restart: throw away what an interrupted run left.
-        timed: fill the column of seconds; two runs then differ.
-        progress: show a bar where there is a terminal.
+        cases: the clips.
+        methods: what makes the frames; a single one under ``run`` is named like the file.
+        dataset: name of the dataset in the rows.
+        parameters: what the clips were made with, for the record.
+        device: where the methods compute.
+        name_column: header of the first column, which names the method.
+        restart: discard an interrupted run.
+        progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: two cases or methods of one name, an interrupted run with other arguments, a frame that cannot be
+        InputError: two clips or methods of one name, an interrupted run with other arguments, a frame that cannot be
             scored.
     """
-    names = [out.stem] if first == "run" and len(methods) == 1 else [method.name for method in methods]
-    for kind, given in (("clips", [case.name for case in cases]), ("models", names)):
-        twice = next((name for name in given if given.count(name) > 1), None)
+    names = [out.stem] if name_column == "run" and len(methods) == 1 else [method.name for method in methods]
+    for kind, unique in (("clips", [case.name for case in cases]), ("models", names)):
+        twice = next((name for name in unique if unique.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"two {kind} are named {twice}: rename one, so that the rows can tell them apart")
     keys = [(name, case.name, target.frame) for name in names for case in cases for target in case.targets]
     if not keys:
         raise InputError("no frame to score: give longer clips, or a smaller --every")
     lpips = open_lpips(WEIGHTS, device)
-    made_by = provenance(names, methods, cases, dataset, parameters, device, lpips)
-    rank, world = shard()
-    if world > 1 and is_complete(out, made_by, keys):
-        return True
-    # What an interrupted run must share with the one that goes on, besides what the record says.
-    exactly = {key: value for key, value in made_by.items() if key != "commit"} | {"timed": timed, "code": _code()}
-    with Journal(out, exactly, keys, rank, world, first, restart) as journal:
-        share, done = set(journal.share(rank, world)), journal.done()
-        left = share - done.keys()
-        hidden = True if rank or not progress else None  # None: shown where there is a terminal
-        bar = tqdm(total=len(share), initial=len(share) - len(left), desc=out.stem, unit="frame", disable=hidden)
-        with bar:
-            for name, method in zip(names, methods, strict=True):
-                for case in cases:
-                    for row in _score(name, dataset, method, case, left, lpips, timed):
-                        journal.add(row)
-                        bar.update()
-        return journal.finish(made_by)
-
-
-def provenance(
-    names: Sequence[str],
-    methods: Sequence[Method],
-    cases: Sequence[Case],
-    dataset: str,
-    parameters: Mapping[str, Any],
-    device: str,
-    lpips: LPIPS | None,
-) -> dict[str, Any]:
-    """What made a file of rows."""
     models: dict[str, Any] = {
         name: {"model": method.name, "preset": method.preset, "weights_sha256": method.weights_sha256}
         for name, method in zip(names, methods, strict=True)
     }
-    return {
+    record = {
         **({"run": names[0], **models[names[0]]} if len(names) == 1 else {"models": models}),
         "dataset": dataset,
         "clips": {case.name: len(case.targets) for case in cases},
@@ -131,24 +99,38 @@ def provenance(
         "parameters": dict(parameters),
         **surroundings(device, _PACKAGES),
     }
+    rank, world = shard()
+    if world > 1 and is_complete(out, record, keys):
+        return True
+    # The commit may change between an interruption and its continuation, the code that makes rows may not.
+    identity = {key: value for key, value in record.items() if key != "commit"} | {"code": _code()}
+    with Journal(out, identity, keys, rank, world, name_column, restart) as journal:
+        pending = set(journal.share) - journal.rows().keys()
+        total, hidden = len(journal.share), True if rank or not progress else None  # None: shown on a terminal
+        with tqdm(total=total, initial=total - len(pending), desc=out.stem, unit="frame", disable=hidden) as bar:
+            for name, method in zip(names, methods, strict=True):
+                for case in cases:
+                    for row in _score(name, dataset, method, case, pending, lpips):
+                        journal.append(row)
+                        bar.update()
+        return journal.finish(record)
 
 
 def _score(
-    name: str, dataset: str, method: Method, case: Case, left: set[Key], lpips: LPIPS | None, timed: bool
+    name: str, dataset: str, method: Method, case: Case, pending: set[RowKey], lpips: LPIPS | None
 ) -> Iterator[dict[str, str]]:
-    """The rows of a clip that are still to be made."""
-    todo: dict[int, list[Target]] = {}
+    """The pending rows of one clip."""
+    targets: dict[int, list[Target]] = {}
     for target in case.targets:
-        if (name, case.name, target.frame) in left:
-            todo.setdefault(target.position, []).append(target)
-    if not todo:
+        if (name, case.name, target.frame) in pending:
+            targets.setdefault(target.position, []).append(target)
+    if not targets:
         return
-    fill, truths = method.open(case), case.truths({target.frame for targets in todo.values() for target in targets})
+    wanted = {target.frame for group in targets.values() for target in group}
+    frame_at, truths = method.open(case), case.truths(wanted)
     for window in windows(case.inputs(), cut=lambda a, b: False):
-        for target in todo.get(window.position, []):
-            began = time.perf_counter()
-            frame = fill(window, target.t)
-            seconds = time.perf_counter() - began
+        for target in targets.get(window.position, []):
+            frame = frame_at(window, target.t)
             truth_name, truth = next(truths)
             assert truth_name == target.frame
             try:
@@ -160,15 +142,13 @@ def _score(
             values |= case.magnitudes.get(target.frame, {})
             row = {"run": name, "dataset": dataset, "clip": case.name, "frame": target.frame}
             row["t"] = f"{float(target.t):.6g}"
-            row |= {column: f"{value:.6f}" for column, value in values.items()}
-            row["seconds"] = f"{seconds:.3f}" if timed else ""
-            yield dict.fromkeys(COLUMNS, "") | row
-        if window.position >= max(todo):
+            yield dict.fromkeys(COLUMNS, "") | row | {column: f"{value:.6f}" for column, value in values.items()}
+        if window.position >= max(targets):
             return
 
 
 def _code() -> str:
-    """A hash of the code that decides a row: an interrupted run must not go on with another version's rows."""
+    """A hash of the code that decides a row: an interrupted run must not continue with another version's rows."""
     digest = hashlib.sha256()
     for room in (".", "model", "media", "datasets", "evaluation"):
         for path in sorted((PACKAGE / room).glob("*.py")):

@@ -42,9 +42,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows(clip: RenderedClip, weights: Path) -> list[flow_error.Row]:
     """All four estimators on five clips that pan steadily, and on a small stereo pair."""
-    judged = flow_error.estimators(weights)
+    estimators = flow_error.open_estimators(weights)
     clips = {f"{speed:03d}": panning(float(speed)) for speed in range(1, 6)}
-    return flow_error.measure(clips, judged, gaps=(1,)) + flow_error.measure_stereo(judged, shifted(3))
+    return flow_error.measure(clips, estimators, gaps=(1,)) + flow_error.measure_stereo(estimators, shifted(3))
 
 
 def panning(speed: float) -> RenderedClip:
@@ -65,7 +65,7 @@ def shifted(disparity: int) -> StereoPair:
 
 class TestMeasure:
     def test_no_motion_errs_by_the_length_of_the_motion(self, clip: RenderedClip) -> None:
-        found = flow_error.measure({"a": clip}, {"still": flow_error.still}, gaps=(1, 4))
+        found = flow_error.measure({"a": clip}, {"still": flow_error.zero_flow}, gaps=(1, 4))
         assert [(row.frame, row.intervals) for row in found] == [
             ("00000012", 1), ("00000012", 2), ("00000036", 1), ("00000036", 2),
         ]  # fmt: skip
@@ -81,14 +81,14 @@ class TestMeasure:
 
     @pytest.mark.parametrize(("off", "wrong"), [(0.0, 0), (2.9, 0), (3.1, 1)])
     def test_the_truth_and_what_is_off_by_so_much(self, clip: RenderedClip, off: float, wrong: int) -> None:
-        truth = flow_error.pairs(clip, 1).truth.flow + torch.tensor([0.6 * off, -0.8 * off]).view(2, 1, 1)
+        truth = flow_error.frame_pairs(clip, 1).truth.flow + torch.tensor([0.6 * off, -0.8 * off]).view(2, 1, 1)
         for row in flow_error.measure({"a": clip}, {"oracle": lambda a, b: truth}, gaps=(1,)):
             assert row.epe == pytest.approx(off, abs=1e-4)
             assert row.epe_visible == pytest.approx(off, abs=1e-4)
             assert row.above_3px == wrong
 
     def test_frames_fit_the_exact_flow(self) -> None:
-        first, second, truth = flow_error.pairs(panning(2.5), 1)
+        first, second, truth = flow_error.frame_pairs(panning(2.5), 1)
         visible = ~truth.occluded.expand_as(first)
         error = (backward_warp(second, truth.flow) - first).abs()[visible].mean()
         assert error < 0.2 * (second - first).abs()[visible].mean()
@@ -97,7 +97,7 @@ class TestMeasure:
 
     def test_rows_fit_the_frames_that_are_scored(self, clip: RenderedClip) -> None:
         facts = metadata(clip)["frames"]
-        for row in flow_error.measure({"a": clip}, {"still": flow_error.still}):
+        for row in flow_error.measure({"a": clip}, {"still": flow_error.zero_flow}):
             known = {"motion": row.motion, "acceleration": row.acceleration, "occlusion": row.occlusion}
             assert facts[row.frame] == known
             assert row.kind == clip.kind
@@ -105,7 +105,7 @@ class TestMeasure:
     @pytest.mark.parametrize("gap", [-1, 5])
     def test_a_gap_without_a_second_interval_is_refused(self, clip: RenderedClip, gap: int) -> None:
         with pytest.raises(InputError, match=rf"gap {gap} .* gaps 0 to 4"):
-            flow_error.measure({"a": clip}, {"still": flow_error.still}, gaps=(gap,))
+            flow_error.measure({"a": clip}, {"still": flow_error.zero_flow}, gaps=(gap,))
 
     def test_classical_flow_is_nearer_than_none(self, rows: list[flow_error.Row]) -> None:
         epe = {(row.clip, row.flow, row.intervals): row.epe for row in rows if row.dataset == "rendered"}
@@ -118,42 +118,42 @@ class TestMeasure:
 
 class TestEstimators:
     def test_the_network_takes_part_once_it_is_there(self, weights: Path, tmp_path: Path) -> None:
-        assert list(flow_error.estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
-        assert list(flow_error.estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
-        assert set(flow_error.estimators(weights)) == set(flow_errors.ESTIMATORS)
+        assert list(flow_error.open_estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
+        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
+        assert set(flow_error.open_estimators(weights)) == set(flow_errors.ESTIMATORS)
 
     def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
         first, second = torch.rand(2, 1, 3, 64, 96)
-        flow = flow_error.estimated(flow_error.estimators(weights)["flow-quarter"], first, second)
+        flow = flow_error.estimate_flow(flow_error.open_estimators(weights)["flow-quarter"], first, second)
         with torch.no_grad():
             assert torch.equal(flow, checkpoint.load_flow(weights)(first, second))
         assert flow.norm(dim=1).mean() > 0
 
     def test_small_frames_are_padded_for_it(self, weights: Path) -> None:
         first, second = torch.rand(2, 1, 3, 40, 56)
-        for estimator in flow_error.estimators(weights).values():
-            assert flow_error.estimated(estimator, first, second).shape == (1, 2, 40, 56)
+        for estimator in flow_error.open_estimators(weights).values():
+            assert flow_error.estimate_flow(estimator, first, second).shape == (1, 2, 40, 56)
 
     def test_weights_that_are_none_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "flow-quarter.safetensors").write_bytes(b"none")
         with pytest.raises(InputError, match="flow-quarter"):
-            flow_error.estimators(tmp_path / "flow-quarter.safetensors")
+            flow_error.open_estimators(tmp_path / "flow-quarter.safetensors")
 
 
 class TestStereo:
     def test_only_what_was_measured_counts(self) -> None:
         pair = shifted(3)
-        (row,) = flow_error.measure_stereo({"still": flow_error.still}, pair)
+        (row,) = flow_error.measure_stereo({"still": flow_error.zero_flow}, pair)
         assert (row.dataset, row.clip, row.kind, row.epe, row.motion) == ("stereo", "motorcycle", "stereo", 3.0, 3.0)
         assert (row.epe_visible, row.occlusion) == ("", "")
         (row,) = flow_error.measure_stereo({"oracle": lambda a, b: pair.flow}, pair)
         assert (row.epe, row.above_3px) == (0, 0)
-        (row,) = flow_error.measure_stereo({"dis": flow_error.estimators(Path("none"))["dis"]}, pair)
+        (row,) = flow_error.measure_stereo({"dis": flow_error.open_estimators(Path("none"))["dis"]}, pair)
         assert row.epe < 0.5
 
     def test_the_pair_is_the_motorcycle(self) -> None:
         pair = stereo_pair()
-        (row,) = flow_error.measure_stereo({"still": flow_error.still})
+        (row,) = flow_error.measure_stereo({"still": flow_error.zero_flow})
         assert row.epe == pytest.approx(-pair.flow[:, :1][pair.known].mean().item(), abs=1e-3)
 
 
