@@ -10,19 +10,23 @@ import torch
 
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
-from eqvi.evaluation.bench import PEAK_MEASURED_BY, check, float32_precision, measure, record, write
-from eqvi.evaluation.workloads import DEVICE_PARTS, Load
+from eqvi.evaluation import bench
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
 from eqvi.reports.speed import Line, summary, table
 from eqvi.training.recipe import Precision
+
+#: Defaults on an accelerator (the published size) and on the CPU (minutes).
+_LARGE: dict[str, Any] = {"preset": "eqvi", "crop": 512, "batch": 12, "windows": 8, "rounds": 10}
+_SMALL: dict[str, Any] = {"preset": "eqvi-quarter", "crop": 256, "batch": 2, "windows": 1, "rounds": 5}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi bench``."""
     add = parser.add_argument
     usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured (all)")
+    add("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured (all)")
     add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
     add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
@@ -43,27 +47,27 @@ def run(args: argparse.Namespace) -> int:
         InputError: an option cannot be used (nothing has been measured then), or memory is too small.
     """
     device = choose_device(args.device)
-    usual = _SMALL if device == "cpu" else _LARGE
-    given = {name: usual[name] if getattr(args, name) is None else getattr(args, name) for name in usual}
-    rounds = given.pop("rounds")
+    defaults = _SMALL if device == "cpu" else _LARGE
+    values = defaults | {name: getattr(args, name) for name in defaults if getattr(args, name) is not None}
+    rounds = values.pop("rounds")
     width, height = parse_size(args.size, "--size", 128)
-    load = Load(
-        **given, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
+    load = Workload(
+        **values, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
     )
     parts = [part for part in PARTS if part in args.parts]
-    check(load, parts, rounds)
-    out = None if args.out is None else _place(args.out, device)
-    with float32_precision(args.tf32):
-        rows = measure(load, parts, rounds)
-        made_by = record(load, parts, rounds, args.tf32)
+    bench.check(load, parts, rounds)
+    out = None if args.out is None else _csv_path(args.out, device)
+    with bench.float32_precision(args.tf32):
+        rows = bench.measure(load, parts, rounds)
+        record = bench.record(load, parts, rounds, args.tf32)
     lines = summary(rows)
-    print("\n".join((*_title(load, made_by, rounds), table(lines), *_remarks(load, parts, lines))))
+    print("\n".join((*_title(load, record, rounds), table(lines), *_remarks(load, parts, lines))))
     if out is not None:
-        write(rows, {"run": out.stem, **made_by}, out)
+        bench.write(rows, {"run": out.stem, **record}, out)
     return 0
 
 
-def _place(out: Path, device: str) -> Path:
+def _csv_path(out: Path, device: str) -> Path:
     path = out / f"bench_{device}.csv" if out.is_dir() else out
     if path.suffix != ".csv":
         raise InputError(f"--out {out}: give a file that ends in .csv, or a folder that is there")
@@ -72,21 +76,21 @@ def _place(out: Path, device: str) -> Path:
     return path
 
 
-def _title(load: Load, made_by: dict[str, Any], rounds: int) -> list[str]:
-    threads = f", {made_by['threads']} thread(s)" if load.device == "cpu" else ""
+def _title(load: Workload, record: dict[str, Any], rounds: int) -> list[str]:
+    threads = f", {record['threads']} thread(s)" if load.device == "cpu" else ""
     return [
-        f"{made_by['device']}{threads}, preset {load.preset}, random weights, {rounds} round(s)",
+        f"{record['device']}{threads}, preset {load.preset}, random weights, {rounds} round(s)",
         f"training: {load.batch} sample(s) of {load.crop}x{load.crop} a step, learned parts in {load.precision}; "
         f"interpolation: {load.width}x{load.height}, float32",
-        f"published: {made_by['protocol']['published']}",
+        f"published: {record['protocol']['published']}",
         "",
     ]
 
 
-def _remarks(load: Load, parts: Sequence[str], lines: Sequence[Line]) -> list[str]:
+def _remarks(load: Workload, parts: Sequence[str], lines: Sequence[Line]) -> list[str]:
     """What the numbers mean, below the table."""
     remarks = [""]
-    if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(DEVICE_PARTS):
+    if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(ON_DEVICE):
         remarks.append(f"preset {load.preset} has classical flow: no published schedule to compare")
     for line in lines:
         if line.part == "data" and line.ratio is not None:
@@ -95,18 +99,9 @@ def _remarks(load: Load, parts: Sequence[str], lines: Sequence[Line]) -> list[st
                 f"{line.variant} windows: one core makes {line.ratio.middle:.3g} times what the step ({line.against}) "
                 f"takes, {cores} core(s) keep up"
             )
-    kind = torch.device(load.device).type
+    peak = bench.PEAK_MEASURED_BY.get(torch.device(load.device).type, "not measured on this device")
     return [
         *remarks,
-        f"peak memory: {PEAK_MEASURED_BY.get(kind, 'not measured on this device')}",
+        f"peak memory: {peak}",
         "Rates and memory are of this machine and hour. Only ratios are claims: both sides of one are of one round.",
     ]
-
-
-#: What is measured where nothing is said: the published size on an accelerator, what takes minutes on a CPU.
-_LARGE: dict[str, Any] = {"preset": "eqvi", "crop": 512, "batch": 12, "windows": 8, "rounds": 10}
-
-_SMALL: dict[str, Any] = {"preset": "eqvi-quarter", "crop": 256, "batch": 2, "windows": 1, "rounds": 5}
-
-
-PARTS = ("training", "data", "interpolation")

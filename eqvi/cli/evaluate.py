@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
     parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left")
-    parser.add_argument("--timed", action="store_true", help="fill the column of seconds, which no two runs have alike")
     parser.add_argument(
         "--out",
         type=Path,
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     device = local_device(args.device)
     methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
-    options: dict[str, Any] = {"device": device, "restart": args.restart, "timed": args.timed}
+    options: dict[str, Any] = {"device": device, "restart": args.restart}
     if args.data:
         cases = open_dataset(args.data, args.dataset, args.step, args.every)
         paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         cases = [open_held_out(path, args.step, args.every, args.limit) for path in args.clips]
         with tempfile.TemporaryDirectory() as scratch:
             out = args.out or Path(scratch) / "rows.csv"
-            complete = measure(out, cases, methods, "left out", parameters, first="model", **options)
+            complete = measure(out, cases, methods, "left out", parameters, name_column="model", **options)
             rows, column = read_rows(out) if complete else [], "model"
     if shard()[0] == 0 and rows:
         print(means_table(rows, "clip", column, "psnr"))

@@ -1,14 +1,12 @@
 """Speed and memory, ours beside the published schedule of flow calls.
 
-All variants of a part take turns in one process, once in each round, in an order that turns round; a ratio is taken
-within a round, so that other load on the machine falls on both sides. The workloads: `eqvi.evaluation.workloads`.
+All variants of a part take turns in one process, once a round, in an order that alternates; ratios are taken within a
+round, so that other load on the machine affects both sides. What is timed: `eqvi.evaluation.workloads`.
 """
 
 import contextlib
-import csv
 import dataclasses
 import gc
-import json
 import sys
 import tempfile
 import time
@@ -21,14 +19,15 @@ import torch
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.evaluation.memory import peak_apart
-from eqvi.evaluation.workloads import DEVICE_PARTS, PUBLISHED_CALLS, Load, Task, data, done_alone, variants
-from eqvi.files import replacing
+from eqvi.evaluation.journal import write_rows
+from eqvi.evaluation.memory import peak_memory
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, PUBLISHED_CALLS, Task, Workload, run_task
 from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Row
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
+_SMALLER = "give a smaller --crop, --batch or --size, or another preset"
 
 PEAK_MEASURED_BY = {
     "cuda": "torch.cuda.max_memory_allocated over one go, with model, optimiser and batch",
@@ -36,62 +35,50 @@ PEAK_MEASURED_BY = {
 }
 
 
-def check(load: Load, parts: Sequence[str], rounds: int) -> None:
+def check(load: Workload, parts: Sequence[str], rounds: int) -> None:
     """Raise InputError unless all of that can be measured."""
     if load.preset not in PRESETS:
         raise InputError(f"--preset {load.preset} is not known: choose one of {', '.join(PRESETS)}")
     for name, value in (("rounds", rounds), ("windows", load.windows)):
         if value < 1:
             raise InputError(f"--{name} {value} is too small: give at least 1")
-    if "training" in parts and not PRESETS[load.preset].refine:
+    learned = PRESETS[load.preset].refine
+    if "training" in parts and not learned:
         raise InputError(f"--preset {load.preset} has nothing to train: give --parts interpolation")
     if {"training", "data"} & set(parts):
-        learned = load.preset if PRESETS[load.preset].refine else "eqvi"
-        dataclasses.replace(load, preset=learned).recipe()
+        dataclasses.replace(load, preset=load.preset if learned else "eqvi").recipe()
 
 
-def measure(load: Load, parts: Sequence[str], rounds: int, progress: bool = True) -> list[Row]:
-    """Every variant once a round; a round before the first warms up and does not count.
+def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = True) -> list[Row]:
+    """Time every variant once a round, after a round of warm-up that does not count.
 
-    Training and the making of samples take turns with each other; interpolation comes by itself afterwards, so that
-    on a GPU neither holds memory while the other is measured.
+    Training and sample preparation take turns with each other; interpolation follows by itself, so that on a GPU
+    neither holds memory while the other is measured.
 
     Raises:
         InputError: memory is too small.
     """
-    device = torch.device(load.device)
-    names = {part: [(part, variant) for variant in variants(load, part)] for part in parts}
-    apart = [name for part in parts if part in DEVICE_PARTS and device.type == "cpu" for name in names[part]]
-    total = sum(map(len, names.values())) * (rounds + 1) + len(apart)
     rows: list[Row] = []
     with (
-        tqdm(total=total, unit="go", disable=None if progress else True, file=sys.stderr) as bar,
+        tqdm(total=0, unit="task", disable=None if progress else True, file=sys.stderr) as bar,
         tempfile.TemporaryDirectory() as scratch,
         _enough_memory(load),
     ):
-        peaks = _peaks_apart(load, apart, bar) if apart else {}
         for group in (("training", "data"), ("interpolation",)):
-            tasks: list[Task] = []
-            for part in group:
-                if part in parts:
-                    bar.set_description(part)
-                    tasks += data(load, Path(scratch)) if part == "data" else DEVICE_PARTS[part](load)
-            rows += _take_turns(tasks, rounds, device, peaks, bar)
+            tasks = [task for part in group if part in parts for task in PARTS[part](load, Path(scratch))]
+            rows += _take_turns(load, tasks, rounds, bar)
             tasks.clear()
             gc.collect()
-            if device.type == "cuda":
+            if torch.device(load.device).type == "cuda":
                 torch.cuda.empty_cache()
     return rows
 
 
-def record(load: Load, parts: Sequence[str], rounds: int, tf32: bool) -> dict[str, Any]:
+def record(load: Workload, parts: Sequence[str], rounds: int, tf32: bool) -> dict[str, Any]:
     """What made the times."""
     kind = torch.device(load.device).type
     return {
-        "parameters": {
-            "parts": list(parts), "rounds": rounds, "tf32": tf32,
-            **dataclasses.asdict(load),
-        },
+        "parameters": {"parts": list(parts), "rounds": rounds, "tf32": tf32, **dataclasses.asdict(load)},
         "weights": "random",
         "protocol": {
             "published": f"its schedule of flow calls in our code, {len(PUBLISHED_CALLS)} for each new frame, "
@@ -101,73 +88,66 @@ def record(load: Load, parts: Sequence[str], rounds: int, tf32: bool) -> dict[st
         },
         **surroundings(load.device, _PACKAGES),
         **processor(),
-    }  # fmt: skip
+    }
 
 
-def write(rows: Sequence[Row], made_by: dict[str, Any], path: Path) -> None:
-    """Write the rows, and what made them beside; each file is renamed when it is whole.
+def write(rows: Sequence[Row], record: dict[str, Any], path: Path) -> None:
+    """Write the rows, and beside them the record of what made them.
 
     Raises:
         InputError: the place is not writable or the disk is full.
     """
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        for row in rows:
-            peak = "" if row.peak_mib is None else f"{row.peak_mib:.1f}"
-            writer.writerow((*row[:5], f"{row.seconds:.6f}", peak))
-    with replacing(path.with_suffix(".json")) as beside:
-        beside.write_text(json.dumps(made_by, indent=1) + "\n", encoding="utf-8")
+    peaks = ["" if row.peak_mib is None else f"{row.peak_mib:.1f}" for row in rows]
+    cells = [(*row[:5], f"{row.seconds:.6f}", peak) for row, peak in zip(rows, peaks, strict=True)]
+    write_rows(path, Row._fields, cells, record)
 
 
-def _take_turns(
-    tasks: Sequence[Task], rounds: int, device: torch.device, peaks: dict[tuple[str, str], float], bar: Any
-) -> list[Row]:
+def _take_turns(load: Workload, tasks: Sequence[Task], rounds: int, bar: Any) -> list[Row]:
+    on_device = [task for task in tasks if task.part in ON_DEVICE]
+    on_cpu = torch.device(load.device).type == "cpu"
+    bar.total += len(tasks) * (rounds + 1) + len(on_device) * on_cpu
+    peaks = _peaks_on_cpu(load, on_device, bar) if on_cpu and on_device else {}
     rows = []
     for number in range(rounds + 1):
         for task in tasks if number % 2 else tasks[::-1]:
             bar.set_description(f"{task.part} {task.variant}")
-            seconds, peak = _timed(task, device)
+            seconds, peak = _timed(task, torch.device(load.device))
             if number:
-                known = peaks.get((task.part, task.variant), peak)
-                rows.append(Row(task.part, task.variant, task.unit, number, task.made, seconds, known))
+                peak = peaks.get((task.part, task.variant), peak)
+                rows.append(Row(task.part, task.variant, task.unit, number, task.count, seconds, peak))
             bar.update()
     order = [(task.part, task.variant) for task in tasks]
     return sorted(rows, key=lambda row: (order.index((row.part, row.variant)), row.round))
 
 
 def _timed(task: Task, device: torch.device) -> tuple[float, float | None]:
-    """Seconds, and on a GPU the most memory, MiB."""
-    given = task.ready()
-    watched = device.type == "cuda" and task.part in DEVICE_PARTS
-    torch.get_device_module(device).synchronize()
+    """Seconds and, on a GPU, the peak memory in MiB."""
+    prepared = task.prepare()
+    watched = device.type == "cuda" and task.part in ON_DEVICE
+    synchronize = torch.get_device_module(device).synchronize
+    synchronize()
     if watched:
         torch.cuda.reset_peak_memory_stats(device)
-    began = time.perf_counter()
-    task.work(given)
-    torch.get_device_module(device).synchronize()
-    seconds = time.perf_counter() - began
+    start = time.perf_counter()
+    task.run(prepared)
+    synchronize()
+    seconds = time.perf_counter() - start
     return seconds, torch.cuda.max_memory_allocated(device) / 2**20 if watched else None
 
 
-def _peaks_apart(load: Load, names: Sequence[tuple[str, str]], bar: Any) -> dict[tuple[str, str], float]:
-    """The most memory of each variant on the CPU, from a process for each, MiB."""
-    threads = torch.get_num_threads()
-    bar.set_description("memory")
-    idle = peak_apart(partial(done_alone, load, None, threads), "idle", _SMALLER)
-    found = {}
-    for name in names:
-        bar.set_description(f"memory of {' '.join(name)}")
-        found[name] = peak_apart(partial(done_alone, load, name, threads), " ".join(name), _SMALLER) - idle
-        bar.update()
-    return found
-
-
-_SMALLER = "give a smaller --crop, --batch or --size, or another preset"
+def _peaks_on_cpu(load: Workload, tasks: Sequence[Task], bar: Any) -> dict[tuple[str, str], float]:
+    """Peak memory of each task in MiB, from a process for each, less that of one that only imports."""
+    peaks: dict[tuple[str, str] | None, float] = {}
+    for name in (None, *((task.part, task.variant) for task in tasks)):
+        words = " ".join(name) if name else "idle"
+        bar.set_description(f"memory of {words}")
+        peaks[name] = peak_memory(partial(run_task, load, name, torch.get_num_threads()), words, _SMALLER)
+        bar.update(name is not None)
+    return {name: peak - peaks[None] for name, peak in peaks.items() if name}
 
 
 @contextlib.contextmanager
-def _enough_memory(load: Load) -> Iterator[None]:
+def _enough_memory(load: Workload) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -179,13 +159,13 @@ def _enough_memory(load: Load) -> Iterator[None]:
 
 @contextlib.contextmanager
 def float32_precision(tf32: bool) -> Iterator[None]:
-    """Whether what is called float32 may round to TF32's ten bits: by itself torch lets convolutions, for all."""
-    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [place.allow_tf32 for place in places]
+    """Whether float32 may round to TF32's ten bits; by default torch lets convolutions do so, but not products."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
     try:
-        for place in places:
-            place.allow_tf32 = tf32
+        for backend in backends:
+            backend.allow_tf32 = tf32
         yield
     finally:
-        for place, allowed in zip(places, before, strict=True):
-            place.allow_tf32 = allowed
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed

@@ -1,8 +1,8 @@
 """The error of optical flow alone: estimators against the exact flow of rendered clips and a measured disparity.
 
-Two pairs of frames of each gap are scored: F_12, over one interval, and F_13, over two, which RQFP needs. The frames are
-those of the evaluation on rendered clips before they are rounded to 8 bits, and rows are named after the frame in the
-middle of the gap, so that they can be joined with its score.
+Two pairs of frames of each gap are scored: F_12, over one interval, and F_13, over two, which RQFP needs. The frames
+are those of the evaluation on rendered clips before they are rounded to 8 bits, and rows are named after the frame in
+the middle of the gap, so that they can be joined with its score.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Rows of results on disk: journals of unfinished runs, which survive a kill, and finished CSV files.
 
-An unfinished run lies in the hidden folder ``.RUN.part`` beside its CSV file: ``run.json`` identifies the run, and every
-process appends the rows that it finishes to a journal of its own. The process that finds all rows there sorts them into
-the CSV file and removes the folder. Rows that are in any journal are not computed again.
+An unfinished run lies in the hidden folder ``.RUN.part`` beside its CSV file: ``run.json`` identifies the run, and
+every process appends the rows that it finishes to a journal of its own. The process that finds all rows there sorts
+them into the CSV file and removes the folder. Rows that are in any journal are not computed again.
 """
 
 import contextlib
@@ -151,9 +151,7 @@ def is_complete(out: Path, record: Mapping[str, Any], keys: Iterable[RowKey]) ->
         return False
 
 
-def write_rows(
-    out: Path, header: Sequence[str], rows: Iterable[Iterable[object]], record: Mapping[str, Any]
-) -> None:
+def write_rows(out: Path, header: Sequence[str], rows: Iterable[Iterable[object]], record: Mapping[str, Any]) -> None:
     """Write a CSV file of rows, and beside it a JSON file that records what made them.
 
     If the rows are there already and nothing but the commit differs, both files stay as they are: the record names the

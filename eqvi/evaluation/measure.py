@@ -1,7 +1,7 @@
 """Scores interpolation methods on frames that are known and writes a row for each of them.
 
-Beside a CSV file of rows (columns: `eqvi.evaluation.journal.COLUMNS`) stands a JSON file of what made it: model, weights,
-data, protocol, parameters, commit, versions, device. Means are left to the tables.
+Beside a CSV file of rows (columns: `eqvi.evaluation.journal.COLUMNS`) stands a JSON file of what made it: model,
+weights, data, protocol, parameters, commit, versions, device. Means are left to the tables.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ def measure(
 ) -> bool:
     """Score methods on clips into one file; returns whether it is complete (other processes may still be at work).
 
-    After an interruption, even a kill, the same call resumes. A complete file is measured again, but not under torchrun,
-    where a process may start after the others have finished.
+    After an interruption, even a kill, the same call resumes. A complete file is measured again, but not under
+    torchrun, where a process may start after the others have finished.
 
     Args:
         out: the CSV file; its JSON file stands beside it.

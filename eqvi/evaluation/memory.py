@@ -1,7 +1,8 @@
-"""The most memory that something takes on the CPU, found in a process of its own. Knows no torch."""
+"""Peak memory of a function on the CPU, measured in a process of its own. Imports no torch."""
 
 import multiprocessing
 import re
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -11,30 +12,30 @@ from pathlib import Path
 from eqvi.errors import InputError
 
 
-def peak_apart(job: Callable[[], object], what: str, advice: str) -> float:
-    """The largest resident set, MiB, of a new process that does `job` and nothing else.
+def peak_memory(function: Callable[[], object], name: str, advice: str) -> float:
+    """The largest resident set, MiB, of a new process that calls `function` and nothing else.
 
     Args:
-        job: can be pickled; an exception in it is raised here.
-        what: it is, for the user.
-        advice: to the user if it takes too much.
+        function: can be pickled; its exceptions are raised here.
+        name: of the function, for the user.
+        advice: to the user if memory is too small.
 
     Raises:
         InputError: the process was killed.
     """
     context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_tell, args=(there, job), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_send_peak, args=(sender, function), daemon=True)
     child.start()
-    there.close()
+    sender.close()
     try:
-        answer = here.recv()
+        answer = receiver.recv()
     except EOFError:
-        raise InputError(f"{what}: its process was killed, as too little memory does: {advice}") from None
+        raise InputError(f"{name}: its process was killed, as too little memory does: {advice}") from None
     finally:
         child.terminate()
         child.join()
-        here.close()
+        receiver.close()
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -42,22 +43,18 @@ def peak_apart(job: Callable[[], object], what: str, advice: str) -> float:
 
 def resident_peak() -> float:
     """The largest resident set of this process so far, MiB."""
-    try:
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    if found is not None:
-        return int(found[1]) / 1024
-    # Only where there is no better: Linux counts what the process that started this one held.
-    import resource
-
+    status = Path("/proc/self/status")
+    peak = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    if peak is not None:
+        return int(peak[1]) / 1024
+    # Only as a fallback: on Linux it includes what the parent process held.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
-def _tell(end: Connection, job: Callable[[], object]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one
+def _send_peak(sender: Connection, function: Callable[[], object]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which ends this process
     try:
-        job()
-        end.send(resident_peak())
+        function()
+        sender.send(resident_peak())
     except Exception as error:
-        end.send(error)
+        sender.send(error)

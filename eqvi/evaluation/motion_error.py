@@ -1,7 +1,7 @@
 """The error of the motion models alone (step 2 of `eqvi.model.eqvi`): F_1t against the exact flow of rendered clips.
 
-The input is either exact flow, which isolates the error of the motion model, or flow that DIS estimates from the frames,
-which adds the error of estimation.
+The input is either exact flow, which isolates the error of the motion model, or flow that DIS estimates from the
+frames, which adds the error of estimation.
 """
 
 import importlib.metadata

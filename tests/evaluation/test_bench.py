@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from eqvi.cli import bench as bench_command
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, memory, workloads
-from eqvi.evaluation.workloads import PUBLISHED_CALLS, Load, Task, panned, panned_batch, published_motion, variants
+from eqvi.evaluation.workloads import PUBLISHED_CALLS, Task, Workload, panned, panned_batch, published_motion
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
@@ -33,8 +33,8 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "tiny-dis", dataclasses.replace(TINY, flow="dis"))
 
 
-def small(preset: str = "tiny", **options: object) -> Load:
-    return dataclasses.replace(Load(preset, crop=64, batch=1, height=128, width=128, windows=1), **options)
+def small(preset: str = "tiny", **options: object) -> Workload:
+    return dataclasses.replace(Workload(preset, crop=64, batch=1, height=128, width=128, windows=1), **options)
 
 
 def given(*options: object) -> argparse.Namespace:
@@ -68,11 +68,11 @@ def test_the_published_schedule_makes_eight_calls_both_ways_for_every_new_frame(
     counted("bidirectional", lambda image: Bidirectional(*[torch.zeros_like(image[:, :k]) for k in (2, 2, 1, 1)]))
     counts = {}
     for task in (*workloads.training(small(batch=2)), *workloads.interpolation(small(windows=2))):
-        ready = task.ready()
+        prepared = task.prepare()
         calls.clear()
-        task.work(ready)
+        task.run(prepared)
         kinds = ("bidirectional", "between", "features")
-        counts[task.part, task.variant] = (task.made, *map(calls.count, kinds))
+        counts[task.part, task.variant] = (task.count, *map(calls.count, kinds))
     assert len(PUBLISHED_CALLS) == 8
     assert counts == {  # made; calls both ways, forward only, for a pyramid. A batch of two is found at once.
         ("training", "published"): (2, 8, 0, 16),
@@ -88,10 +88,10 @@ def test_every_step_of_training_learns_the_same(monkeypatch: pytest.MonkeyPatch)
     made = []
     monkeypatch.setattr(workloads, "EQVI", lambda config: made.append(EQVI(config)) or made[-1])
     ends = {}
-    for variant in variants(small(), "training"):
+    for variant in ("published", "ours", "stored"):
         task = next(task for task in workloads.training(small()) if task.variant == variant)
         before = {name: value.clone() for name, value in made[-1].state_dict().items()}
-        task.work(task.ready())
+        task.run(task.prepare())
         ends[variant] = made[-1].state_dict()
         changed = {name.split(".")[0] for name, value in ends[variant].items() if not torch.equal(value, before[name])}
         assert changed == {"refinement", "mask", "residual"}
@@ -99,29 +99,26 @@ def test_every_step_of_training_learns_the_same(monkeypatch: pytest.MonkeyPatch)
         assert torch.equal(value, ends["published"][name]), name
 
 
-def test_variants_are_those_of_the_tasks(tmp_path: Path) -> None:
-    parts = {**workloads.DEVICE_PARTS, "data": partial(workloads.data, folder=tmp_path)}
-    for preset in ("tiny", "tiny-dis"):
-        load = small(preset)
-        for part in parts if preset == "tiny" else workloads.DEVICE_PARTS:
-            tasks = parts[part](load)
-            assert [(task.part, task.variant) for task in tasks] == [(part, name) for name in variants(load, part)]
-    assert "published" not in variants(small("tiny-dis"), "training")
+def test_the_published_schedule_is_timed_where_the_preset_has_scopeflow(tmp_path: Path) -> None:
+    for preset, first in (("tiny", ["published"]), ("tiny-dis", [])):
+        for part, names in (("training", ["ours", "stored"]), ("interpolation", ["x2", "x4"])):
+            tasks = workloads.PARTS[part](small(preset), tmp_path)
+            assert [(task.part, task.variant) for task in tasks] == [(part, name) for name in [*first, *names]]
 
 
 def test_samples_are_made_on_one_core_and_never_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered, stored = workloads.data(small(), tmp_path)
     seen = []
     for kind in (workloads.RenderedWindows, workloads.StoredWindows):
-        monkeypatch.setattr(kind, "window", lambda self, number: seen.append((number, torch.get_num_threads())))
+        monkeypatch.setattr(kind, "sample", lambda self, number: seen.append((number, torch.get_num_threads())))
     torch.set_num_threads(2)
     try:
         for task in (rendered, stored, rendered):
-            task.work(task.ready())
+            task.run(task.prepare())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert len(seen) == 2 * rendered.made + stored.made
+    assert len(seen) == 2 * rendered.count + stored.count
     assert len({number for number, _ in seen}) == len(seen)
     assert {threads for _, threads in seen} == {1}
 
@@ -180,9 +177,9 @@ def test_variants_take_turns_in_an_order_that_turns_round(monkeypatch: pytest.Mo
     def task(name: str) -> Task:
         return Task("training", name, "samples", 1, lambda: name, done.append)
 
-    monkeypatch.setattr(bench, "DEVICE_PARTS", {"training": lambda load: [task("published"), task("ours")]})
-    monkeypatch.setattr(bench, "_peaks_apart", lambda load, names, bar: dict.fromkeys(names, 7.0))
-    monkeypatch.setattr(bench, "variants", lambda load, part: ["published", "ours"])
+    monkeypatch.setattr(bench, "PARTS", {"training": lambda load, folder: [task("published"), task("ours")]})
+    names = [("training", "published"), ("training", "ours")]
+    monkeypatch.setattr(bench, "_peaks_on_cpu", lambda load, tasks, bar: dict.fromkeys(names, 7.0))
     rows = bench.measure(small(), ["training"], rounds=3, progress=False)
     assert done == ["ours", "published", "published", "ours", "ours", "published", "published", "ours"]
     assert [(row.variant, row.round) for row in rows] == [(v, r) for v in ("published", "ours") for r in (1, 2, 3)]
@@ -194,7 +191,7 @@ def test_a_measurement_from_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alone = {"idle": 200.0, "training ours": 230.0, "training stored": 215.0}
-    monkeypatch.setattr(bench, "peak_apart", lambda job, what, advice: pickle.dumps(job) and alone[what])
+    monkeypatch.setattr(bench, "peak_memory", lambda job, what, advice: pickle.dumps(job) and alone[what])
     options = ("--preset", "eqvi-quarter-dis", "--crop", 64, "--batch", 1, "--rounds", 2, "--parts", "training", "data")
     assert bench_command.run(given(*options, "--out", tmp_path)) == 0
     shown = capsys.readouterr().out
@@ -221,21 +218,21 @@ def test_a_measurement_from_end_to_end(
 
 def test_a_peak_is_of_its_own_process_alone() -> None:
     held = torch.ones(2**26)  # 256 MiB: what a process holds that starts another is none of the other's
-    idle = memory.peak_apart(partial(len, "nothing"), "idle", "")
+    idle = memory.peak_memory(partial(len, "nothing"), "idle", "")
     assert idle < memory.resident_peak() - 256
     assert held.any()
-    found = memory.peak_apart(partial(os.urandom, 2**26), "idle", "")
+    found = memory.peak_memory(partial(os.urandom, 2**26), "idle", "")
     assert found - idle == pytest.approx(64, abs=8)
     # A process can do every task by itself: torch and a step of training take more than 100 MiB.
-    step = partial(workloads.done_alone, small("eqvi-quarter-dis"), ("training", "stored"), 1)
-    assert memory.peak_apart(step, "training", "") > idle + 100
+    step = partial(workloads.run_task, small("eqvi-quarter-dis"), ("training", "stored"), 1)
+    assert memory.peak_memory(step, "training", "") > idle + 100
 
 
 def test_what_goes_wrong_in_a_process_of_its_own_is_said() -> None:
     with pytest.raises(InputError, match="training ours: its process was killed, as too little memory does: go small"):
-        memory.peak_apart(partial(os._exit, 9), "training ours", "go small")
+        memory.peak_memory(partial(os._exit, 9), "training ours", "go small")
     with pytest.raises(ValueError, match="invalid literal"):
-        memory.peak_apart(partial(int, "x"), "", "")
+        memory.peak_memory(partial(int, "x"), "", "")
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory: 9 bytes")])
@@ -246,19 +243,19 @@ def test_too_little_memory_is_one_line(error: RuntimeError) -> None:
         raise RuntimeError("another")
 
 
-def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bench.csv"
     rows = rows_of("training", "ours", [1.0, 2.0])
     bench.write(rows, {"run": "bench"}, path)
     whole = path.read_bytes()
 
-    class Breaking(list):
-        def __iter__(self) -> Iterator[Row]:
-            yield rows[0]
-            raise OSError(28, "No space left on device")
+    def full(self: Path, text: str, **_: object) -> None:
+        self.write_bytes(text[:20].encode())
+        raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(InputError, match="the disk is full"):
-        bench.write(Breaking(rows), {}, path)
+        bench.write(rows[:1], {}, path)
     assert path.read_bytes() == whole
     assert whole.decode().splitlines()[1] == "training,ours,frames,1,1,1.000000,"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bench.csv", "bench.json"]
@@ -294,7 +291,7 @@ def test_mistakes_are_named_before_anything_is_measured(
 
 
 def test_a_model_without_weights_can_be_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(bench, "_peaks_apart", lambda load, names, bar: {})
+    monkeypatch.setattr(bench, "_peaks_on_cpu", lambda load, tasks, bar: {})
     options = ("--preset", "baseline", "--parts", "interpolation", "--size", "128x128", "--rounds", 1)
     assert bench_command.run(given(*options)) == 0
     shown = capsys.readouterr().out
