@@ -114,7 +114,7 @@ def _take_turns(load: Workload, tasks: Sequence[Task], rounds: int, bar: Any) ->
             seconds, peak = _timed(task, torch.device(load.device))
             if number:
                 peak = peaks.get((task.part, task.variant), peak)
-                rows.append(Row(task.part, task.variant, task.unit, number, task.count, seconds, peak))
+                rows.append(Row(task.part, task.variant, task.unit, number, task.amount, seconds, peak))
             bar.update()
     order = [(task.part, task.variant) for task in tasks]
     return sorted(rows, key=lambda row: (order.index((row.part, row.variant)), row.round))

@@ -107,7 +107,7 @@ def _score(name: str, clip: RenderedClip, gap: int, t: float) -> Iterator[Row]:
         flow_10, flow_12, flow_13 = flows.split(1)
         for model in get_args(MotionKind):
             error = end_point_error(displacement(model, flow_10, flow_12, flow_13, t), truth)[0, 0]
-            errors = [_mean(pixels) for pixels in (error, error[visible], error[accelerated])]
+            errors = (_mean(error), _mean(error[visible]), _mean(error[accelerated]))
             yield Row(name, clip.kind, f"{8 * gap:08d}", t, source, model, *errors, *magnitudes)
 
 

@@ -90,7 +90,7 @@ class Task(NamedTuple):
     Attributes:
         part, variant: see this module.
         unit: of what it produces.
-        count: how many of them.
+        amount: how many of them.
         prepare: returns the input of `run`; not timed.
         run: timed.
     """
@@ -98,7 +98,7 @@ class Task(NamedTuple):
     part: str
     variant: str
     unit: str
-    count: int
+    amount: int
     prepare: Callable[[], Any]
     run: Callable[[Any], None]
 

@@ -72,7 +72,7 @@ def test_the_published_schedule_makes_eight_calls_both_ways_for_every_new_frame(
         calls.clear()
         task.run(prepared)
         kinds = ("bidirectional", "between", "features")
-        counts[task.part, task.variant] = (task.count, *map(calls.count, kinds))
+        counts[task.part, task.variant] = (task.amount, *map(calls.count, kinds))
     assert len(PUBLISHED_CALLS) == 8
     assert counts == {  # made; calls both ways, forward only, for a pyramid. A batch of two is found at once.
         ("training", "published"): (2, 8, 0, 16),
@@ -118,7 +118,7 @@ def test_samples_are_made_on_one_core_and_never_twice(tmp_path: Path, monkeypatc
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert len(seen) == 2 * rendered.count + stored.count
+    assert len(seen) == 2 * rendered.amount + stored.amount
     assert len({number for number, _ in seen}) == len(seen)
     assert {threads for _, threads in seen} == {1}
 
