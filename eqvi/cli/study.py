@@ -14,16 +14,22 @@ that one alone). A name that nobody declares is refused before anything runs: pa
 import argparse
 import ast
 import difflib
-import hashlib
+import json
 import os
+import sys
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tqdm import tqdm
 
+from eqvi.cli.dependencies import fingerprint, reads_results
 from eqvi.errors import InputError
+from eqvi.files import replacing, sha256
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, WEIGHTS
 
 Parameters = dict[str, Any]
@@ -47,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=BUILD / "notebooks", help="folder for the executed notebooks (default: %(default)s)"
     )
+    parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one for each core)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of each notebook (default: 1 for the whole study, else all)"
+    )
+    parser.add_argument(
+        "--changed",
+        action="store_true",
+        help="leave out notebooks whose source, parameters, code, packages and inputs are as when they last ran",
+    )
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="time one cell may take (default: no limit)")
 
 
@@ -65,27 +80,104 @@ def run(args: argparse.Namespace) -> int:
     elsewhere = [headless.parameters_of(path) for path in others.values()] if shared.get("all") else []
     given = assign(shared, [(name, text) for name, text in args.overrides], declared, elsewhere)
 
-    begun = time.monotonic()
-    written: dict[Path, bool] = {}
-    print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/")
-    for number, path in enumerate(notebooks, 1):
-        started, before = time.monotonic(), _snapshot()
-        try:
-            headless.execute(path, args.out / path.name, given[path], args.timeout)
-        except headless.NotebookFailure as failure:
-            print(f"  [{number}/{len(notebooks)}] {failure}")
-            print(f"stopped there: {_count(len(notebooks) - number, 'notebook')} not run")
-            return 1
-        news = _news(before, _snapshot())
-        written |= news
-        shown = ", ".join(f"{_relative(file)}{' (changed)' if changed else ''}" for file, changed in news.items())
-        print(f"  [{number}/{len(notebooks)}] {path.stem}  {time.monotonic() - started:.1f} s  {shown}", flush=True)
+    if args.changed:
+        known = _read_record(args.out)
+        notebooks = [
+            path
+            for path in notebooks
+            if not (args.out / path.name).is_file() or known.get(path.stem) != fingerprint(path, given[path])
+        ]
+        if not notebooks:
+            print(f"every executed notebook in {_relative(args.out)}/ is up to date")
+            return 0
+    jobs = min(args.jobs or os.cpu_count() or 1, len(notebooks))
+    # Of the whole study every kernel computes on one thread: two kernels on two cores are faster than one after the
+    # other on both, and results do not depend on the number of cores. A single notebook may have the machine.
+    threads = args.threads or (0 if args.notebooks else 1)
+    before, begun = _snapshot(), time.monotonic()
+    print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/, {jobs} at a time")
+    executed, failure = _execute_all(notebooks, given, args.out, args.timeout, jobs, threads)
+    changes = [file for file, content in _snapshot().items() if before.get(file) != content]
+    if executed:  # their fingerprints are taken now: some read results that others have just written
+        record = _read_record(args.out) | {path.stem: fingerprint(path, given[path]) for path in executed}
+        with replacing(args.out.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if failure is not None:
+        print(f"  [{len(executed) + 1}/{len(notebooks)}] {failure}")
+        print(f"stopped there: {_count(len(notebooks) - len(executed) - 1, 'notebook')} not run")
+        return 1
     print(
         f"{_count(len(notebooks), 'notebook')} executed in {time.monotonic() - begun:.0f} s; "
-        f"{_count(len(written), 'figure or result file', 'figure and result files')} written, "
-        f"{sum(written.values())} of them new or changed"
+        f"{_count(len(changes), 'figure or result file', 'figure and result files')} new or changed"
+        + "".join(f"\n  {_relative(path)}" for path in changes)
     )
     return 0
+
+
+def _execute_all(
+    notebooks: Sequence[Path], given: Mapping[Path, Parameters], out: Path, timeout: int | None, jobs: int, threads: int
+) -> tuple[list[Path], str | None]:
+    """Execute notebooks, several at a time, those that read the results of others last.
+
+    Returns:
+        Those that ran to their end, and the failure that ended it, if one did.
+    """
+    executed: list[Path] = []
+    readers = [path for path in notebooks if reads_results(path)]
+    others = [path for path in notebooks if path not in readers]
+    with tqdm(total=len(notebooks), unit="notebook", disable=None, file=sys.stderr) as bar:
+        for group in (others, readers):
+            tasks = [(path, out / path.name, given[path], timeout) for path in group]
+            for path, seconds, failure in _outcomes(tasks, jobs, threads):
+                if failure is not None:
+                    return executed, failure
+                executed.append(path)
+                bar.update()
+                with bar.external_write_mode(sys.stdout):
+                    print(f"  [{len(executed)}/{len(notebooks)}] {path.stem}  {seconds:.1f} s", flush=True)
+    return executed, None
+
+
+def _outcomes(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[Path, float, str | None]]:
+    """What `_execute` returns for each task, as they end; several at a time go to processes of their own."""
+    if jobs == 1:
+        _set_threads(threads)
+        yield from (_execute(*task) for task in tasks)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _set_threads, (threads,)) as pool:
+        # The last ones take longest, so they begin.
+        for future in as_completed([pool.submit(_execute, *task) for task in reversed(tasks)]):
+            yield future.result()
+            if future.result()[-1] is not None:
+                pool.shutdown(cancel_futures=True)
+
+
+def _set_threads(threads: int) -> None:
+    """Have the kernels that this process starts compute on so many threads; 0 for as many as they like."""
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _execute(
+    notebook: Path, output: Path, parameters: Parameters, timeout: int | None
+) -> tuple[Path, float, str | None]:
+    """Execute one notebook: itself, the seconds that it took, and the failure, if it failed."""
+    from eqvi.cli import headless  # imports Jupyter, which takes a second that --help need not wait for
+
+    begun = time.monotonic()
+    try:
+        headless.execute(notebook, output, parameters, timeout)
+    except headless.NotebookFailure as error:
+        return notebook, time.monotonic() - begun, str(error)
+    return notebook, time.monotonic() - begun, None
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    """The fingerprints of the executed notebooks in a folder, by name; empty where there are none."""
+    try:
+        return json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def all_notebooks() -> list[Path]:
@@ -202,23 +294,10 @@ def _check_type(name: str, value: Any, default: str) -> None:
         )
 
 
-def _snapshot() -> dict[Path, tuple[int, str]]:
-    """When each figure and result file was written, and a hash of what it holds; weights are too large for it."""
+def _snapshot() -> dict[Path, str]:
+    """A hash of each figure and result file; weights are too large for it."""
     files = [file for folder in (FIGURES, RESULTS) for file in sorted(folder.rglob("*")) if file.is_file()]
-    return {
-        file: (file.stat().st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest())
-        for file in files
-        if WEIGHTS not in file.parents
-    }
-
-
-def _news(before: Mapping[Path, tuple[int, str]], after: Mapping[Path, tuple[int, str]]) -> dict[Path, bool]:
-    """The files written in between, each with whether its content is another than before."""
-    return {
-        file: file not in before or before[file][1] != content
-        for file, (moment, content) in after.items()
-        if file not in before or before[file] != (moment, content)
-    }
+    return {file: sha256(file) for file in files if WEIGHTS not in file.parents}
 
 
 def _count(number: int, noun: str, plural: str | None = None) -> str:

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import zmq.asyncio
 
-from eqvi.cli import headless, study
+from eqvi.cli import dependencies, headless, study
 from eqvi.errors import InputError
 
 
@@ -21,6 +21,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
         monkeypatch.setattr(study, name.upper(), tmp_path / name)
     monkeypatch.setattr(study, "WEIGHTS", tmp_path / "results" / "weights")
+    monkeypatch.setattr(dependencies, "RESULTS", tmp_path / "results")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,7 +40,7 @@ def write_notebook(house: Path, name: str, *cells: str, parameters: str = "") ->
 def run(*arguments: str | Path) -> int:
     parser = ArgumentParser()
     study.add_arguments(parser)
-    return study.run(parser.parse_args([*map(str, arguments), "--out", "out"]))
+    return study.run(parser.parse_args(["--jobs", "1", *map(str, arguments), "--out", "out"]))
 
 
 def printed(path: Path) -> str:
@@ -67,13 +69,38 @@ class TestExecution:
         assert names(house / "out") == ["01_first.ipynb", "02_second.ipynb", "03_without.ipynb"]
         assert printed(house / "out" / "01_first.ipynb") == "2\n"
         assert (house / "figures" / "02_a.png").read_text() == "5"
-        first, second, third, fourth, summary = capsys.readouterr().out.splitlines()
-        assert first == "running 3 notebooks into out/"
-        assert second.startswith("  [1/3] 01_first  ")
-        assert third.endswith("s  figures/02_a.png (changed)")
-        assert fourth.startswith("  [3/3] 03_without  ")
+        first, *done, summary, change = capsys.readouterr().out.splitlines()
+        assert first.startswith("running 3 notebooks into out/")
+        assert sorted(line.split()[1] for line in done) == ["01_first", "02_second", "03_without"]
         assert summary.startswith("3 notebooks executed in ")
-        assert summary.endswith("1 figure or result file written, 1 of them new or changed")
+        assert summary.endswith("1 figure or result file new or changed")
+        assert change == "  figures/02_a.png"
+
+    def test_readers_of_results_wait_for_the_notebooks_that_run_side_by_side(self, house: Path) -> None:
+        for name in ("01_first", "02_second"):
+            write_notebook(house, name, f"open('../results/{name}.csv', 'w').write('3')")
+        write_notebook(house, "20_table", "import os; print(sorted(os.listdir('../results')))")
+        assert run("--jobs", "2") == 0
+        assert printed(house / "out" / "20_table.ipynb") == "['01_first.csv', '02_second.csv']\n"
+
+    def test_only_what_changed_runs_again(self, house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_notebook(house, "01_first", "print(size)", parameters="size: int = 3  # pixels")
+        write_notebook(house, "02_second", "print('as before')")
+        write_notebook(house, "20_table", "print('rows')")
+        for options, expected in (
+            ((), ["01_first", "02_second", "20_table"]),
+            ((), []),
+            (("-p", "size", "4"), ["01_first"]),
+        ):
+            assert run("--changed", *options) == 0
+            assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if "[" in line] == expected
+        (house / "results" / "new.csv").write_text("psnr\n30\n")
+        write_notebook(house, "02_second", "from eqvi import errors")
+        assert run("--changed", "-p", "size", "4") == 0
+        assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if "[" in line] == [
+            "02_second",
+            "20_table",
+        ]
 
     def test_is_the_same_to_the_byte(self, house: Path) -> None:
         path = write_notebook(
