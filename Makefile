@@ -15,12 +15,15 @@ TEST_PROCESSES ?= 4
 # Where training runs: cpu, cuda, mps, or auto for the best there is.
 DEVICE ?= auto
 
+# Data and weights that are given are for the notebooks that measure, which then always run.
+MEASURING := 10_evaluate 12_worst_frames
+GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
+  $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-EXECUTED := $(NOTEBOOKS:%=build/%)
-STUDY := build/study-$(basename $(notdir $(PARAMS))).stamp
 # Besides outputs, what JupyterLab writes into a notebook of the Python that ran it.
 STRIP := $(RUN) -m nbstripout --keep-id --extra-keys "$(addprefix metadata.language_info.,codemirror_mode \
   file_extension mimetype nbconvert_exporter pygments_lexer version)"
@@ -31,8 +34,8 @@ help: ## explain these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "The environment is made in $(VENV)/ on first use; remove that folder to start afresh."
 
-reproduce: $(STUDY) ## run the whole study; on the real data with DATA=/path/to/REDS_VTSR WEIGHTS=/path/to/checkpoints
-	@$(if $(RAN),echo "make reproduce: done in $$(($$(date +%s) - $(CLOCK))) s",echo "make reproduce: everything is up to date (executed notebooks: build/notebooks/)")
+reproduce: $(INSTALLED) ## run the whole study; on the real data with DATA=/path/to/REDS_VTSR WEIGHTS=/path/to/checkpoints
+	@$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(if $(DATA)$(WEIGHTS),$(GIVEN) --jobs 1 --threads 0,--changed)
 
 test: $(INSTALLED) ## run every test
 	@$(RUN) -m pytest -n auto --maxprocesses $(TEST_PROCESSES)
@@ -98,13 +101,13 @@ flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an ho
 $(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
 	$(call train,train_narrow_flow)
 
-site: $(STUDY) ## make the whole study a folder of web pages that opens from disk, build/site/index.html
+site: reproduce ## make the whole study a folder of web pages that opens from disk, build/site/index.html
 	@$(RUN) -m eqvi site
 
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench family narrow flow site clean again
+.PHONY: help reproduce test check lab lock data weights bench family narrow flow site clean
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -122,18 +125,3 @@ make_environment = python=; for candidate in $(PYTHON); do \
 	  if $$candidate -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; done; \
 	if test -z "$$python"; then echo "make: no Python 3.11 or newer that has its venv module (tried: $(PYTHON)): install one (Debian: python3-venv) or name it, as in: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	echo "[1/3] making an environment with $$($$python --version)"; $$python -m venv
-
-# The study. Only the notebooks that changed are run again, unless the package or a parameter did.
-# An executed notebook that somebody deleted counts as changed.
-LOST := $(filter-out $(wildcard $(EXECUTED)),$(EXECUTED))
-# Data and weights that are given are always measured, and then every page is made anew.
-# They are for the notebooks that measure: nothing is trained on them.
-MEASURING := 10_evaluate 12_worst_frames
-GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
-  $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
-# What only makes web pages of them has no part in the notebooks.
-CODE := $(filter-out eqvi/cli/site.py $(wildcard eqvi/site/*.py),$(wildcard eqvi/*.py eqvi/*/*.py))
-$(STUDY): $(INSTALLED) $(NOTEBOOKS) $(PARAMS) $(CODE) $(if $(LOST)$(DATA)$(WEIGHTS),again)
-	@$(eval RAN := yes)$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(GIVEN) \
-	  $(if $(DATA)$(WEIGHTS)$(filter-out %.ipynb again,$?),,$(sort $(filter %.ipynb,$?) $(LOST:build/%=%)))
-	@touch $@

@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one for each core)")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of each notebook (default: 1 for the whole study, else all)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="of each notebook, 0: as many as it likes (default: 1 for the whole study, else 0)",
     )
     parser.add_argument(
         "--changed",
@@ -93,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = min(args.jobs or os.cpu_count() or 1, len(notebooks))
     # Of the whole study every kernel computes on one thread: two kernels on two cores are faster than one after the
     # other on both, and results do not depend on the number of cores. A single notebook may have the machine.
-    threads = args.threads or (0 if args.notebooks else 1)
+    threads = (0 if args.notebooks else 1) if args.threads is None else args.threads
     before, begun = _snapshot(), time.monotonic()
     print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/, {jobs} at a time")
     executed, failure = _execute_all(notebooks, given, args.out, args.timeout, jobs, threads)
