@@ -1,4 +1,4 @@
-"""What can be measured, by the name it has in the tables: the published models, EQVI without weights, its peers."""
+"""Methods that can be measured, by their names in the tables: published models, ours, weight-free EQVI, baselines."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,24 +21,24 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import load_model, weights_file
 from eqvi.paths import WEIGHTS
 
-#: Makes the frame (1, 3, H, W) at t in (0, 1) of a window, windows in order.
-Fill = Callable[[Window, Fraction], Tensor]
+#: The frame (1, 3, H, W) at t in (0, 1) of a window; called with windows in order.
+FrameAt = Callable[[Window, Fraction], Tensor]
 
-#: The published models: where the archive of checkpoints keeps them, and what they must be.
+#: The published models: file in the archive of checkpoints, preset.
 PUBLISHED = {
     "stage3_rcsn_rqfp": ("Stage3_RCSN_RQFP/Stage3_checkpoint.ckpt", "eqvi"),
     "stage4_ms_fusion": ("Stage4_MSFuion/Stage4_checkpoint.ckpt", "eqvi-ms"),
     "stage123_scratch": ("Stage123_scratch/Stage123_scratch_checkpoint.ckpt", "eqvi"),
     "stage123_scratch_vgg": ("Stage123_scratch_vgg/Stage123_scratch_vgg_checkpoint.ckpt", "eqvi"),
 }
-#: The weight-free baseline with another motion model.
+#: The preset ``baseline`` with another motion model.
 MOTIONS: tuple[MotionKind, ...] = ("linear", "quadratic", "least_squares", "rectified")
-#: What needs neither weights nor EQVI.
-PEERS = ("blend", "minterpolate")
+#: Methods other than EQVI, see `eqvi.evaluation.baselines`.
+BASELINES = ("blend", "minterpolate")
 
 
 class Method(NamedTuple):
-    """Something that fills gaps.
+    """An interpolation method.
 
     Attributes:
         name: in the tables.
@@ -50,79 +50,62 @@ class Method(NamedTuple):
     name: str
     preset: str | None
     weights_sha256: str | None
-    open: Callable[[Case], Fill]
+    open: Callable[[Case], FrameAt]
 
 
 def open_method(name: str, device: str = "cpu", weights: Path | None = None, ensemble: str = "none") -> Method:
     """A method by name.
 
     Args:
-        name: of a published model, a preset, a motion model of the baseline, a peer, or a checkpoint's path. MODEL@FLOW
-            is a model of ours whose flows another network of ours finds: ``eqvi-quarter-dis@flow-quarter``.
+        name: of a published model, a preset, a motion model of the baseline, one of `BASELINES`, or a checkpoint's
+            path. MODEL@FLOW is a model of ours with another flow network of ours: ``eqvi-quarter-dis@flow-quarter``.
         device: where it runs.
         weights: the folder of published checkpoints, for those.
-        ensemble: see `eqvi.model.ensemble.members_of`; peers have none.
+        ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
 
     Raises:
         InputError: there is no such method, its weights are missing, or they are another model's.
     """
     members = members_of(ensemble)
-    if name in PEERS:
+    if name in BASELINES:
         if ensemble != "none":
             raise InputError(f"{name} takes no ensemble: give --ensemble none")
         if name == "blend":
             return Method(name, None, None, lambda case: blend)
-        return Method(name, f"ffmpeg minterpolate {MINTERPOLATE}", None, lambda case: Minterpolate(*_reading(case)))
+        setting = f"ffmpeg minterpolate {MINTERPOLATE}"
+        return Method(name, setting, None, lambda case: Minterpolate(case.inputs, case.factor))
     if name in PUBLISHED:
-        model, digest = _published(name, weights)
-        return of_model(name, model.to(device), device, members, None, digest)
+        model, digest = _load_published(name, weights)
+        return from_model(name, model.to(device), device, members, None, digest)
     synthesis, at, flow = name.partition("@")
     if at:
-        for part in (synthesis, flow):
-            if not weights_file(part).is_file():
-                raise InputError(f"{name}: {weights_file(part)} is not there: name two of results/weights, MODEL@FLOW")
-        return on_another_flow(weights_file(synthesis), weights_file(flow), device, members)
+        files = [weights_file(part) for part in (synthesis, flow)]
+        for file in files:
+            if not file.is_file():
+                raise InputError(f"{name}: {file} is not there: name two of results/weights, MODEL@FLOW")
+        model = checkpoint.load(files[0])
+        model.flow = checkpoint.load_flow(files[1])
+        title = f"{files[1].stem}_{files[0].stem}"
+        return from_model(title, model.to(device), device, members, weights_sha256=sha256(files[0]))
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
-        return of_model(name, EQVI(config).eval().to(device), device, members, f"baseline, motion {name}")
+        return from_model(name, EQVI(config).eval().to(device), device, members, f"baseline, motion {name}")
     model, _ = load_model(name, device)
     path = weights_file(name)
     preset = name if name in PRESETS else None
-    weighted = path.is_file() and (preset is None or PRESETS[preset].has_weights)
-    return of_model(preset or path.stem, model, device, members, preset, sha256(path) if weighted else None)
+    has_weights = path.is_file() and (preset is None or PRESETS[preset].has_weights)
+    return from_model(preset or path.stem, model, device, members, preset, sha256(path) if has_weights else None)
 
 
-def with_our_weights() -> list[str]:
-    """The presets whose weights are kept in the project: ours, not the published ones."""
+def presets_with_weights() -> list[str]:
+    """The presets whose weights lie in the project: ours, not the published ones."""
     return [
         name for name, config in PRESETS.items() if config.has_weights and (WEIGHTS / f"{name}.safetensors").is_file()
     ]
 
 
-def family() -> list[Path]:
-    """The weights of the ablation's models that are kept in the project, ``ROW_SEED.safetensors``."""
-    return sorted((WEIGHTS / "family").glob("*.safetensors"))
-
-
-def on_another_flow(path: Path, flow: Path, device: str = "cpu", members: Sequence[str] = ("identity",)) -> Method:
-    """A model whose flows another network finds; its synthesis stays as it was trained.
-
-    Args:
-        path: of the model's weights.
-        flow: of the flow network's.
-        device: where it works.
-        members: of a test-time ensemble.
-
-    Raises:
-        InputError: as `eqvi.model.checkpoint.load`.
-    """
-    model = checkpoint.load(path)
-    model.flow = checkpoint.load_flow(flow)
-    return of_model(f"{flow.stem}_{path.stem}", model.to(device), device, members, weights_sha256=sha256(path))
-
-
-def of_model(
+def from_model(
     name: str,
     model: Any,
     device: str = "cpu",
@@ -130,46 +113,42 @@ def of_model(
     preset: str | None = None,
     weights_sha256: str | None = None,
 ) -> Method:
-    """A method of anything that has EQVI's two stages (see `of_callable` for what has not)."""
-    staged = model if tuple(members) == ("identity",) else Ensemble(model, members)
+    """A method of a model with `EQVI.estimate_motion` and `EQVI.interpolate` (others: `from_callable`)."""
+    ensemble = model if tuple(members) == ("identity",) else Ensemble(model, members)
     # An interpolator remembers the frames and flows of its clip, so every clip has its own.
-    return Method(name, preset, weights_sha256, lambda case: Interpolator(staged, device).interpolate)
+    return Method(name, preset, weights_sha256, lambda case: Interpolator(ensemble, device).interpolate)
 
 
-def of_callable(name: str, make: Callable[[Tensor, float], Tensor | Any], device: str = "cpu") -> Method:
+def from_callable(name: str, function: Callable[[Tensor, float], Tensor | Any], device: str = "cpu") -> Method:
     """A method of any callable (frames, t) -> frame, or a result with a field of that name.
 
     Args:
         name: in the tables.
-        make: given (1, 4, 3, H, W), or (1, 2, 3, H, W) at a clip's ends, in [0, 1], and t in (0, 1).
+        function: gets (1, 4, 3, H, W), or (1, 2, 3, H, W) at a clip's ends, in [0, 1], and t in (0, 1).
         device: where the frames are put.
     """
-    return of_model(name, _Staged(make), device)
+    return from_model(name, _OneStage(function), device)
 
 
-class _Made(NamedTuple):
+class _Frame(NamedTuple):
     frame: Tensor
 
 
-class _Staged:
+class _OneStage:
     """A callable with EQVI's two stages, the first of which does nothing."""
 
-    def __init__(self, make: Callable[[Tensor, float], Any]) -> None:
-        self._make = make
+    def __init__(self, function: Callable[[Tensor, float], Any]) -> None:
+        self._function = function
 
     def estimate_motion(self, frames: Tensor, previous: Any = None) -> None:
         return None
 
     def interpolate(self, frames: Tensor, motion: None, t: float) -> Any:
-        made = self._make(frames, t)
-        return _Made(made) if isinstance(made, torch.Tensor) else made
+        result = self._function(frames, t)
+        return _Frame(result) if isinstance(result, torch.Tensor) else result
 
 
-def _reading(case: Case) -> tuple[Any, int]:
-    return case.inputs, case.factor
-
-
-def _published(name: str, folder: Path | None) -> tuple[EQVI, str]:
+def _load_published(name: str, folder: Path | None) -> tuple[EQVI, str]:
     file, preset = PUBLISHED[name]
     if folder is None:
         raise InputError(
@@ -181,12 +160,11 @@ def _published(name: str, folder: Path | None) -> tuple[EQVI, str]:
             f"{path}: is missing: give the folder of the published checkpoints, or fetch them (make weights)"
         )
     model = checkpoint.load(path)
-    wanted = PRESETS[preset]
-    if model.config != wanted:
-        fields = (field.name for field in dataclasses.fields(wanted))
-        differ = next(field for field in fields if getattr(model.config, field) != getattr(wanted, field))
-        found = [f"{differ}={getattr(config, differ)!r}" for config in (model.config, wanted)]
-        raise InputError(
-            f"{path}: has {found[0]}, but {name} is the preset {preset!r}, with {found[1]}: wrong checkpoint"
-        )
+    actual, expected = dataclasses.asdict(model.config), dataclasses.asdict(PRESETS[preset])
+    for field in expected:
+        if actual[field] != expected[field]:
+            raise InputError(
+                f"{path}: has {field}={actual[field]!r}, but {name} is the preset {preset!r}, with "
+                f"{field}={expected[field]!r}: wrong checkpoint"
+            )
     return model, sha256(path)

@@ -1,4 +1,4 @@
-"""The frames on which a run scored lowest, made again as pictures: what a mean does not show."""
+"""The frames on which a run scored lowest, computed again and shown: what a mean hides."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from eqvi.viz import layouts
 from eqvi.viz.figure import Page
 from eqvi.viz.panels import error, image
 
-#: How far, in dB, a frame that is made again may be from its row: other machines round otherwise.
+#: Largest difference in dB between a frame computed again and its row: other machines round differently.
 AGREEMENT = 0.05
 
 
@@ -24,26 +24,26 @@ def worst_frames(run: Run, count: int) -> list[tuple[str, str, float]]:
 
 
 def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> Page:
-    """The worst frames of a run, a row each: the truth, what the method made of it, and the error.
+    """The worst frames of a run, a row each: the truth, the new frame, and the error.
 
     Args:
         run: scored frames.
         cases: the clips that were scored, or those of them that hold the worst frames.
-        method: what was scored.
+        method: the method that was scored.
         count: how many frames.
 
     Raises:
         InputError: `cases` or `method` are not those of the run.
     """
-    known = {(case.name, target.frame): (case, target) for case in cases for target in case.targets}
+    targets = {(case.name, target.frame): (case, target) for case in cases for target in case.targets}
     panels = {}
     for clip, frame, psnr in worst_frames(run, count):
-        if (clip, frame) not in known:
+        if (clip, frame) not in targets:
             raise InputError(f"{run.path}: clip {clip}, frame {frame} is not in the data: name what it was scored on")
-        case, target = known[clip, frame]
+        case, target = targets[clip, frame]
         window = next(one for one in windows(case.inputs(), cut=lambda a, b: False) if one.position == target.position)
-        made, truth = method.open(case)(window, target.t).cpu(), next(case.truths({frame}))[1]
-        again = metrics.psnr(metrics.to_8bit(made), truth.pixels)
+        estimate, truth = method.open(case)(window, target.t).cpu(), next(case.truths({frame}))[1]
+        again = metrics.psnr(metrics.to_8bit(estimate), truth.pixels)
         if abs(again - psnr) > AGREEMENT:
             raise InputError(
                 f"{run.path}: clip {clip}, frame {frame} has {psnr:.2f} dB there and {again:.2f} dB made again: "
@@ -51,7 +51,7 @@ def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int =
             )
         place, true = f"clip {clip}, {frame}", to_tensor(truth)
         panels[f"{place}\ntruth"] = image(true)
-        panels[f"{place}\n{method.name}, {psnr:.2f} dB"] = image(made)
-        panels[f"{place}\nerror"] = error(made, true)
+        panels[f"{place}\n{method.name}, {psnr:.2f} dB"] = image(estimate)
+        panels[f"{place}\nerror"] = error(estimate, true)
     words = f"The frames on which {method.name} scores lowest, a row each: the truth, the new frame, its error."
     return layouts.strip(panels, words, columns=3)

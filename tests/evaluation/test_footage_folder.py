@@ -11,7 +11,8 @@ from PIL import Image
 import eqvi
 from eqvi.datasets.cases import open_footage
 from eqvi.errors import InputError
-from eqvi.evaluation.methods import on_another_flow, open_method
+from eqvi.evaluation.methods import open_method
+from eqvi.files import sha256
 from eqvi.model import checkpoint
 from eqvi.model.config import EQVIConfig
 from eqvi.model.scopeflow import ScopeFlow
@@ -44,15 +45,14 @@ def test_another_network_finds_the_flows_of_the_same_synthesis(folder: Path, tmp
     torch.manual_seed(0)
     checkpoint.save(eqvi.EQVI(TINY), tmp_path / "row_0.safetensors")
     checkpoint.save(ScopeFlow(1 / 16, 1), tmp_path / "network.safetensors")
-    method = on_another_flow(tmp_path / "row_0.safetensors", tmp_path / "network.safetensors")
+    method = open_method(f"{tmp_path}/row_0.safetensors@{tmp_path}/network.safetensors")
     assert method.name == "network_row_0"
+    assert method.weights_sha256 == sha256(tmp_path / "row_0.safetensors")
     case = open_footage(folder, 2)[0]
     fill = method.open(case)
     staged = fill.__self__._model  # type: ignore[attr-defined]
     assert isinstance(staged.flow, ScopeFlow)
     assert staged.flow.scalings == 1
     assert staged.config == dataclasses.replace(TINY)
-    named = open_method(f"{tmp_path}/row_0.safetensors@{tmp_path}/network.safetensors")
-    assert (named.name, named.weights_sha256) == (method.name, method.weights_sha256)
     with pytest.raises(InputError, match=r"results/weights/no-flow\.safetensors is not there: .* MODEL@FLOW"):
         open_method(f"{tmp_path}/row_0.safetensors@no-flow")

@@ -25,7 +25,7 @@ from eqvi.datasets.cases import open_dataset, open_held_out
 from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
-from eqvi.evaluation.methods import PUBLISHED, of_callable, open_method
+from eqvi.evaluation.methods import PUBLISHED, from_callable, open_method
 from eqvi.markdown import means_table
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
@@ -173,7 +173,7 @@ class TestLayout:
             return frames[:, frames.shape[1] // 2 - 1]
 
         cases = open_dataset(reds, "rendered", clips=1)
-        assert measure.measure(tmp_path / "repeat.csv", cases, [of_callable("repeat", repeat)], "rendered", {})
+        assert measure.measure(tmp_path / "repeat.csv", cases, [from_callable("repeat", repeat)], "rendered", {})
         assert shapes == [((1, n, 3, 64, 80), 0.5) for n in (2, 4, 4, 4, 2)]
         first = metrics.psnr(frame(0, 0), frame(0, 4))
         assert float(rows_of(tmp_path / "repeat.csv")[0]["psnr"]) == pytest.approx(first, abs=1e-6)
@@ -256,7 +256,7 @@ class TestInterruption:
                 raise KeyboardInterrupt
             return frames[:, frames.shape[1] // 2]
 
-        method = of_callable("x", failing)
+        method = from_callable("x", failing)
         with pytest.raises(KeyboardInterrupt):
             measure.measure(out, cases, [method], "rendered", {})
         journal = tmp_path / ".x_rendered.part" / "0-of-1.csv"
@@ -287,7 +287,7 @@ class TestInterruption:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            measure.measure(out, cases, [of_callable("x", fails)], "rendered", {"every": 1})
+            measure.measure(out, cases, [from_callable("x", fails)], "rendered", {"every": 1})
         with pytest.raises(InputError, match=r"holds an interrupted run with another parameters: give --restart \(in"):
             measure.measure(out, cases, [open_method("blend")._replace(name="x")], "rendered", {"every": 2})
         assert measure.measure(out, cases, [open_method("blend")], "rendered", {"every": 2}, restart=True)
@@ -358,7 +358,7 @@ class TestBadInput:
 
     @pytest.mark.usefixtures("unchecked")
     def test_frames_of_another_size_than_the_truth(self, reds, tmp_path):
-        shrinking = of_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
+        shrinking = from_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
         with pytest.raises(InputError, match=r"000, frame 00000004: the new frame is 79x64, the true one 80x64"):
             measure.measure(tmp_path / "x.csv", open_dataset(reds, "rendered"), [shrinking], "rendered", {})
 

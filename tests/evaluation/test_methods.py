@@ -11,7 +11,7 @@ from eqvi.cli import headless, study
 from eqvi.errors import InputError
 from eqvi.evaluation import methods
 from eqvi.evaluation.lpips import FILES, LPIPS, open_lpips
-from eqvi.evaluation.methods import MOTIONS, PEERS, PUBLISHED, open_method
+from eqvi.evaluation.methods import BASELINES, MOTIONS, PUBLISHED, open_method
 from eqvi.model.config import PRESETS
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
 from eqvi.reports.published import figures
@@ -59,7 +59,7 @@ class TestParameterFiles:
             assert f"{given['methods'][0]}_{given['datasets'][0]}" == run
             assert given["factor"] == 2
 
-    @pytest.mark.parametrize("name", ["baseline", "linear", "quadratic", "rectified", *PEERS])
+    @pytest.mark.parametrize("name", ["baseline", "linear", "quadratic", "rectified", *BASELINES])
     def test_so_has_everything_it_is_compared_with(self, name):
         given = self.given(name)
         assert given["methods"] == [name]
@@ -78,7 +78,7 @@ class TestParameterFiles:
             "linear",
             "quadratic",
             "rectified",
-            *PEERS,
+            *BASELINES,
         }
         assert expected <= {path.stem for path in PARAMS.glob("*.yaml")}
 
@@ -152,7 +152,7 @@ class TestLPIPS:
 
 def test_our_own_weights_are_found_by_their_preset(tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "WEIGHTS", tmp_path)
-    assert methods.with_our_weights() == []
+    assert methods.presets_with_weights() == []
     for name in ("eqvi-quarter-dis", "baseline", "mine"):
         (tmp_path / f"{name}.safetensors").touch()
-    assert methods.with_our_weights() == ["eqvi-quarter-dis"]
+    assert methods.presets_with_weights() == ["eqvi-quarter-dis"]
