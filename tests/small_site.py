@@ -15,7 +15,7 @@ from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.site.build import PARTS, Study
 from eqvi.site.explorer_data import Window, write
-from eqvi.viz.quadruplet import rendered
+from eqvi.viz.quadruplet import from_scene
 
 TIMES = (0.25, 0.5, 0.75)
 SIZE = (128, 160)
@@ -98,7 +98,7 @@ def windows() -> dict[str, Window]:
     """One window of a rendered scene, through a model with every part and random weights."""
     torch.manual_seed(0)
     return {
-        "tiny": Window(rendered(demo_scene("cubic", SIZE), "the demo scene"), EQVI(CONFIG).eval(), "random weights")
+        "tiny": Window(from_scene(demo_scene("cubic", SIZE), "the demo scene"), EQVI(CONFIG).eval(), "random weights")
     }
 
 

@@ -29,7 +29,7 @@ from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import DEFAULT_MODEL, load_model
 from eqvi.viz import result_layers
 from eqvi.viz.exploration import NAMES, Exploration, Switches
-from eqvi.viz.quadruplet import Subject, rendered
+from eqvi.viz.quadruplet import Quadruplet, from_scene
 from eqvi.viz.result_layers import Layer
 
 TIMES = tuple(number / 10 for number in range(1, 10))
@@ -58,7 +58,7 @@ _PHOTOGRAPHS = ("given", "frame", "truth", "warped1", "warped2")
 class Window:
     """What can be looked at: four frames, and the model whose parts are switched, with a name for people."""
 
-    subject: Subject
+    quadruplet: Quadruplet
     model: Any
     made_by: str
 
@@ -68,8 +68,8 @@ def windows(size: tuple[int, int] = SIZE) -> dict[str, Window]:
     quarter, _ = load_model(DEFAULT_MODEL)
     # The one kind of our models that has every part. It is an instrument: an eighth of the widths, minutes of training.
     whole, _ = load_model("family/fusion_0")
-    portrait = rendered(demo_scene("cubic", size), "portrait before a cup; the acceleration changes")
-    drawn = rendered(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration")
+    portrait = from_scene(demo_scene("cubic", size), "portrait before a cup; the acceleration changes")
+    drawn = from_scene(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration")
     again = replace(portrait, name="the portrait again, by the model that has MS-Fusion")
     return {
         "portrait": Window(portrait, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
@@ -138,14 +138,14 @@ class _Strips:
 
 
 def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> dict[str, Any]:
-    subject, model = replace(window.subject, truth=functools.cache(window.subject.truth)), window.model
+    subject, model = replace(window.quadruplet, truth=functools.cache(window.quadruplet.truth)), window.model
     exploration, strips = Exploration(model, subject), _Strips(folder, name)
     legends: dict[str, Any] = {}
     shown = []
-    given = strips.add("given", list(result_layers.given(exploration).values()))
-    for switches in variants(exploration.offered, exploration.own):
+    given = strips.add("given", list(result_layers.input_frames(exploration).values()))
+    for switches in variants(exploration.available, exploration.default):
         here = Exploration(model, subject)  # keeps what it makes: one for all variants would fill the memory
-        made = [result_layers.described(here, t, switches) for t in times]
+        made = [result_layers.layers_at(here, t, switches) for t in times]
         layers = {}
         for layer, (short, _) in LAYERS.items():
             if layer not in made[0]:
@@ -164,8 +164,8 @@ def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> 
         "model": window.made_by,
         "width": width,
         "height": height,
-        "parts": [[part, NAMES[part]] for part in exploration.offered],
-        "own": key(exploration.own),
+        "parts": [[part, NAMES[part]] for part in exploration.available],
+        "own": key(exploration.default),
         "variants": shown,
         "given": given,
         "strips": strips.found,

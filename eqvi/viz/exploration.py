@@ -1,7 +1,7 @@
-"""A window seen through a model whose parts can be switched off: its layers at any t, and what each switch changes.
+"""A quadruplet and a model whose parts can be switched off: new frames at any t, and what they are made of.
 
-The state behind the explorer (`notebooks/08_explorer.ipynb`) and the site: no widgets, no files. Flows are found once a
-window, and frames are kept once made.
+The state behind the explorer (`notebooks/08_explorer.ipynb`) and the site: no widgets, no files. Flows are estimated
+once, and new frames are cached.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from eqvi.model.ensemble import ENSEMBLES, Ensemble
 from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion
 from eqvi.model.geometry import reverse_flow
 from eqvi.model.motion import displacement
-from eqvi.viz.quadruplet import Subject
+from eqvi.viz.quadruplet import Quadruplet
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.
 ENSEMBLE = "flips"
@@ -26,13 +26,13 @@ ENSEMBLE = "flips"
 
 @dataclass(frozen=True)
 class Switches:
-    """Which parts make a frame.
+    """Which parts of the model are on.
 
     Attributes:
-        rqfp: rectified motion; else the two-point parabola. (Linear motion is no switch: `Exploration.as_made`.)
+        rqfp: rectified motion; else quadratic. (Linear motion has no switch: see `Exploration.as_trained`.)
         rcsn: the residual is added.
         fusion: two scales are fused.
-        ensemble: the mean over the window and its mirror images.
+        ensemble: the mean over the quadruplet and its mirror images.
     """
 
     rqfp: bool = False
@@ -41,23 +41,12 @@ class Switches:
     ensemble: bool = False
 
 
-#: What people call the switches.
+#: Names of the switches for readers.
 NAMES = {"rqfp": "RQFP", "rcsn": "RCSN", "fusion": "MS-Fusion", "ensemble": "ensemble"}
 
 
-class Holes(NamedTuple):
-    """Where nothing landed when the flows to t were reversed.
-
-    Attributes:
-        of_1, of_2: (1, 1, H, W), of F_t1 and of F_t2.
-    """
-
-    of_1: Bool[Tensor, "1 1 h w"]
-    of_2: Bool[Tensor, "1 1 h w"]
-
-
 class Scales(NamedTuple):
-    """What MS-Fusion joins.
+    """Inputs and weight of MS-Fusion.
 
     Attributes:
         full, half: (1, 3, H, W), results at full and at half size, the latter enlarged.
@@ -70,90 +59,81 @@ class Scales(NamedTuple):
 
 
 class Exploration:
-    """One window and one model.
+    """New frames of one quadruplet by one model.
 
     Args:
         model: as loaded; its parts serve every variant.
-        subject: the window.
+        quadruplet: the input frames.
 
     Raises:
         InputError: the frames are too small for the model.
     """
 
-    def __init__(self, model: EQVI, subject: Subject) -> None:
-        self.model, self.subject = model, subject
+    def __init__(self, model: EQVI, quadruplet: Quadruplet) -> None:
+        self.model, self.quadruplet = model, quadruplet
         config = model.config
-        height, width = subject.frames.shape[-2:]
+        height, width = quadruplet.frames.shape[-2:]
         if config.multi_scale and min(height, width) < 2 * SMALLEST:
             # One scale alone pads them to another size than both do, so that variants could not share their flows.
             side = 2 * SMALLEST
             raise InputError(f"frames are {width}x{height}: a model that fuses two scales takes {side}x{side} or more")
+        parts = {"rqfp": True, "rcsn": config.residual, "fusion": config.multi_scale, "ensemble": True}
         #: The switches that this model has the parts for.
-        self.offered = tuple(
-            name
-            for name, there in (
-                ("rqfp", True), ("rcsn", config.residual), ("fusion", config.multi_scale), ("ensemble", True)
-            )
-            if there
-        )  # fmt: skip
-        #: The model as it was made.
-        self.own = Switches(config.motion == "rectified", config.residual, config.multi_scale)
+        self.available = tuple(name for name, present in parts.items() if present)
+        #: The switches as the model is configured.
+        self.default = Switches(config.motion == "rectified", config.residual, config.multi_scale)
         self._motions: dict[bool, Any] = {}
         self._results: dict[tuple[float, Switches], Interpolation] = {}
 
-    def known(self, t: float, switches: Switches) -> bool:
-        """Whether `result` would answer at once."""
+    def cached(self, t: float, switches: Switches) -> bool:
+        """Whether `result` needs no computation."""
         return (t, switches) in self._results
 
     @torch.inference_mode()
     def result(self, t: float, switches: Switches) -> Interpolation:
-        """The new frame at t and what it is made of.
+        """The new frame at t and its intermediate results.
 
         Raises:
             InputError: the model lacks a part that is switched on.
         """
         for name in NAMES:
-            if getattr(switches, name) and name not in self.offered:
+            if getattr(switches, name) and name not in self.available:
                 raise InputError(f"{NAMES[name]} is switched on, and this model has none: switch it off")
         if (t, switches) not in self._results:
-            variant = self._variant(switches)
-            self._results[t, switches] = variant.interpolate(self.subject.frames, self._motion(switches.ensemble), t)
+            motion, variant = self._motion(switches.ensemble), self._variant(switches)
+            self._results[t, switches] = variant.interpolate(self.quadruplet.frames, motion, t)
         return self._results[t, switches]
 
     @torch.inference_mode()
-    def as_made(self, t: float) -> Interpolation:
-        """The new frame by the model as it was trained, whatever its motion."""
-        return self.model(self.subject.frames, t)
+    def as_trained(self, t: float) -> Interpolation:
+        """The new frame by the model as it was trained, whatever its motion model."""
+        return self.model(self.quadruplet.frames, t)
 
     def psnr(self, t: float, switches: Switches) -> float | None:
         """PSNR of the new frame in dB, in 8 bits; None where the truth is not known."""
-        truth = self.subject.truth(t)
+        truth = self.quadruplet.truth(t)
         if truth is None:
             return None
         return metrics.psnr(metrics.to_8bit(self.result(t, switches).frame), metrics.to_8bit(truth))
 
-    def flipped(self, switches: Switches, name: str) -> Switches:
-        """The same with one switch the other way."""
-        return dataclasses.replace(switches, **{name: not getattr(switches, name)})
-
     @torch.inference_mode()
     def motion(self) -> Motion:
-        """The window's six flows."""
+        """The six flows of the quadruplet."""
         return self._motion(ensemble=False)
 
     @torch.inference_mode()
-    def holes(self, t: float, switches: Switches) -> Holes:
-        """Where a frame's reversed flows have no value of their own."""
+    def holes(self, t: float, switches: Switches) -> tuple[Bool[Tensor, "1 1 h w"], Bool[Tensor, "1 1 h w"]]:
+        """Where F_t1 and F_t2 have no value of their own: no vector landed there in flow reversal."""
         motion, kind = self.motion(), "rectified" if switches.rqfp else "quadratic"
-        first = displacement(kind, motion.flow_10, motion.flow_12, motion.flow_13, t)  # type: ignore[arg-type]
-        second = displacement(kind, motion.flow_23, motion.flow_21, motion.flow_20, 1 - t)  # type: ignore[arg-type]
-        height, width = self.subject.frames.shape[-2:]  # small frames were padded
-        holes = [(reverse_flow(flow).weight == 0)[..., :height, :width] for flow in (first, second)]
-        return Holes(*holes)
+        flow_1t = displacement(kind, motion.flow_10, motion.flow_12, motion.flow_13, t)  # type: ignore[arg-type]
+        flow_2t = displacement(kind, motion.flow_23, motion.flow_21, motion.flow_20, 1 - t)  # type: ignore[arg-type]
+        height, width = self.quadruplet.frames.shape[-2:]  # small frames were padded
+        first, second = ((reverse_flow(flow).weight == 0)[..., :height, :width] for flow in (flow_1t, flow_2t))
+        return first, second
 
     @torch.inference_mode()
     def scales(self, t: float) -> Scales:
-        """What MS-Fusion joins at t, and how.
+        """What MS-Fusion fuses at t, and its weight.
 
         Raises:
             InputError: the model has no fusion.
@@ -161,15 +141,14 @@ class Exploration:
         fusion = self.model.fusion
         if fusion is None:
             raise InputError("this model has one scale: give one with MS-Fusion")
-        seen: list[tuple[Tensor, ...]] = []
-        watch = fusion.register_forward_hook(lambda module, given, weight: seen.append((*given, weight)))
+        calls: list[tuple[Tensor, ...]] = []
+        hook = fusion.register_forward_hook(lambda module, inputs, weight: calls.append((*inputs, weight)))
         try:
-            self.model.interpolate(self.subject.frames, self.motion(), t)
+            self.model.interpolate(self.quadruplet.frames, self.motion(), t)
         finally:
-            watch.remove()
-        height, width = self.subject.frames.shape[-2:]
-        full, half, weight = (field[..., :height, :width] for field in seen[0])
-        return Scales(full, half, weight)
+            hook.remove()
+        height, width = self.quadruplet.frames.shape[-2:]
+        return Scales(*(field[..., :height, :width] for field in calls[0]))
 
     def _variant(self, switches: Switches) -> EQVI | Ensemble:
         """The model with those parts, sharing its weights."""
@@ -179,7 +158,7 @@ class Exploration:
             residual=switches.rcsn,
             multi_scale=switches.fusion,
         )
-        with torch.device("meta"):  # its own weights are never made
+        with torch.device("meta"):  # without weights of its own
             variant = EQVI(config)
         for name, part in self.model.named_children():
             if getattr(variant, name) is not None:
@@ -189,7 +168,12 @@ class Exploration:
 
     def _motion(self, ensemble: bool) -> Any:
         if ensemble not in self._motions:
-            # All that any variant asks for: six flows, at both scales where the model has two.
-            whole = self._variant(dataclasses.replace(self.own, rqfp=True, ensemble=ensemble))
-            self._motions[ensemble] = whole.estimate_motion(self.subject.frames)
+            # All that any variant needs: six flows, at both scales where the model has two.
+            whole = self._variant(dataclasses.replace(self.default, rqfp=True, ensemble=ensemble))
+            self._motions[ensemble] = whole.estimate_motion(self.quadruplet.frames)
         return self._motions[ensemble]
+
+
+def toggled(switches: Switches, name: str) -> Switches:
+    """The same with one switch the other way."""
+    return dataclasses.replace(switches, **{name: not getattr(switches, name)})

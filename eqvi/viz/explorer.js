@@ -115,8 +115,8 @@ function grid({ model, el }) {
   const body = make("div", { class: "eqvi-groups" });
   const drawing = make("div", { class: "eqvi-drawing" });
   const table = make("div", { class: "eqvi-table" });
-  const said = make("p", { class: "eqvi-said", "aria-live": "polite" });
-  const pixel = make("section", { class: "eqvi-pixel", "aria-label": "the chosen pixel" }, said, drawing, table);
+  const sentence = make("p", { class: "eqvi-sentence", "aria-live": "polite" });
+  const pixel = make("section", { class: "eqvi-pixel", "aria-label": "the chosen pixel" }, sentence, drawing, table);
   el.append(bar, body, pixel);
   const rooms = new Map();
   for (const name of model.get("groups")) {
@@ -181,9 +181,7 @@ function grid({ model, el }) {
       const took = Math.round(performance.now() - asked);
       asked = null;
       speed.textContent = `shown after ${took} ms`;
-      body.dataset.took = took;
-      model.set("took", [...model.get("took"), took].slice(-200));
-      model.save_changes();
+      body.dataset.latency = took;
     }
     answered();
   };
@@ -198,12 +196,12 @@ function grid({ model, el }) {
     }
   };
   const explain = () => {
-    said.textContent = model.get("said");
+    sentence.textContent = model.get("sentence");
     drawing.innerHTML = model.get("drawing");
     table.innerHTML = model.get("table");
   };
   const listening = { "change:moving": draw, "change:fixed": draw, "change:marks": remark, "change:busy": tell,
-    "change:said": explain, "change:drawing": explain, "change:steps": limits, "change:step": limits };
+    "change:sentence": explain, "change:drawing": explain, "change:steps": limits, "change:step": limits };
   for (const [name, heard] of Object.entries(listening)) model.on(name, heard);
   limits();
   draw();

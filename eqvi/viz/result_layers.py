@@ -1,11 +1,12 @@
-"""What can be seen of a new frame: named layers, each a picture with words for who cannot see it.
+"""The layers of a new frame: inputs, intermediate results and errors as named pictures with a note and alt text.
 
-Pure functions of an `eqvi.viz.exploration.Exploration`, for explorer and site. `described` is what belongs to one t,
-`given` and `observed` belong to the window, `change` is what one switch does.
+Pure functions of an `eqvi.viz.exploration.Exploration`, for explorer and site. `layers_at` belongs to one t,
+`input_frames` and `input_flows` to the quadruplet, `switch_effect` shows what one switch changes.
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,203 +14,178 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from eqvi import metrics
 from eqvi.viz import colours, panels
-from eqvi.viz.exploration import NAMES, Exploration, Switches
-from eqvi.viz.panels import Bar, Panel, Wheel
+from eqvi.viz.exploration import NAMES, Exploration, Switches, toggled
+from eqvi.viz.panels import Panel, Wheel
 
 #: Names of the layers, in the order in which they are shown.
-GIVEN = ("I₀", "I₁", "I₂", "I₃")
+INPUTS = ("I₀", "I₁", "I₂", "I₃")
 FRAME, TRUTH, ERROR = "new frame", "truth", "error"
 WARPED = ("I₁ warped to t", "I₂ warped to t")
 MASK, RESIDUAL = "mask M", "residual"
 FLOWS = ("Fₜ₁", "Fₜ₂")
 HOLES = ("holes of Fₜ₁", "holes of Fₜ₂")
-OBSERVED = ("F₁₂", "F₂₁")
+INPUT_FLOWS = ("F₁₂", "F₂₁")
 
-#: Grey levels at the ends of the residual's colours, and at the dark end of errors and of what variants differ by.
-RESIDUAL_RANGE, ERROR_RANGE, CHANGE_RANGE = 16, 64, 24
+#: Grey levels at the ends of the residual's colours, and at the dark end of errors and of differences of variants.
+RESIDUAL_RANGE, ERROR_RANGE, EFFECT_RANGE = 16, 64, 24
 _GREY = 255
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One picture.
-
-    Attributes:
-        panel: the picture and the legend of its colours.
-        note: what it amounts to, in a few words or figures.
-        alt: the picture in words.
-    """
+    """One picture: a panel, its main number as a short note, and its alt text."""
 
     panel: Panel
     note: str
     alt: str
 
 
-def described(exploration: Exploration, t: float, switches: Switches, arrows: int = 0) -> dict[str, Layer]:
-    """Every layer of the frame at t, by its name; truth and error only where the truth is known.
-
-    Args:
-        exploration: the window and its model.
-        t: in (0, 1).
-        switches: the parts that make the frame.
-        arrows: one in so many pixels both ways is laid over the flows; 0: none.
-
-    Raises:
-        InputError: the model lacks a part that is switched on.
-    """
-    made, scale = exploration.result(t, switches), flow_scale(exploration)
-    when = f"at t = {t:g}"
-    found = {FRAME: new_frame(exploration, t, switches)}
-    for name, frame, number in zip(WARPED, (made.warped_1, made.warped_2), (1, 2), strict=True):
-        found[name] = Layer(panels.image(frame), "", f"Frame {number}, warped {when}.")
-    trust = float(made.mask.mean())
-    found[MASK] = Layer(
-        panels.field(made.mask, "weight of I₁", 0, 1),
-        f"mean {trust:.2f}",
-        f"The mask {when}: bright where frame 1 is trusted, dark where frame 2 is; its mean is {trust:.2f}.",
-    )
-    if made.residual is not None:
-        size = _GREY * float(made.residual.abs().mean())
-        grey = _GREY * made.residual.mean(dim=1, keepdim=True)
-        found[RESIDUAL] = Layer(
-            panels.field(grey, "grey levels", -RESIDUAL_RANGE, RESIDUAL_RANGE, "signed"),
-            f"mean size {size:.2f}",
-            f"The residual that RCSN adds {when}: blue darkens, red brightens; mean size {size:.2f} grey levels.",
-        )
-    for name, flow, number in zip(FLOWS, (made.flow_t1, made.flow_t2), (1, 2), strict=True):
-        found[name] = _flow(flow, scale, arrows, f"Flow from t to frame {number}, {when}")
-    for name, where in zip(HOLES, exploration.holes(t, switches), strict=True):
-        share = f"{float(where.float().mean()):.1%}"
-        alt = f"Holes {when}, in orange: where nothing landed when the flow was reversed, {share} of the pixels."
-        found[name] = Layer(panels.mask(where, made.frame), share, alt)
-    truth = exploration.subject.truth(t)
-    if truth is not None:
-        found[TRUTH] = Layer(panels.image(truth), "", f"The true frame {when}.")
-        found[ERROR] = _difference(made.frame, truth, f"Error of the new frame {when}", ERROR_RANGE)
-    return found
-
-
-def new_frame(exploration: Exploration, t: float, switches: Switches) -> Layer:
-    """The frame at t alone."""
-    quality = exploration.psnr(t, switches)
-    score = "no truth at this t" if quality is None else f"{quality:.2f} dB"
-    alt = f"The new frame at t = {t:g}, {words(switches)}; PSNR: {score}."
-    return Layer(panels.image(exploration.result(t, switches).frame), score, alt)
-
-
-def given(exploration: Exploration) -> dict[str, Layer]:
-    """The window's four frames."""
-    return {
-        name: Layer(panels.image(frame[None]), f"time {time}", f"Frame {time + 1}, given, at time {time}.")
-        for name, frame, time in zip(GIVEN, exploration.subject.frames[0], (-1, 0, 1, 2), strict=True)
-    }
-
-
-def observed(exploration: Exploration, arrows: int = 0) -> dict[str, Layer]:
-    """The flows between the middle two frames, as they were estimated; `arrows` as of `described`."""
-    scale, (flow_12, flow_21) = flow_scale(exploration), _observed(exploration)
-    return {
-        OBSERVED[0]: _flow(flow_12, scale, arrows, "Flow from frame 1 to frame 2"),
-        OBSERVED[1]: _flow(flow_21, scale, arrows, "Flow from frame 2 to frame 1"),
-    }
-
-
-@dataclass(frozen=True)
-class Change:
+class SwitchEffect(NamedTuple):
     """What one switch changes in the frame at t.
 
     Attributes:
-        name: of the switch, for people.
+        name: of the switch, for readers.
         layer: the difference as a picture.
-        on, off: PSNR of the frame with and without the part, dB; None where the truth is not known.
+        psnr_on, psnr_off: of the frame with and without the part, dB; None where the truth is not known.
     """
 
     name: str
     layer: Layer
-    on: float | None
-    off: float | None
+    psnr_on: float | None
+    psnr_off: float | None
 
 
-def change(exploration: Exploration, t: float, switches: Switches, name: str) -> Change:
-    """What the switch of that name (a field of `Switches`) changes, all others left as they are."""
-    other = exploration.flipped(switches, name)
-    with_it, without = (switches, other) if getattr(switches, name) else (other, switches)
-    frames = [exploration.result(t, which).frame for which in (with_it, without)]
-    layer = _difference(frames[0], frames[1], f"What {NAMES[name]} changes in the frame at t = {t:g}", CHANGE_RANGE)
-    return Change(NAMES[name], layer, exploration.psnr(t, with_it), exploration.psnr(t, without))
+def layers_at(exploration: Exploration, t: float, switches: Switches, arrows: int = 0) -> dict[str, Layer]:
+    """Every layer of the frame at t, by its name; truth and error only where the truth is known.
+
+    Args:
+        exploration: the quadruplet and the model.
+        t: in (0, 1).
+        switches: the parts that are on.
+        arrows: pixels from one arrow to the next on flows; 0: no arrows.
+
+    Raises:
+        InputError: the model lacks a part that is switched on.
+    """
+    result, scale, when = exploration.result(t, switches), flow_scale(exploration), f"at t = {t:g}"
+    layers = {FRAME: frame_layer(exploration, t, switches)}
+    for name, frame, number in zip(WARPED, (result.warped_1, result.warped_2), (1, 2), strict=True):
+        layers[name] = Layer(panels.image(frame), "", f"Frame {number}, warped {when}.")
+    mean = float(result.mask.mean())
+    alt = f"The mask {when}: bright where frame 1 is trusted, dark where frame 2 is; its mean is {mean:.2f}."
+    layers[MASK] = Layer(panels.field(result.mask, "weight of I₁", 0, 1), f"mean {mean:.2f}", alt)
+    if result.residual is not None:
+        size = _GREY * float(result.residual.abs().mean())
+        grey = _GREY * result.residual.mean(dim=1, keepdim=True)
+        panel = panels.field(grey, "grey levels", -RESIDUAL_RANGE, RESIDUAL_RANGE, "signed")
+        alt = f"The residual that RCSN adds {when}: blue darkens, red brightens; mean size {size:.2f} grey levels."
+        layers[RESIDUAL] = Layer(panel, f"mean size {size:.2f}", alt)
+    for name, flow, number in zip(FLOWS, (result.flow_t1, result.flow_t2), (1, 2), strict=True):
+        layers[name] = _flow_layer(flow, scale, arrows, f"Flow from t to frame {number}, {when}")
+    for name, hole in zip(HOLES, exploration.holes(t, switches), strict=True):
+        share = f"{float(hole.float().mean()):.1%}"
+        alt = f"Holes {when}, in orange: where nothing landed when the flow was reversed, {share} of the pixels."
+        layers[name] = Layer(panels.mask(hole, result.frame), share, alt)
+    truth = exploration.quadruplet.truth(t)
+    if truth is not None:
+        layers[TRUTH] = Layer(panels.image(truth), "", f"The true frame {when}.")
+        layers[ERROR] = _difference_layer(result.frame, truth, f"Error of the new frame {when}", ERROR_RANGE)
+    return layers
 
 
-def noted(layer: Layer, more: str) -> Layer:
-    """The layer with more to its note and its words."""
-    return replace(layer, note=layer.note + more, alt=f"{layer.alt.removesuffix('.')}{more}.")
+def frame_layer(exploration: Exploration, t: float, switches: Switches) -> Layer:
+    """The new frame at t, with its PSNR."""
+    psnr = exploration.psnr(t, switches)
+    score = "no truth at this t" if psnr is None else f"{psnr:.2f} dB"
+    on = [name for field, name in NAMES.items() if getattr(switches, field)]
+    parts = f"with {' and '.join(on)}" if on else "with every part switched off"
+    alt = f"The new frame at t = {t:g}, {parts}; PSNR: {score}."
+    return Layer(panels.image(exploration.result(t, switches).frame), score, alt)
+
+
+def input_frames(exploration: Exploration) -> dict[str, Layer]:
+    """The four frames of the quadruplet."""
+    return {
+        name: Layer(panels.image(frame[None]), f"time {time}", f"Frame {time + 1}, given, at time {time}.")
+        for name, frame, time in zip(INPUTS, exploration.quadruplet.frames[0], (-1, 0, 1, 2), strict=True)
+    }
+
+
+def input_flows(exploration: Exploration, arrows: int = 0) -> dict[str, Layer]:
+    """The estimated flows between the middle two frames; `arrows` as in `layers_at`."""
+    scale, (flow_12, flow_21) = flow_scale(exploration), _middle_flows(exploration)
+    return {
+        INPUT_FLOWS[0]: _flow_layer(flow_12, scale, arrows, "Flow from frame 1 to frame 2"),
+        INPUT_FLOWS[1]: _flow_layer(flow_21, scale, arrows, "Flow from frame 2 to frame 1"),
+    }
+
+
+def switch_effect(exploration: Exploration, t: float, switches: Switches, name: str) -> SwitchEffect:
+    """The effect of the switch of that name (a field of `Switches`), all others left as they are."""
+    other = toggled(switches, name)
+    on, off = (switches, other) if getattr(switches, name) else (other, switches)
+    what = f"What {NAMES[name]} changes in the frame at t = {t:g}"
+    layer = _difference_layer(exploration.result(t, on).frame, exploration.result(t, off).frame, what, EFFECT_RANGE)
+    return SwitchEffect(NAMES[name], layer, exploration.psnr(t, on), exploration.psnr(t, off))
 
 
 def difference(exploration: Exploration, t: float, one: Switches, other: Switches) -> Layer:
     """Where the frames of two variants differ."""
-    frames = [exploration.result(t, switches).frame for switches in (one, other)]
-    return _difference(frames[0], frames[1], f"Difference of both variants at t = {t:g}", CHANGE_RANGE)
+    frame, what = exploration.result(t, one).frame, f"Difference of both variants at t = {t:g}"
+    return _difference_layer(frame, exploration.result(t, other).frame, what, EFFECT_RANGE)
 
 
 def flow_scale(exploration: Exploration) -> float:
-    """Pixels at the wheel's rim, the same for every flow and every t of a window."""
-    return colours.flow_scale(*_observed(exploration))
+    """Pixels at the wheel's rim, the same for every flow and every t."""
+    return colours.flow_scale(*_middle_flows(exploration))
 
 
-def words(switches: Switches) -> str:
-    """The switches as people would say them: "with RQFP and RCSN"."""
-    on = [name for field, name in NAMES.items() if getattr(switches, field)]
-    return f"with {' and '.join(on)}" if on else "with every part switched off"
+def pixel_of_frame_1(exploration: Exploration, t: float, switches: Switches, x: int, y: int) -> tuple[int, int]:
+    """The pixel of frame 1 that the frame at t shows at (x, y): the nearest to where F_t1 points, within the frame."""
+    dx, dy = exploration.result(t, switches).flow_t1[0, :, y, x].tolist()
+    height, width = exploration.quadruplet.frames.shape[-2:]
+    return min(max(round(x + dx), 0), width - 1), min(max(round(y + dy), 0), height - 1)
 
 
-def origin(exploration: Exploration, t: float, switches: Switches, x: int, y: int) -> tuple[int, int]:
-    """The pixel of frame 1 that the frame at t shows at (x, y), by the flow that it was warped with."""
-    flow = exploration.result(t, switches).flow_t1[0, :, y, x]
-    height, width = exploration.subject.frames.shape[-2:]
-    back = [round(place + float(moved)) for place, moved in zip((x, y), flow, strict=True)]
-    return min(max(back[0], 0), width - 1), min(max(back[1], 0), height - 1)
-
-
-def encoded(panel: Panel, quality: int = 90) -> bytes:
-    """The panel's picture as WebP, without legend and arrows. Quick to make, small to send."""
-    rgb = (panel.rgb.detach().cpu().clamp(0, 1) * _GREY).round().to(torch.uint8).permute(1, 2, 0)
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb.numpy())).save(file, "WEBP", quality=quality, method=0)
-    return file.getvalue()
+def webp(panel: Panel) -> bytes:
+    """The panel's picture as WebP, without legend and arrows. Quick to encode, small to send."""
+    return _encoded(panel.rgb, "WEBP", quality=90, method=0)
 
 
 def legend(panel: Panel) -> tuple[bytes, str, str] | None:
-    """What explains the panel's colours: a picture (PNG), the words at its left, those at its right; or None."""
+    """The legend of the panel's colours: a picture (PNG), the words at its left, those at its right; or None."""
     if panel.legend is None:
         return None
     if isinstance(panel.legend, Wheel):
-        return _png(colours.wheel(64)), "", f"motion; the rim is {panel.legend.scale:g} px"
-    bar: Bar = panel.legend
-    steps = colours.field_to_rgb(torch.linspace(0, 1, 96).expand(1, 1, 8, 96), 0, 1, bar.ramp)
-    return _png(steps), f"{bar.low:g}", f"{bar.high:g} {bar.label}"
+        return _encoded(colours.wheel(64)[0], "PNG"), "", f"motion; the rim is {panel.legend.scale:g} px"
+    bar = panel.legend
+    steps = colours.field_to_rgb(torch.linspace(0, 1, 96).expand(1, 1, 8, 96), 0, 1, bar.ramp)[0]
+    return _encoded(steps, "PNG"), f"{bar.low:g}", f"{bar.high:g} {bar.label}"
 
 
-def _observed(exploration: Exploration) -> tuple[Tensor, Tensor]:
-    """F_12 and F_21 of the frame's own size: small frames are padded before flow is estimated."""
-    height, width = exploration.subject.frames.shape[-2:]
+def _encoded(rgb: Float[Tensor, "3 h w"], kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(metrics.to_8bit(rgb[None]))).save(file, kind, **options)
+    return file.getvalue()
+
+
+def _middle_flows(exploration: Exploration) -> tuple[Tensor, Tensor]:
+    """F_12 and F_21 in the frame's own size: small frames are padded before flow estimation."""
+    height, width = exploration.quadruplet.frames.shape[-2:]
     motion = exploration.motion()
     return motion.flow_12[..., :height, :width], motion.flow_21[..., :height, :width]
 
 
-def _png(rgb: Float[Tensor, "1 3 h w"]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray((rgb[0].permute(1, 2, 0) * _GREY).round().to(torch.uint8).numpy()).save(file, "PNG")
-    return file.getvalue()
-
-
-def _flow(flow: Float[Tensor, "1 2 h w"], scale: float, arrows: int, what: str) -> Layer:
+def _flow_layer(flow: Tensor, scale: float, arrows: int, what: str) -> Layer:
     panel, length = panels.flow(flow, scale), float(flow.norm(dim=1).mean())
     if arrows:
         panel = panels.arrows(panel, flow, arrows)
     return Layer(panel, f"mean {length:.1f} px", f"{what}, as colours; its mean length is {length:.1f} pixels.")
 
 
-def _difference(a: Float[Tensor, "1 3 h w"], b: Float[Tensor, "1 3 h w"], what: str, high: float) -> Layer:
+def _difference_layer(a: Tensor, b: Tensor, what: str, high: float) -> Layer:
     mean = _GREY * float((a - b).abs().mean())
     alt = f"{what}: white where equal, dark where large; the mean is {mean:.2f} grey levels."
     return Layer(panels.error(a, b, high), f"mean {mean:.2f}", alt)

@@ -1,7 +1,7 @@
-"""The explorer's own widgets: a grid of pictures to click into, a divider between two frames, a film.
+"""The explorer's own widgets: a grid of pictures to click into, a divider between two frames, a film strip.
 
-They hold what is shown and hear what is done; `eqvi.viz.explorer` decides. Their front end is one plain JavaScript file
-beside this one, which nothing has to compile. A picture crosses to the browser as a dict: see `picture`.
+They carry what is shown and report what the user does; `eqvi.viz.explorer` decides. Their front end is one plain
+JavaScript file beside this one, which needs no build. A picture is sent to the browser as a dict: see `tile`.
 """
 
 from pathlib import Path
@@ -9,22 +9,22 @@ from typing import Any
 
 import anywidget
 import traitlets
+from traitlets import Dict, Int, Unicode
 
 from eqvi.viz import result_layers
 from eqvi.viz.result_layers import Layer
 
-_HERE = Path(__file__).parent
-Picture = dict[str, Any]
+Tile = dict[str, Any]
 #: Headings of a grid, from top to bottom.
-GROUPS = MADE, CHANGED, MOTION, GIVEN = (
-    "made at t",
+GROUPS = RESULT, EFFECTS, MOTION, INPUTS = (
+    "new frame at t",
     "what each switch changes; dB gained where it is on",
     "motion at t",
-    "given frames, their flows",
+    "input frames and their flows",
 )
 
 
-def picture(name: str, layer: Layer, group: str = "", at: str = "") -> Picture:
+def tile(name: str, layer: Layer, group: str = "", at: str = "") -> Tile:
     """A layer as the browser gets it.
 
     Args:
@@ -33,23 +33,22 @@ def picture(name: str, layer: Layer, group: str = "", at: str = "") -> Picture:
         group: heading that it stands under, of `GROUPS`.
         at: the time that it shows, to which marks belong: "-1", "0", "1", "2" or "t".
     """
-    sign = result_layers.legend(layer.panel)
+    legend, low, high = result_layers.legend(layer.panel) or (b"", "", "")
     arrows = layer.panel.arrows
     return {
         "name": name, "group": group, "at": at, "note": layer.note, "alt": layer.alt,
-        "data": result_layers.encoded(layer.panel),
-        "legend": sign[0] if sign else b"", "low": sign[1] if sign else "", "high": sign[2] if sign else "",
+        "data": result_layers.webp(layer.panel), "legend": legend, "low": low, "high": high,
         "arrows": [] if arrows is None else [round(value, 1) for value in arrows.flatten().tolist()],
     }  # fmt: skip
 
 
 class _Front(anywidget.AnyWidget):
-    _esm = (_HERE / "explorer.js").read_text(encoding="utf-8")
-    _css = (_HERE / "explorer.css").read_text(encoding="utf-8")
-    #: What is being worked on, shown with a turning sign; empty when nothing is.
-    busy = traitlets.Unicode().tag(sync=True)
+    _esm = Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
+    _css = Path(__file__).with_name("explorer.css").read_text(encoding="utf-8")
+    #: The work in progress, shown with a turning sign; empty when there is none.
+    busy = Unicode().tag(sync=True)
     #: (width, height) of the frames in pixels.
-    size = traitlets.List(traitlets.Int(), [1, 1]).tag(sync=True)
+    size = traitlets.List(Int(), [1, 1]).tag(sync=True)
 
 
 class Grid(_Front):
@@ -59,38 +58,36 @@ class Grid(_Front):
     the picture, and ``{"kind": "move", "x", "y"}`` for arrow keys.
     """
 
-    shape = traitlets.Unicode("grid").tag(sync=True)
-    groups = traitlets.List(traitlets.Unicode(), list(GROUPS)).tag(sync=True)
+    shape = Unicode("grid").tag(sync=True)
+    groups = traitlets.List(Unicode(), list(GROUPS)).tag(sync=True)
     #: t is step / steps.
-    steps = traitlets.Int(8).tag(sync=True)
-    step = traitlets.Int(4).tag(sync=True)
+    steps = Int(8).tag(sync=True)
+    step = Int(4).tag(sync=True)
     #: The step whose pictures `moving` holds; 0: none yet.
-    shown = traitlets.Int().tag(sync=True)
-    #: Pictures that belong to the window, and those that belong to t.
-    fixed = traitlets.List(traitlets.Dict()).tag(sync=True)
-    moving = traitlets.List(traitlets.Dict()).tag(sync=True)
+    shown = Int().tag(sync=True)
+    #: Tiles that do not depend on t, and those that do.
+    fixed = traitlets.List(Dict()).tag(sync=True)
+    moving = traitlets.List(Dict()).tag(sync=True)
     #: The chosen pixel by the time of the picture, and the curve it moves along.
-    marks = traitlets.Dict().tag(sync=True)
+    marks = Dict().tag(sync=True)
     #: Its motion as a sentence, as SVG and as a table in HTML.
-    said = traitlets.Unicode().tag(sync=True)
-    drawing = traitlets.Unicode().tag(sync=True)
-    table = traitlets.Unicode().tag(sync=True)
-    #: Milliseconds from a move of the slider to the painted pictures, as the browser measured them.
-    took = traitlets.List(traitlets.Int()).tag(sync=True)
+    sentence = Unicode().tag(sync=True)
+    drawing = Unicode().tag(sync=True)
+    table = Unicode().tag(sync=True)
 
 
 class Divider(_Front):
-    """One frame as two variants make it, on both sides of a line that can be dragged; beside it, their difference."""
+    """One frame by two variants, on both sides of a line that can be dragged; beside it, their difference."""
 
-    shape = traitlets.Unicode("divider").tag(sync=True)
-    shown = traitlets.Int().tag(sync=True)
-    left = traitlets.Dict().tag(sync=True)
-    right = traitlets.Dict().tag(sync=True)
-    change = traitlets.Dict().tag(sync=True)
+    shape = Unicode("divider").tag(sync=True)
+    shown = Int().tag(sync=True)
+    left = Dict().tag(sync=True)
+    right = Dict().tag(sync=True)
+    change = Dict().tag(sync=True)
 
 
-class Film(_Front):
+class FilmStrip(_Front):
     """Frames in the order of time: a strip, and a loop that plays. A click sends ``{"kind": "chosen", "index"}``."""
 
-    shape = traitlets.Unicode("film").tag(sync=True)
-    frames = traitlets.List(traitlets.Dict()).tag(sync=True)
+    shape = Unicode("film").tag(sync=True)
+    frames = traitlets.List(Dict()).tag(sync=True)

@@ -12,7 +12,7 @@ import torch
 
 from eqvi.site.build import build
 from eqvi.viz.exploration import Exploration
-from eqvi.viz.pixel_motion import trace
+from eqvi.viz.pixel_motion import pixel_motion
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -205,14 +205,14 @@ class TestExplorer:
     def test_a_click_shows_the_pixel_s_motion(self, visit: Visit) -> None:
         page = explorer(visit)
         window = small_site.windows()["tiny"]
-        motion, (height, width) = Exploration(window.model, window.subject).motion(), small_site.SIZE
+        motion, (height, width) = Exploration(window.model, window.quadruplet).motion(), small_site.SIZE
         picture = page.locator("#pixel-picture")
         picture.scroll_into_view_if_needed()
         box = picture.bounding_box()
         alphas = set()
         for x, y in ((20, 30), (60, 64), (72, 60), (100, 100), (150, 10)):
             picture.click(position={"x": (x + 0.5) * box["width"] / width, "y": (y + 0.5) * box["height"] / height})
-            found = trace(motion, x, y, 0.5, torch.tensor([0.5]))
+            found = pixel_motion(motion, x, y, 0.5, torch.tensor([0.5]))
             told = page.evaluate("""() => {
               const { pixel, x, y, landing } = window.EQVI_STATE.found;
               const axis = ({ observed, accelerations, consistent, alpha, curves }) => ({ observed, accelerations,

@@ -291,7 +291,7 @@ class TestWindows:
 
     def test_psnr_is_the_model_s(self, made: Path) -> None:
         window = small_site.windows()["tiny"]
-        exploration = Exploration(window.model, window.subject)
+        exploration = Exploration(window.model, window.quadruplet)
         shown = {one["key"]: one["psnr"] for one in self.data(made)["windows"][0]["variants"]}
         assert shown["rqfp"][1] == pytest.approx(exploration.psnr(0.5, Switches(rqfp=True)))
 
@@ -299,7 +299,7 @@ class TestWindows:
         flows = json.loads((made / "explorer/tiny/flows.js").read_text().partition('["tiny"] = ')[2].rstrip(";\n"))
         whole = np.frombuffer(base64.b64decode(flows["data"]), "<i2").reshape(flows["rows"], flows["columns"], 6, 2)
         window = small_site.windows()["tiny"]
-        motion = Exploration(window.model, window.subject).motion()
+        motion = Exploration(window.model, window.quadruplet).motion()
         assert motion.flow_13 is not None
         expected = motion.flow_13[0, :, 20, 30].numpy()
         assert whole[20 // flows["step"], 30 // flows["step"], 2] * flows["unit"] == pytest.approx(

@@ -1,4 +1,4 @@
-"""A window through a model with switches, its sources, and one pixel's motion."""
+"""A quadruplet through a model with switches, where quadruplets come from, and one pixel's motion."""
 
 import dataclasses
 from pathlib import Path
@@ -12,9 +12,9 @@ from eqvi.model import motion as motions
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.motion import displacement
-from eqvi.viz.exploration import Exploration, Switches
-from eqvi.viz.pixel_motion import OBSERVED, trace
-from eqvi.viz.quadruplet import Subject, footage, rendered
+from eqvi.viz.exploration import Exploration, Switches, toggled
+from eqvi.viz.pixel_motion import OBSERVED, pixel_motion
+from eqvi.viz.quadruplet import Quadruplet, from_clip, from_scene
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
@@ -22,69 +22,68 @@ SMALL = EQVIConfig(
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    return rendered(demo_scene("cubic", (128, 160)), "the demo scene")
+def quadruplet() -> Quadruplet:
+    return from_scene(demo_scene("cubic", (128, 160)), "the demo scene")
 
 
 @pytest.fixture(scope="module")
-def exploration(subject: Subject) -> Exploration:
+def exploration(quadruplet: Quadruplet) -> Exploration:
     torch.manual_seed(0)
-    return Exploration(EQVI(SMALL).eval(), subject)
+    return Exploration(EQVI(SMALL).eval(), quadruplet)
 
 
 class TestExploration:
-    def test_as_it_was_made_it_is_the_model(self, exploration: Exploration, subject: Subject) -> None:
+    def test_default_switches_give_the_model_s_frame(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
         with torch.inference_mode():
-            expected = exploration.model(subject.frames, 0.25).frame
-        assert torch.equal(exploration.result(0.25, exploration.own).frame, expected)
+            expected = exploration.model(quadruplet.frames, 0.25).frame
+        assert torch.equal(exploration.result(0.25, exploration.default).frame, expected)
 
     @pytest.mark.parametrize("name", ["rqfp", "rcsn", "fusion", "ensemble"])
     def test_every_switch_changes_the_frame(self, exploration: Exploration, name: str) -> None:
-        other = exploration.flipped(exploration.own, name)
-        assert other != exploration.own
-        assert not torch.equal(exploration.result(0.5, other).frame, exploration.result(0.5, exploration.own).frame)
+        other = toggled(exploration.default, name)
+        assert other != exploration.default
+        assert not torch.equal(exploration.result(0.5, other).frame, exploration.result(0.5, exploration.default).frame)
 
-    def test_switched_off_is_the_model_without_the_part(self, exploration: Exploration, subject: Subject) -> None:
+    def test_switched_off_is_the_model_without_the_part(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
         plain = EQVI(dataclasses.replace(SMALL, residual=False, multi_scale=False, motion="quadratic")).eval()
         plain.load_state_dict({k: v for k, v in exploration.model.state_dict().items() if k in plain.state_dict()})
         with torch.inference_mode():
-            expected = plain(subject.frames, 0.5).frame
+            expected = plain(quadruplet.frames, 0.5).frame
         assert torch.equal(exploration.result(0.5, Switches()).frame, expected)
 
-    def test_what_the_model_lacks_is_not_offered_and_refused(self, subject: Subject) -> None:
-        baseline = Exploration(EQVI(PRESETS["baseline"]), subject)
-        assert baseline.offered == ("rqfp", "ensemble")
+    def test_a_part_that_the_model_lacks_is_not_available_and_refused(self, quadruplet: Quadruplet) -> None:
+        baseline = Exploration(EQVI(PRESETS["baseline"]), quadruplet)
+        assert baseline.available == ("rqfp", "ensemble")
         with pytest.raises(InputError, match="RCSN is switched on, and this model has none"):
             baseline.result(0.5, Switches(rcsn=True))
 
-    def test_results_are_kept(self, exploration: Exploration) -> None:
-        assert not exploration.known(0.3, Switches())
+    def test_results_are_cached(self, exploration: Exploration) -> None:
+        assert not exploration.cached(0.3, Switches())
         assert exploration.result(0.3, Switches()) is exploration.result(0.3, Switches())
-        assert exploration.known(0.3, Switches())
+        assert exploration.cached(0.3, Switches())
 
     def test_holes_are_where_nothing_landed(self, exploration: Exploration) -> None:
-        holes = exploration.holes(0.5, exploration.own)
-        assert 0 < holes.of_1.float().mean() < 0.2
-        assert 0 < holes.of_2.float().mean() < 0.2
+        for holes in exploration.holes(0.5, exploration.default):
+            assert 0 < holes.float().mean() < 0.2
 
     def test_small_frames(self, exploration: Exploration) -> None:
-        small = rendered(demo_scene("cubic", (48, 80)), "padded for its flows")
+        small = from_scene(demo_scene("cubic", (48, 80)), "padded for its flows")
         baseline = Exploration(EQVI(PRESETS["baseline"]), small)
-        assert [tuple(hole.shape) for hole in baseline.holes(0.5, baseline.own)] == [(1, 1, 48, 80)] * 2
+        assert [tuple(hole.shape) for hole in baseline.holes(0.5, baseline.default)] == [(1, 1, 48, 80)] * 2
         with pytest.raises(InputError, match=r"frames are 80x48: .* takes 128x128 or more"):
             Exploration(exploration.model, small)
 
-    def test_psnr_needs_a_truth(self, exploration: Exploration, subject: Subject) -> None:
-        blind = Exploration(exploration.model, Subject("blind", subject.frames, lambda t: None))
+    def test_psnr_needs_a_truth(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
+        blind = Exploration(exploration.model, Quadruplet("blind", quadruplet.frames, lambda t: None))
         assert blind.psnr(0.5, Switches()) is None
         found = exploration.psnr(0.5, Switches())
         assert found is not None
         assert 5 < found < 60
 
 
-class TestTrace:
+class TestPixelMotion:
     def test_curves_pass_where_they_should(self, exploration: Exploration) -> None:
-        found = trace(exploration.motion(), 70, 60, 0.5, torch.tensor(OBSERVED))
+        found = pixel_motion(exploration.motion(), 70, 60, 0.5, torch.tensor(OBSERVED))
         assert torch.allclose(found.curves["quadratic"][:2], found.observed[:2], atol=1e-5)
         assert torch.allclose(found.curves["linear"][1], found.observed[1])
 
@@ -92,13 +91,13 @@ class TestTrace:
         motion = exploration.motion()
         assert motion.flow_10 is not None
         whole = displacement("rectified", motion.flow_10, motion.flow_12, motion.flow_13, 0.5)
-        found = trace(motion, 70, 60, 0.5, torch.tensor([0.5]))
+        found = pixel_motion(motion, 70, 60, 0.5, torch.tensor([0.5]))
         assert torch.allclose(found.curves["rectified"][0], whole[0, :, 60, 70], atol=1e-5)
         assert found.landing == pytest.approx((70 + float(whole[0, 0, 60, 70]), 60 + float(whole[0, 1, 60, 70])))
 
     def test_alpha_is_the_weight_where_signs_agree(self, exploration: Exploration) -> None:
         motion = exploration.motion()
-        found = [trace(motion, x, 64, 0.5, torch.tensor([0.5])) for x in range(0, 160, 5)]
+        found = [pixel_motion(motion, x, 64, 0.5, torch.tensor([0.5])) for x in range(0, 160, 5)]
         assert {agree for one in found for agree in one.consistent} == {True, False}
         for one in found:
             weight = motions.rectification_weight(one.accelerations[0], one.accelerations[1])
@@ -107,12 +106,12 @@ class TestTrace:
 
     def test_outside_the_frame(self, exploration: Exploration) -> None:
         with pytest.raises(InputError, match=r"pixel \(160, 0\) is not within the frame of 160x128"):
-            trace(exploration.motion(), 160, 0, 0.5, torch.tensor([0.5]))
+            pixel_motion(exploration.motion(), 160, 0, 0.5, torch.tensor([0.5]))
 
 
-class TestSubject:
-    def test_a_rendered_window_knows_every_truth(self, subject: Subject) -> None:
-        truth = subject.truth(0.37)
+class TestQuadruplet:
+    def test_of_a_scene_the_truth_is_known_at_every_t(self, quadruplet: Quadruplet) -> None:
+        truth = quadruplet.truth(0.37)
         assert truth is not None
         assert torch.equal(truth, render(demo_scene("cubic", (128, 160)), 0.37))
 
@@ -121,22 +120,22 @@ class TestSubject:
         write_clip(tmp_path / "clip", render(demo_scene("linear", (48, 64)), torch.linspace(0, 1, 9)))
         return tmp_path / "clip"
 
-    def test_footage_keeps_what_it_left_out_as_truth(self, clip: Path) -> None:
-        found = footage(clip, step=2)
+    def test_of_a_clip_the_frames_between_are_the_truth(self, clip: Path) -> None:
+        found = from_clip(clip, step=2)
         assert found.name == "clip, frame 3, every second"
         assert found.frames.shape == (1, 4, 3, 48, 64)
-        truth, every = found.truth(0.5), footage(clip, start=4, step=1)
+        truth, every = found.truth(0.5), from_clip(clip, start=4, step=1)
         assert truth is not None
         assert torch.equal(truth, every.frames[:, 1])
         assert found.truth(0.25) is None
         assert every.truth(0.5) is None
 
     def test_large_frames_are_made_smaller(self, clip: Path) -> None:
-        assert footage(clip, longest=32).frames.shape[-2:] == (24, 32)
-        assert footage(clip, longest=0).frames.shape[-2:] == (48, 64)
+        assert from_clip(clip, longest=32).frames.shape[-2:] == (24, 32)
+        assert from_clip(clip, longest=0).frames.shape[-2:] == (48, 64)
 
     def test_mistakes_are_named(self, clip: Path) -> None:
         with pytest.raises(InputError, match=r"holds 9 frames, a window of every 4 takes 13"):
-            footage(clip, step=4)
+            from_clip(clip, step=4)
         with pytest.raises(InputError, match=r"cannot start at frame 0: give 2 to 4"):
-            footage(clip, start=0, step=2)
+            from_clip(clip, start=0, step=2)

@@ -66,20 +66,20 @@ def test_explorer(project: Path) -> None:
         slider.press("ArrowLeft")
         page.wait_for_selector(".eqvi-groups[data-shown='2']")
         assert seen(page, "new frame") == before["new frame"]
-        took = int(groups.get_attribute("data-took"))
+        took = int(groups.get_attribute("data-latency"))
         print(f"a move of t was shown after {took} ms")
         assert 0 < took < 30_000  # how long it may take is measured on a machine that does nothing else
 
         # A pixel by the mouse, then by the keyboard.
-        said = page.locator(".eqvi-said")
+        said = page.locator(".eqvi-sentence")
         picture = page.locator("[data-name='I₁'] .eqvi-picture")
         told = said.inner_text()
         picture.click(position={"x": 60, "y": 50})
-        page.wait_for_function("old => document.querySelector('.eqvi-said').textContent !== old", arg=told)
+        page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=told)
         clicked, curves = said.inner_text(), page.locator(".eqvi-drawing").inner_html()
         assert picture.locator("circle").count() == 2
         picture.press("ArrowRight")
-        page.wait_for_function("old => document.querySelector('.eqvi-said').textContent !== old", arg=clicked)
+        page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=clicked)
         assert page.locator(".eqvi-drawing").inner_html() != curves
         assert page.locator(".eqvi-table tr").count() == 10
 

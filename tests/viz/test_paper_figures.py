@@ -10,7 +10,7 @@ from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.viz import figure, paper_figures
 from eqvi.viz.exploration import Exploration
-from eqvi.viz.quadruplet import rendered
+from eqvi.viz.quadruplet import from_scene
 
 SCENE = demo_scene("quadratic", (128, 160))
 WHOLE = EQVIConfig(flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True)
@@ -19,7 +19,7 @@ WHOLE = EQVIConfig(flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, cont
 @pytest.fixture(scope="module")
 def exploration() -> Exploration:
     torch.manual_seed(0)
-    return Exploration(EQVI(WHOLE).eval(), rendered(SCENE, "demo"))
+    return Exploration(EQVI(WHOLE).eval(), from_scene(SCENE, "demo"))
 
 
 def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -
         assert title in texts
     assert len(picture.figure.axes) == 1 + 4 + 6 + 2 + 2 + 4 + 2 + 2 + 2 + 1  # the sheet, and a picture each
     shown = picture.figure.axes[-1].images[0].get_array()
-    new = exploration.as_made(0.5).frame[0].permute(1, 2, 0).numpy()
+    new = exploration.as_trained(0.5).frame[0].permute(1, 2, 0).numpy()
     assert shown is not None
     assert abs(shown - new).max() < 1e-6
     assert figure.save(picture, "method", tmp_path).is_file()
@@ -38,7 +38,7 @@ def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -
 def test_scales_are_those_that_the_frame_is_made_of(exploration: Exploration) -> None:
     full, half, weight = exploration.scales(0.5)
     joined = torch.lerp(half, full, weight).clamp(0, 1)
-    assert torch.allclose(joined, exploration.as_made(0.5).frame, atol=1e-6)
+    assert torch.allclose(joined, exploration.as_trained(0.5).frame, atol=1e-6)
 
 
 def test_motion_says_how_far_each_is_off(exploration: Exploration) -> None:
@@ -50,19 +50,19 @@ def test_motion_says_how_far_each_is_off(exploration: Exploration) -> None:
 
 
 def test_the_ablation_ends_with_the_truth(exploration: Exploration) -> None:
-    truth = exploration.subject.truth(0.5)
+    truth = exploration.quadruplet.truth(0.5)
     assert truth is not None
-    frames = {"one": truth, "other": exploration.as_made(0.5).frame}
+    frames = {"one": truth, "other": exploration.as_trained(0.5).frame}
     picture = paper_figures.ablation(frames, truth, (0, 0, 32, 24))
     titles = [title for axes in picture.figure.axes if (title := axes.get_title(loc="left"))]
     assert titles[0] == "one\ninf dB"
     assert titles[-1] == "truth"
 
 
-def test_the_liveliest_box_holds_the_difference() -> None:
+def test_most_different_box_contains_the_difference() -> None:
     one, other = torch.zeros(1, 3, 40, 60), torch.zeros(1, 3, 40, 60)
     other[..., 22:27, 33:41] = 1
-    x, y, width, height = paper_figures.liveliest([one, other], 10, 8)
+    x, y, width, height = paper_figures.most_different_box([one, other], 10, 8)
     assert (width, height) == (10, 8)
     assert x <= 33
     assert x + width >= 41

@@ -14,10 +14,10 @@ from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
-from eqvi.viz import choices, drawing, explorer
+from eqvi.viz import choices, explorer, pixel_motion
 from eqvi.viz.explorer import Explorer
-from eqvi.viz.pixel_motion import Trace
-from eqvi.viz.widgets import CHANGED, GROUPS, Picture
+from eqvi.viz.pixel_motion import PixelMotion
+from eqvi.viz.widgets import EFFECTS, GROUPS, Tile
 
 SMALL = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
@@ -41,11 +41,11 @@ def _small_models(monkeypatch: pytest.MonkeyPatch) -> None:
 def shown() -> Explorer:
     """An explorer whose grid is displayed, of small frames and few steps."""
     made = Explorer("portrait, cubic path", "", "small", height=128, steps=4)
-    made._heard("grid", READY)
+    made._receive("grid", READY)
     return made
 
 
-def pictures(found: Explorer) -> dict[str, Picture]:
+def pictures(found: Explorer) -> dict[str, Tile]:
     return {one["name"]: one for one in (*found.grid.fixed, *found.grid.moving)}
 
 
@@ -59,7 +59,7 @@ class TestDisplay:
         assert shown.grid.shown == 2
         assert shown.grid.busy == ""
         assert shown.controls.progress.value == 3
-        assert shown.controls.progress.description == "all made"
+        assert shown.controls.progress.description == "all ready"
         assert shown.grid.size == [224, 128]
         for one in pictures(shown).values():
             assert Image.open(io.BytesIO(one["data"])).size == (224, 128)
@@ -70,8 +70,8 @@ class TestDisplay:
         made, asked = Explorer("portrait, linear path", "", "baseline", height=64, steps=8), list[int]()
 
         async def life() -> None:
-            made._heard("grid", READY)
-            assert made.grid.busy == "making the frame at t = 4/8"
+            made._receive("grid", READY)
+            assert made.grid.busy == "computing the frame at t = 4/8"
             while made.grid.shown != 4:
                 await asyncio.sleep(0)
             asked.append(made.controls.progress.value)
@@ -126,8 +126,8 @@ class TestSwitches:
         assert shown.grid.shown == 2
 
     def test_what_each_changes(self, shown: Explorer) -> None:
-        shown.controls.differences.value = True
-        found = [one for one in shown.grid.moving if one["group"] == CHANGED]
+        shown.controls.effects.value = True
+        found = [one for one in shown.grid.moving if one["group"] == EFFECTS]
         assert [one["name"] for one in found] == [
             "RQFP", "RCSN", "MS-Fusion", "ensemble"
         ]  # fmt: skip
@@ -143,13 +143,13 @@ class TestSwitches:
 
 class TestPixel:
     def test_a_click_on_the_first_frame_chooses_that_pixel(self, shown: Explorer) -> None:
-        shown._heard("grid", {"kind": "click", "name": "I₁", "x": 60, "y": 20})
+        shown._receive("grid", {"kind": "click", "name": "I₁", "x": 60, "y": 20})
         assert shown.grid.marks["0"] == [60, 20]
-        assert shown.grid.said.startswith("Pixel (60, 20) of frame 1 lands at (")
+        assert shown.grid.sentence.startswith("Pixel (60, 20) of frame 1 lands at (")
         assert "Pixel (60, 20)" in shown.grid.table
 
     def test_the_mark_moves_with_t(self, shown: Explorer) -> None:
-        shown._heard("grid", {"kind": "click", "name": "I₁", "x": 50, "y": 30})
+        shown._receive("grid", {"kind": "click", "name": "I₁", "x": 50, "y": 30})
         before, plot = shown.grid.marks, shown.grid.drawing
         shown.grid.step = 3
         assert shown.grid.marks["0"] == before["0"]
@@ -158,22 +158,22 @@ class TestPixel:
 
     def test_a_click_at_t_or_in_the_second_frame_is_followed_back(self, shown: Explorer) -> None:
         for name, time in (("new frame", "t"), ("I₂", "1")):
-            shown._heard("grid", {"kind": "click", "name": name, "x": 50, "y": 30})
+            shown._receive("grid", {"kind": "click", "name": name, "x": 50, "y": 30})
             assert shown.grid.marks["0"] != [50, 30]
             assert shown.grid.marks[time] == pytest.approx([50, 30], abs=3)
 
     def test_keys_move_it_and_stop_at_the_rim(self, shown: Explorer) -> None:
-        shown._heard("grid", {"kind": "click", "name": "I₁", "x": 3, "y": 3})
-        shown._heard("grid", {"kind": "move", "x": 1, "y": 0})
+        shown._receive("grid", {"kind": "click", "name": "I₁", "x": 3, "y": 3})
+        shown._receive("grid", {"kind": "move", "x": 1, "y": 0})
         assert shown.grid.marks["0"] == [4, 3]
-        shown._heard("grid", {"kind": "move", "x": -10, "y": -10})
+        shown._receive("grid", {"kind": "move", "x": -10, "y": -10})
         assert shown.grid.marks["0"] == [0, 0]
 
 
 class TestDrawing:
     def test_it_is_well_formed_and_says_what_it_shows(self, shown: Explorer) -> None:
         picture, table = ElementTree.fromstring(shown.grid.drawing), ElementTree.fromstring(shown.grid.table)
-        assert picture.get("aria-label") == shown.grid.said
+        assert picture.get("aria-label") == shown.grid.sentence
         lines = list(picture.iter("{http://www.w3.org/2000/svg}polyline"))
         assert len(lines) == 8
         assert len({(one.get("stroke"), one.get("stroke-dasharray")) for one in lines}) == 4
@@ -183,18 +183,18 @@ class TestDrawing:
     def test_a_verdict_for_each_component(self) -> None:
         nothing = torch.zeros(3, 2)
         curves = dict.fromkeys(("linear", "quadratic", "least squares", "rectified"), torch.zeros(67, 2))
-        found = Trace((5, 6), nothing, nothing, (True, False), (0.75, 0.0), curves, (5.0, 6.0))
-        words = drawing.sentence(found, 0.5)
+        found = PixelMotion((5, 6), nothing, nothing, (True, False), (0.75, 0.0), curves, (5.0, 6.0))
+        words = pixel_motion.describe(found, 0.5)
         assert "in x the accelerations agree, alpha is 0.75" in words
         assert "in y the accelerations disagree" in words
-        assert "no: two-point parabola" in drawing.table(found)
-        ElementTree.fromstring(drawing.curves(found, 0.5))
+        assert "no: two-point parabola" in pixel_motion.table(found)
+        ElementTree.fromstring(pixel_motion.draw(found, 0.5))
 
 
 class TestPair:
     def test_both_sides_and_their_difference(self, shown: Explorer) -> None:
         assert shown.divider.left == {}
-        shown._heard("divider", READY)
+        shown._receive("divider", READY)
         assert shown.divider.shown == 2
         assert (shown.divider.left["name"], shown.divider.right["name"]) == ("as switched above", "without RQFP")
         assert shown.divider.left["data"] == pictures(shown)["new frame"]["data"]
@@ -205,7 +205,7 @@ class TestPair:
         assert shown.divider.change != before
 
     def test_it_follows_t_and_the_switches(self, shown: Explorer) -> None:
-        shown._heard("divider", READY)
+        shown._receive("divider", READY)
         shown.grid.step = 1
         assert shown.divider.shown == 1
         shown.controls.switches["rqfp"].value = False
@@ -215,18 +215,18 @@ class TestPair:
 class TestFilm:
     def test_all_frames_in_order(self, shown: Explorer) -> None:
         assert shown.film.frames == []
-        shown._heard("film", READY)
+        shown._receive("film", READY)
         assert [frame["name"] for frame in shown.film.frames] == ["I₁", "t = 1/4", "t = 2/4", "t = 3/4", "I₂"]
         assert shown.film.frames[2]["data"] == pictures(shown)["new frame"]["data"]
 
     def test_a_click_moves_t(self, shown: Explorer) -> None:
-        shown._heard("film", {"kind": "chosen", "index": 3})
+        shown._receive("film", {"kind": "chosen", "index": 3})
         assert shown.grid.shown == 3
-        shown._heard("film", {"kind": "chosen", "index": 0})
+        shown._receive("film", {"kind": "chosen", "index": 0})
         assert shown.grid.shown == 1
 
 
-class TestSources:
+class TestChoices:
     @pytest.fixture
     def clip(self, tmp_path: Path) -> Path:
         write_clip(tmp_path / "clip", render(demo_scene("linear", (64, 112)), torch.linspace(0, 1, 9)))
@@ -234,20 +234,20 @@ class TestSources:
 
     def test_every_scene_opens(self) -> None:
         for name in choices.SCENES:
-            assert choices.subject(name, "", 0.0, 32).frames.shape == (1, 4, 3, 32, 56)
-            assert [place.start for place in choices.places(name)] == [-1, -0.5, 0, 0.5, 1]
+            assert choices.open_quadruplet(name, "", 0.0, 32).frames.shape == (1, 4, 3, 32, 56)
+            assert [start for _, start in choices.positions(name)] == [-1, -0.5, 0, 0.5, 1]
 
     def test_another_window_is_another_picture(self, shown: Explorer) -> None:
         before = pictures(shown)
-        shown.controls.place.value = 1.0
+        shown.controls.position.value = 1.0
         assert pictures(shown)["I₁"]["data"] != before["I₁"]["data"]
         assert pictures(shown)["new frame"]["data"] != before["new frame"]["data"]
 
     def test_a_folder_by_its_path(self, clip: Path) -> None:
         made = Explorer(path=str(clip), model="baseline", height=64, steps=4)
-        made._heard("grid", READY)
-        assert [label for label, _ in made.controls.place.options] == ["frame 2", "frame 3", "frame 4"]
-        assert made.controls.place.value == 3
+        made._receive("grid", READY)
+        assert [label for label, _ in made.controls.position.options] == ["frame 2", "frame 3", "frame 4"]
+        assert made.controls.position.value == 3
         assert "truth" in pictures(made)
         made.grid.step = 1
         assert "truth" not in pictures(made)
