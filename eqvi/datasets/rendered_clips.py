@@ -22,16 +22,17 @@ from eqvi.files import replacing, write_failure
 from eqvi.metrics import to_8bit
 
 
-def write_rendered_clip(root: Path, name: str, clip: RenderedClip) -> int:
-    """Write a clip at all three rates, or leave it alone if it is complete; how many frames were rendered.
+def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int = 60) -> int:
+    """Write a clip at 15, 30 and 60 frames a second, or only at those up to `fastest`; how many frames were rendered.
 
-    The record comes first, so that an interrupted run can tell its own unfinished clip from somebody else's.
+    A complete clip is left alone. The metadata are written first, so that an interrupted run can tell its own
+    unfinished clip from another's.
 
     Raises:
         InputError: the folder is not writable or the disk is full.
     """
-    positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[60])
-    rates = {rate: positions[:: SPACING[rate] // SPACING[60]] for rate in SPACING}
+    positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[fastest])
+    rates = {rate: positions[:: SPACING[rate] // SPACING[fastest]] for rate in SPACING if rate <= fastest}
     folders = {rate: rate_folder(root, clip.split, rate) / name for rate in rates}
     place = record_path(root, clip.split, name)
     if place.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
@@ -40,7 +41,7 @@ def write_rendered_clip(root: Path, name: str, clip: RenderedClip) -> int:
         for folder in (place.parent, *(folder.parent for folder in folders.values())):
             folder.mkdir(parents=True, exist_ok=True)
         with replacing(place) as beside:
-            beside.write_text(json.dumps(metadata(clip), indent=1) + "\n", encoding="utf-8")
+            beside.write_text(json.dumps(metadata(clip, fastest), indent=1) + "\n", encoding="utf-8")
         hidden = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
         for folder in (*hidden.values(), *folders.values()):
             shutil.rmtree(folder, ignore_errors=True)
@@ -60,10 +61,10 @@ def write_rendered_clip(root: Path, name: str, clip: RenderedClip) -> int:
     return len(positions)
 
 
-def metadata(clip: RenderedClip) -> dict[str, Any]:
+def metadata(clip: RenderedClip, fastest: int = 60) -> dict[str, Any]:
     """What a clip is, enough to draw it again, and how much happens at each frame between its input frames."""
     frames = {}
-    for position in range(0, SPACING[15] * clip.intervals, SPACING[60]):
+    for position in range(0, SPACING[15] * clip.intervals, SPACING[fastest]):
         gap, inside = divmod(position, SPACING[15])
         if inside:
             found = magnitude(clip, gap - clip.intervals / 2, inside / SPACING[15])
