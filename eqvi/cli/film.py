@@ -9,7 +9,7 @@ from eqvi.files import write_failure
 from eqvi.media.clip import open_clip
 from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
 from eqvi.paths import FIGURES
-from eqvi.viz.film import TIMES, caption, inputs, panels, shoot, write_loop
+from eqvi.viz import film
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a loop and a strip.
+    """Write the loop and the strip.
 
     Raises:
         InputError: the clip is too short or cannot be used, an option is out of range, or nothing can be written.
@@ -40,22 +40,22 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{option} {value}: give {least} " + ("or more" if most is None else f"to {most}"))
     if not args.out.name:
         raise InputError(f"--out {args.out}: give what the names of the files begin with, such as figures/film")
-    frames = inputs(open_clip(args.clip), args.start, args.step, args.gaps)
+    frames = film.input_frames(open_clip(args.clip), args.start, args.step, args.gaps)
     try:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
     device = choose_device(args.device)
     model, _ = load_model(args.model, device)
-    film = shoot(frames, model, device, args.width)
+    new = film.interpolate(frames, model, device, args.width)
     loop = args.out.with_name(f"{args.out.name}_loop.webp")
-    count = write_loop(film.loop, loop, args.fps)
-    width, height = film.loop[0].size
+    count = film.write_loop(new.loop, loop, args.fps)
+    width, height = new.loop[0].size
     print(f"{loop}: {count} pictures of {width}x{height}, {loop.stat().st_size / 1e3:.0f} kB")
 
-    from eqvi.viz import figure, layouts  # here, because of matplotlib, which no other command waits for
+    from eqvi.viz import figure, layouts  # imported here, as no other command needs matplotlib
 
-    page = layouts.strip(panels(film), caption(film), len(TIMES))
+    page = layouts.strip(film.strip_panels(new), film.strip_alt(new), len(film.TIMES))
     strip = figure.save(page, f"{args.out.name}_strip", args.out.parent)
     print(f"{strip}: {strip.stat().st_size / 1e3:.0f} kB")
     return 0

@@ -1,7 +1,7 @@
-"""The command ``python -m eqvi film``: real motion as a short loop and as a strip, in frames made by the model alone.
+"""The command ``python -m eqvi film``: a short loop and a strip of figures made of new frames only.
 
 The footage's own frames are never written, since footage at hand is seldom ours to publish. Every picture is a new
-frame, at t = 1/6, 1/2 or 5/6 of a gap between two input frames, so that each comes a third of a gap after the last.
+frame, at t = 1/6, 1/2 or 5/6 of a gap between two input frames, so that they are evenly spaced in time.
 """
 
 import math
@@ -25,23 +25,23 @@ from eqvi.media.window import CutDetector, Interpolator, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
+from eqvi.viz.quadruplet import clip_length
 
-#: Where in each gap a frame is made: evenly spaced all along the film, never on an input frame.
+#: Times of the new frames in each gap.
 TIMES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))
-#: Bytes of a loop: it is part of a page that people open.
+#: Largest size of a loop, which is shown on a page.
 MAX_BYTES = 600_000
-_QUALITY = 70
-# What frames are made like, whatever the clip: 8 bits, RGB.
-_PLAIN = Image(np.zeros((1, 1, 3), np.uint8))
+# The format of the new frames, whatever the clip's: 8 bits, RGB.
+_RGB = Image(np.zeros((1, 1, 3), np.uint8))
 
 
 class Film(NamedTuple):
-    """What is shown: new frames, and what one of them is made of.
+    """New frames of a clip, and the intermediate results of one of them.
 
     Attributes:
-        loop: the new frames of all gaps in order, as small as the loop is to be.
-        row: those of the middle gap at full size, at `TIMES`, each (1, 3, H, W) in [0, 1].
-        middle: how the one at t = 1/2 came about.
+        loop: the new frames of all gaps in order, in the size of the loop.
+        row: those of the middle gap in full size, at `TIMES`, each (1, 3, H, W) in [0, 1].
+        middle: result at t = 1/2 of the middle gap.
     """
 
     loop: list[Image]
@@ -49,8 +49,8 @@ class Film(NamedTuple):
     middle: Interpolation
 
 
-def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[ClipFrame]:
-    """The frames that a film is made from: those around its gaps, and one more before and after them.
+def input_frames(clip: Clip, start: int | None, step: int, gaps: int) -> list[ClipFrame]:
+    """The input frames of a film: those around its gaps, and one more before and after them.
 
     Args:
         clip: where they are taken from.
@@ -61,8 +61,7 @@ def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[ClipFram
     Raises:
         InputError: the clip is too short, `start` lies too near to an end, or a scene cut lies between the frames.
     """
-    count = clip.count if clip.count is not None else sum(1 for _ in clip.read())
-    span = (gaps + 2) * step + 1
+    count, span = clip_length(clip), (gaps + 2) * step + 1
     if count < span:
         fewer = "give fewer --gaps, a smaller --step or a longer clip"
         raise InputError(f"{clip.path}: holds {count} frames, --gaps {gaps} with --step {step} take {span}: {fewer}")
@@ -75,17 +74,17 @@ def inputs(clip: Clip, start: int | None, step: int, gaps: int) -> list[ClipFram
     frames = list(islice(clip.read(), first, first + span, step))
     if len(frames) < gaps + 3:
         raise InputError(f"{clip.path}: ends before frame {first + span - 1}, though it promises {count}: --from less")
-    cut = CutDetector()
+    is_cut = CutDetector()
     for number, (a, b) in enumerate(pairwise(frames)):
-        if cut(a, b):
+        if is_cut(a, b):
             at = f"a scene cut after frame {first + number * step}"
             raise InputError(f"{clip.path}: {at} lies within the film: give another --from, or a smaller --step")
     return frames
 
 
 @torch.inference_mode()
-def shoot(frames: Sequence[ClipFrame], model: Any, device: str, width: int) -> Film:
-    """Fill every gap but the outermost two, which only say how things move.
+def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int) -> Film:
+    """Fill every gap but the outermost two, whose frames are neighbours only.
 
     Args:
         frames: four or more inputs, of one shot.
@@ -97,63 +96,61 @@ def shoot(frames: Sequence[ClipFrame], model: Any, device: str, width: int) -> F
         InputError: the device has too little memory.
     """
     inner = [window for window in windows(frames, cut=lambda a, b: False) if 0 < window.position < len(frames) - 2]
+    middle = len(inner) // 2
     wide, tall = frames[0].image.size
     size = (min(width, wide), max(1, round(tall * min(width, wide) / wide)))
     interpolator, loop, row = Interpolator(model, device), [], []
     with tqdm(total=len(inner) * len(TIMES), unit="new", desc="filming", disable=None, dynamic_ncols=True) as bar:
         for number, window in enumerate(inner):
             for t in TIMES:
-                new = interpolator.interpolate(window, t).cpu()
-                loop.append(resized(from_tensor(new, _PLAIN), size))
-                if number == len(inner) // 2:
-                    row.append(new)
+                frame = interpolator.interpolate(window, t).cpu()
+                loop.append(resized(from_tensor(frame, _RGB), size))
+                if number == middle:
+                    row.append(frame)
                 bar.update()
-    # The interpolator keeps frames alone; the parts of one are made anew, which takes a gap's flows once more.
-    at = len(inner) // 2
-    around = torch.stack([to_tensor(frame.image, device) for frame in frames[at : at + 4]], dim=1)
-    parts: dict[str, Any] = model(around, 0.5)._asdict()
-    parts = {name: None if part is None else part.cpu() for name, part in parts.items()}
-    return Film(loop, row, Interpolation(**parts))
+    # The interpolator returns frames alone: the intermediate results are computed again.
+    around = torch.stack([to_tensor(frame.image, device) for frame in frames[middle : middle + 4]], dim=1)
+    result: Interpolation = model(around, 0.5)
+    return Film(loop, row, Interpolation(*(None if part is None else part.cpu() for part in result)))
 
 
 def write_loop(pictures: Sequence[Image], path: Path, fps: int) -> int:
-    """Write an animated WebP that runs through the pictures and back, for ever; how many it shows in a round.
+    """Write an animated WebP that runs through the pictures and back, for ever; returns its number of pictures.
 
     The outermost pictures come once in a round, so that it never stands still. Equal pictures give equal bytes.
 
     Raises:
         InputError: the file would be larger than `MAX_BYTES`, or cannot be written.
     """
-    there = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
-    first, *others = there + there[-2:0:-1]
-    with replacing(path) as beside:
-        first.save(
-            beside, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, quality=_QUALITY, method=6
-        )
-        size = beside.stat().st_size
+    forth = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
+    first, *others = forth + forth[-2:0:-1]
+    options = {"save_all": True, "append_images": others, "duration": round(1000 / fps), "loop": 0}
+    with replacing(path) as partial:
+        first.save(partial, quality=70, method=6, **options)
+        size = partial.stat().st_size
         if size > MAX_BYTES:
             raise InputError(f"{path}: has {size} bytes, more than {MAX_BYTES}: give a smaller --width or fewer --gaps")
     return 1 + len(others)
 
 
-def panels(film: Film) -> dict[str, Panel]:
-    """The strip: the new frames of one gap and, below them, what the one in its middle is made of."""
-    shown = {f"new frame, t = {t}": image(frame) for t, frame in zip(TIMES, film.row, strict=True)}
+def strip_panels(film: Film) -> dict[str, Panel]:
+    """The strip: the new frames of one gap and, below them, the intermediate results at t = 1/2."""
+    panels = {f"new frame, t = {t}": image(frame) for t, frame in zip(TIMES, film.row, strict=True)}
     middle = film.middle
-    shown["$F_{t1}$, t = 1/2: where $I_1$ is fetched"] = flow(middle.flow_t1, flow_scale(middle.flow_t1))
-    shown["mask, t = 1/2: whom to believe"] = field(middle.mask, "trust in $I_1$ over $I_2$", 0, 1)
+    panels["$F_{t1}$, t = 1/2: where $I_1$ is fetched"] = flow(middle.flow_t1, flow_scale(middle.flow_t1))
+    panels["mask, t = 1/2: whom to believe"] = field(middle.mask, "trust in $I_1$ over $I_2$", 0, 1)
     if middle.residual is not None:
-        levels = 255 * middle.residual.mean(dim=1, keepdim=True)
-        # All but the strongest two in a thousand, rounded up to fours: the rest gets the end's colour.
-        most = max(4, math.ceil(float(levels.abs().flatten()[::7].quantile(0.998)) / 4) * 4)
-        shown["residual, t = 1/2: what is added"] = field(levels, "residual, grey levels", -most, most, "signed")
-    return shown
+        grey = 255 * middle.residual.mean(dim=1, keepdim=True)
+        # All but the strongest two in a thousand, rounded up to fours; those get the end's colour.
+        most = max(4, math.ceil(float(grey.abs().flatten()[::7].quantile(0.998)) / 4) * 4)
+        panels["residual, t = 1/2: what is added"] = field(grey, "residual, grey levels", -most, most, "signed")
+    return panels
 
 
-def caption(film: Film) -> str:
-    """The caption of the strip."""
-    painted = "" if film.middle.residual is None else " and the residual"
+def strip_alt(film: Film) -> str:
+    """The alt text of the strip."""
+    residual = "" if film.middle.residual is None else " and the residual"
     return (
         "Three new frames between two frames of footage, at t = 1/6, 1/2 and 5/6; below, for t = 1/2, "
-        f"the flow to the first of the two, the mask{painted}. The two themselves are not shown."
+        f"the flow to the first of the two, the mask{residual}. The two themselves are not shown."
     )

@@ -1,4 +1,4 @@
-"""A film of new frames: which ones, in which order, and what is refused."""
+"""The film command: which new frames it shows, in which order, and what it refuses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,16 +36,16 @@ def learned(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def go(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
-    """Make a film of the clip with some options; the lines that say what was written."""
+def make(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Make a film of the clip with some options; returns the lines that were printed."""
 
-    def made(*options: object, out: str = "out/film") -> list[str]:
-        given = {"--step": 1, "--gaps": 2, "--width": 64, "--model": "baseline", "--out": tmp_path / out}
-        given |= dict(zip(options[::2], options[1::2], strict=True))
-        assert main(["film", str(clip), *(str(word) for pair in given.items() for word in pair)]) == 0
+    def run(*options: object, out: str = "out/film") -> list[str]:
+        arguments = {"--step": 1, "--gaps": 2, "--width": 64, "--model": "baseline", "--out": tmp_path / out}
+        arguments |= dict(zip(options[::2], options[1::2], strict=True))
+        assert main(["film", str(clip), *(str(word) for pair in arguments.items() for word in pair)]) == 0
         return capsys.readouterr().out.splitlines()
 
-    return made
+    return run
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -67,8 +67,8 @@ def pictures(path: Path) -> tuple[list[np.ndarray], list[int]]:
     return shown, times
 
 
-def test_a_loop_and_a_strip_are_written(go: Callable[..., list[str]], tmp_path: Path) -> None:
-    lines = go("--fps", 10)
+def test_a_loop_and_a_strip_are_written(make: Callable[..., list[str]], tmp_path: Path) -> None:
+    lines = make("--fps", 10)
     loop, strip = tmp_path / "out/film_loop.webp", tmp_path / "out/film_strip.png"
     assert lines[0].startswith(f"{loop}: 10 pictures of 64x48, ")
     assert lines[1].startswith(f"{strip}: ")
@@ -80,8 +80,8 @@ def test_a_loop_and_a_strip_are_written(go: Callable[..., list[str]], tmp_path: 
         assert "not shown" in page.info["Description"]
 
 
-def test_the_loop_runs_forth_and_back_without_standing_still(go: Callable[..., list[str]], tmp_path: Path) -> None:
-    go()
+def test_the_loop_runs_forth_and_back_without_standing_still(make: Callable[..., list[str]], tmp_path: Path) -> None:
+    make()
     shown, _ = pictures(tmp_path / "out/film_loop.webp")
     # Six new frames and the inner four of them again: compression aside, the way back is the way there.
     for number in range(1, 5):
@@ -93,7 +93,7 @@ def test_the_loop_runs_forth_and_back_without_standing_still(go: Callable[..., l
 
 def test_all_frames_are_new_and_evenly_spaced(clip: Path) -> None:
     model, _ = load_model("baseline")
-    made = film.shoot(film.inputs(open_clip(clip), 3, 1, 3), model, "cpu", 128)
+    made = film.interpolate(film.input_frames(open_clip(clip), 3, 1, 3), model, "cpu", 128)
     # The first gap begins at the clip's frame 3, which is the scene's 18; a sixth of a gap is one pixel.
     for picture, truth in zip(made.loop, range(19, 36, 2), strict=True):
         errors = [np.abs(picture.pixels.astype(float) - other)[16:-16, 16:-16].mean() for other in PAN]
@@ -106,24 +106,24 @@ def test_all_frames_are_new_and_evenly_spaced(clip: Path) -> None:
 
 def test_the_parts_shown_are_those_of_the_frame_shown(clip: Path, learned: Path) -> None:
     model, _ = load_model(str(learned))
-    made = film.shoot(film.inputs(open_clip(clip), None, 1, 2), model, "cpu", 64)
+    made = film.interpolate(film.input_frames(open_clip(clip), None, 1, 2), model, "cpu", 64)
     torch.testing.assert_close(made.middle.frame, made.row[1])
-    titles = [title.split(",")[0] for title in film.panels(made)]
+    titles = [title.split(",")[0] for title in film.strip_panels(made)]
     assert titles == ["new frame"] * 3 + ["$F_{t1}$", "mask", "residual"]
-    plain = film.shoot(film.inputs(open_clip(clip), None, 1, 2), load_model("baseline")[0], "cpu", 64)
-    assert [title.split(",")[0] for title in film.panels(plain)] == ["new frame"] * 3 + ["$F_{t1}$", "mask"]
+    plain = film.interpolate(film.input_frames(open_clip(clip), None, 1, 2), load_model("baseline")[0], "cpu", 64)
+    assert [title.split(",")[0] for title in film.strip_panels(plain)] == ["new frame"] * 3 + ["$F_{t1}$", "mask"]
 
 
-def test_two_films_of_one_clip_are_the_same_bytes(go: Callable[..., list[str]], tmp_path: Path, learned: Path) -> None:
+def test_two_films_of_one_clip_are_the_same_bytes(make: Callable[..., list[str]], tmp_path: Path, learned: Path) -> None:
     for name in ("a", "b"):
-        go("--model", learned, "--gaps", 1, out=f"{name}/film")
+        make("--model", learned, "--gaps", 1, out=f"{name}/film")
     for file in ("film_loop.webp", "film_strip.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_which_frames_are_taken(tmp_path: Path, clip: Path) -> None:
     def numbers(start: int | None, step: int, gaps: int) -> list[int]:
-        return [int(frame.stem) for frame in film.inputs(open_clip(clip), start, step, gaps)]
+        return [int(frame.stem) for frame in film.input_frames(open_clip(clip), start, step, gaps)]
 
     assert numbers(1, 1, 1) == [0, 1, 2, 3]
     assert numbers(5, 2, 1) == [3, 5, 7, 9]
@@ -136,7 +136,7 @@ def test_which_frames_are_taken(tmp_path: Path, clip: Path) -> None:
     with pytest.raises(InputError, match="holds 10 frames, --gaps 3 with --step 2 take 11"):
         numbers(None, 2, 3)
     video = write_video(tmp_path / "in.mkv", PAN[::6], lossless=True)
-    taken = film.inputs(open_clip(video), 5, 2, 1)
+    taken = film.input_frames(open_clip(video), 5, 2, 1)
     for frame, number in zip(taken, (3, 5, 7, 9), strict=True):
         np.testing.assert_array_equal(frame.image.pixels, PAN[6 * number])
 
@@ -145,8 +145,8 @@ def test_no_film_goes_across_a_scene_cut(tmp_path: Path) -> None:
     other = [255 - picture for picture in scene(60, (128, 96), seed=7, speed=1)]
     two = open_clip(write_folder(tmp_path / "two", PAN[:36:6] + other[::6], start=0))
     with pytest.raises(InputError, match="a scene cut after frame 5 lies within the film"):
-        film.inputs(two, 5, 1, 1)
-    assert len(film.inputs(two, 3, 1, 1)) == 4
+        film.input_frames(two, 5, 1, 1)
+    assert len(film.input_frames(two, 3, 1, 1)) == 4
 
 
 @pytest.mark.parametrize(
