@@ -73,15 +73,14 @@ def data(root: Path) -> int:
     Raises:
         InputError: as `run`.
     """
-    from eqvi.datasets.reds_check import inspect  # here, because torch takes a second that --help can do without
+    from eqvi.datasets.reds_check import check_copy  # here, because torch takes a second that --help can do without
 
-    verdicts = inspect(root)
-    for name, found, problems in verdicts:
-        if found:
-            print(f"{name:24} {found}")
+    reports = check_copy(root)
+    for name, contents, problems in reports:
+        print(f"{name:24} {contents}")
         for problem in problems:
             print(f"  -- {name}/{problem}" if problem[:3].isdigit() else f"  -- {name}: {problem}")
-    faults = sum(len(problems) for _, _, problems in verdicts)
+    faults = sum(len(report.problems) for report in reports)
     counted = f"{faults} {'fault' if faults == 1 else 'faults'} in {root}"
     print(counted if faults else f"nothing wrong with {root}")
     return int(faults > 0)

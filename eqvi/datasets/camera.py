@@ -1,7 +1,6 @@
-"""What a camera makes of a scene: motion blur, changing light, sensor noise.
+"""A camera model: motion blur and brightness in linear light (gamma 2.2), and sensor noise.
 
-Light is added up linearly, so frames are blurred and lit in linear light (gamma 2.2) and noise is that of a sensor:
-its variance has a constant part and one that grows with the light.
+The variance of the noise has a constant part (read noise) and one in proportion to the signal (shot noise).
 """
 
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ _GAMMA = 2.2
 
 @dataclass(frozen=True)
 class Camera:
-    """How a scene is taken. The default is an ideal camera: `expose` then gives what `render` gives.
+    """Parameters of the camera. The default is an ideal one, with which `expose` gives what `render` gives.
 
     Attributes:
-        shutter: how long each frame is exposed, as a fraction of the unit of time; the frame's own time is the middle.
+        shutter: exposure time as a fraction of the unit of time, centred on the frame's time.
         subframes: sharp frames averaged over that time.
-        brightening: natural logarithm of the gain in light per unit of time; 1 at time 0.
-        read_noise: standard deviation of the noise in the dark, of the gamma-coded value in [0, 1].
-        shot_noise: what is added to its square, for every unit of the value.
+        brightening: natural logarithm of the gain in linear light per unit of time; the gain is 1 at time 0.
+        read_noise: standard deviation of the constant noise, of gamma-coded values in [0, 1].
+        shot_noise: variance of the further noise per unit of the gamma-coded value.
         seed: of the noise.
     """
 
@@ -49,8 +48,7 @@ class Camera:
 def expose(scene: Scene, camera: Camera, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t 3 h w"]:
     """The scene as `camera` takes it at each time, RGB in [0, 1]; device and dtype follow `times`.
 
-    A frame depends on its own time alone, its noise included: the same frame belongs to a clip at any frame rate, and
-    is the same in any batch.
+    A frame and its noise depend on its own time alone, so it is the same at any frame rate and in any batch.
     """
     times = torch.as_tensor(times, dtype=None if isinstance(times, Tensor) else torch.float32).reshape(-1)
     return torch.cat([_expose_one(scene, camera, time) for time in times.split(1)])
@@ -59,14 +57,14 @@ def expose(scene: Scene, camera: Camera, times: float | Float[Tensor, " t"]) -> 
 def _expose_one(scene: Scene, camera: Camera, time: Tensor) -> Tensor:
     gain = torch.exp(camera.brightening * time).view(-1, 1, 1, 1)
     if camera.subframes > 1:
-        # Middles of equal parts of the exposure.
+        # The midpoints of equal parts of the exposure.
         parts = (torch.arange(camera.subframes).to(time) + 0.5) / camera.subframes - 0.5
         frame = render(scene, time + camera.shutter * parts).pow(_GAMMA).mean(dim=0, keepdim=True)
         frame = (gain * frame).pow(1 / _GAMMA)
     else:
         frame = render(scene, time) * gain.pow(1 / _GAMMA)
     if camera.read_noise or camera.shot_noise:
-        # Times are told apart to a millionth; drawn on the CPU, so the noise is the same on any device.
+        # One seed for each time, to a millionth; drawn on the CPU, so that the noise is the same on any device.
         draw = torch.Generator().manual_seed((camera.seed * 1_000_000_007 + round(1e6 * time.item())) % 2**63)
         deviation = (camera.read_noise**2 + camera.shot_noise * frame).sqrt()
         frame = frame + deviation * torch.randn(frame.shape, generator=draw).to(frame)

@@ -86,15 +86,10 @@ SOURCES: dict[str, dict[str, Source]] = {
 
 
 def locate(source: Source, place: str | None, alone: bool) -> str | Path:
-    """The address or file to take a source from.
-
-    Args:
-        source: what is wanted.
-        place: a file, a folder or an address of either; None for the source's own address.
-        alone: no other source is taken from `place`.
+    """The address or file to take a source from: its own address, or at `place`, a file, folder or address of either.
 
     Raises:
-        InputError: there is no such file, or one file is to serve several sources.
+        InputError: there is no such file, or one file is to serve several sources (not `alone`).
     """
     if place is None:
         return source.url
@@ -129,18 +124,10 @@ def check_space_for(folder: Path, places: dict[Path, str | Path]) -> None:
 
 
 def install(name: str, source: Source, place: str | Path, folder: Path, record: Path, keep: bool) -> None:
-    """Download a source if necessary, check it, and move its contents to `folder` at the very end.
-
-    Args:
-        name: of the source.
-        source: what is wanted.
-        place: the address or file to take it from.
-        folder: where its contents go.
-        record: see `eqvi.datasets.checksums`.
-        keep: leave a downloaded archive in `folder`.
+    """Download a source unless `place` is a file, check it, and move its contents to `folder` when all is well.
 
     Raises:
-        InputError: the file is damaged or another one than it should be, or as `fetch` and `unpack`.
+        InputError: the file is damaged, or another one than it should be; or as `fetch` and `unpack`.
     """
     file = place if isinstance(place, Path) else folder / source.filename
     staging = folder / f".{name}.unpacking"

@@ -1,33 +1,35 @@
-"""Scenes drawn at random, for rendered clips and training windows.
+"""Random scenes for rendered clips and training samples, each drawn from a seed alone.
 
-What is drawn depends on a seed alone. Layers of photographs and procedural pictures move in front of a photograph, all
-along paths of one kind, with rotation, zoom and a camera that blurs, brightens and is noisy. Validation scenes use
-other pictures than training scenes (`eqvi.datasets.photographs.SPLITS`).
+Layers cut from photographs and procedural images move in front of a photograph, all along paths of one kind, with
+rotation and zoom; the camera blurs, changes its gain and adds noise. Validation scenes use other images than training
+scenes (`eqvi.datasets.photographs.SPLITS`).
 """
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, get_args
 
 import torch
 
 from eqvi.datasets.camera import Camera
-from eqvi.datasets.photographs import SPLITS, Split, photograph_size
+from eqvi.datasets.photographs import SPLITS, ProceduralKind, Split, photograph_size
 from eqvi.datasets.rendering import Layer, PathKind, Scene, Trajectory, exact_flow
-from eqvi.datasets.textures import Kind as ProceduralKind
 from eqvi.errors import InputError
 
-#: Frame intervals of a clip over which motion of full size stays in view; in longer clips everything is gentler.
+#: Length, in intervals between input frames, up to which motion has its full size; in longer clips it is slower.
 INTERVALS = 6
 
 #: Names of REDS_VTSR's clips have three digits.
 MAX_CLIPS = 1000
 
-# Largest velocity, acceleration, jerk and shake of a background and of what is in front of it, in pixels of a frame of
-# 270 lines; half of it at least is drawn. At 720 lines the velocity in front is 27 to 53 px.
-_BACKGROUND = (6.0, 2.5, 2.0, 2.5)
-_FOREGROUND = (20.0, 10.0, 10.0, 5.0)
+# Largest velocity, acceleration, jerk and shake of the background and of foreground layers, in pixels of a frame of
+# 270 lines; at least half of each is drawn. At 720 lines the velocity of a foreground layer is 27 to 53 px.
+_Speeds = tuple[float, float, float, float]
+_BACKGROUND: _Speeds = (6.0, 2.5, 2.0, 2.5)
+_FOREGROUND: _Speeds = (20.0, 10.0, 10.0, 5.0)
 _LINES = 270
 
 
@@ -36,11 +38,11 @@ class RenderedClip:
     """A scene and the camera that takes it; time 0 is the middle of the clip.
 
     Attributes:
-        scene, camera: what is seen and how.
+        scene, camera: what is rendered, and how.
         kind: of all its paths.
-        split: whose pictures it may show.
-        seed: what it was drawn from.
-        intervals: between input frames that it lasts; input frame n is at time n - intervals / 2.
+        split: whose photographs it uses.
+        seed: of the drawing.
+        intervals: its length in intervals between input frames; input frame n is at time n - intervals / 2.
     """
 
     scene: Scene
@@ -52,12 +54,12 @@ class RenderedClip:
 
 
 class Magnitude(NamedTuple):
-    """How much happens at a frame between two input frames; means over the frame.
+    """Motion at a frame between two input frames; means over the frame.
 
     Attributes:
         motion: |F_12| of the two input frames, pixels.
         acceleration: |F_10 + F_12| at the first of them, pixels per interval squared.
-        occlusion: share of the frame's pixels that are hidden, or out of the frame, in one of the two.
+        occlusion: share of the frame's pixels that are occluded, or out of the frame, in one of the two.
     """
 
     motion: float
@@ -68,14 +70,14 @@ class Magnitude(NamedTuple):
 def draw_clip(
     seed: int, split: Split, size: tuple[int, int], kind: PathKind | None = None, intervals: int = INTERVALS
 ) -> RenderedClip:
-    """A clip drawn at random.
+    """Draw a random clip.
 
     Args:
-        seed: which one; the same seed of another split is another clip.
-        split: whose pictures it shows.
+        seed: the same seed gives another clip in another split.
+        split: whose photographs it uses.
         size: (height, width) in pixels; distances scale with the height.
         kind: of its paths; drawn as well if None.
-        intervals: between input frames that the clip lasts; what moves stays about in view for so long.
+        intervals: its length in intervals between input frames; layers stay roughly in view for so long.
 
     Raises:
         InputError: an unknown split or kind, a size of less than 32 pixels.
@@ -88,12 +90,13 @@ def draw_clip(
         raise InputError(f"size {size[1]}x{size[0]} is too small to show anything: give 32x32 or more")
     draw = random.Random(f"{split} {seed}")
     drawn: PathKind = draw.choice(get_args(PathKind))
-    path = kind or drawn
-    shake = draw.randrange(2**31)
-    behind = _background(draw, split, size, path, shake, intervals)
-    # The background's own photograph would hardly be seen in front of it.
-    others = [name for name in SPLITS[split] if name != behind.photograph]
-    in_front = [_foreground(draw, split, others, size, path, shake, intervals) for _ in range(draw.randint(2, 3))]
+    kind = kind or drawn
+    # All layers share one shake, as those seen by a hand-held camera do.
+    path = partial(_path, draw, kind, size[0], draw.randrange(2**31), intervals)
+    background = _background(draw, split, size, path, intervals)
+    # The background's own photograph would hardly be visible in front of it.
+    others = [name for name in SPLITS[split] if name != background.photograph]
+    foreground = [_foreground(draw, split, others, size, path, intervals) for _ in range(draw.randint(2, 3))]
     blurred = draw.random() < 0.6
     camera = Camera(
         shutter=draw.uniform(0.08, 0.25) if blurred else 0.0,
@@ -103,39 +106,33 @@ def draw_clip(
         shot_noise=draw.uniform(0, 2.0) / 255**2,
         seed=draw.randrange(2**31),
     )
-    return RenderedClip(Scene(size, (behind, *in_front)), camera, path, split, seed, intervals)
+    return RenderedClip(Scene(size, (background, *foreground)), camera, kind, split, seed, intervals)
 
 
 def draw_training_clip(draw: random.Random, split: Split, size: tuple[int, int], calm: float = 0.0) -> RenderedClip:
-    """A clip to take a window for training from.
+    """Draw a random clip for training.
 
-    Footage is mostly calmer than the clips that `draw_clip` makes for measuring, and a model that never saw a picture
-    stand still sharpens what needs nothing.
+    Real footage is mostly calmer than the clips of `draw_clip`, and a model trained without still images sharpens them.
 
     Args:
-        draw: decides.
+        draw: source of randomness.
         split, size: as of `draw_clip`.
-        calm: with this probability everything moves at a share of its speed, drawn from 0 to 1, and every second time
-            the background not at all, as before a camera on a tripod.
+        calm: probability that everything is slowed by a factor drawn from 0 to 1; in half of these clips the background
+            does not move at all, as before a camera on a tripod.
     """
     clip = draw_clip(draw.randrange(2**53), split, size)
     if not calm or draw.random() >= calm:
         return clip
     share, tripod = draw.random(), draw.random() < 0.5
-    behind, *in_front = clip.scene.layers
-    layers = (_slower(behind, 0.0 if tripod else share), *(_slower(layer, share) for layer in in_front))
+    background, *foreground = clip.scene.layers
+    layers = (_slow_down(background, 0.0 if tripod else share), *(_slow_down(layer, share) for layer in foreground))
     return replace(clip, scene=replace(clip.scene, layers=layers))
 
 
 def draw_clips(
-    count: int,
-    seed: int,
-    split: Split,
-    size: tuple[int, int],
-    kind: PathKind | None = None,
-    intervals: int = INTERVALS,
+    count: int, seed: int, split: Split, size: tuple[int, int], kind: PathKind | None = None, intervals: int = INTERVALS
 ) -> dict[str, RenderedClip]:
-    """Clips named 000, 001, ...; the kinds of path in turn if `kind` is None. More clips begin with the same ones."""
+    """Draw clips 000, 001, ..., each from its number alone; if `kind` is None, with each kind of path in turn."""
     kinds = get_args(PathKind)
     return {
         f"{index:03d}": draw_clip(MAX_CLIPS * seed + index, split, size, kind or kinds[index % len(kinds)], intervals)
@@ -144,17 +141,19 @@ def draw_clips(
 
 
 def magnitude(clip: RenderedClip, start: float, t: float = 0.5) -> Magnitude:
-    """What happens between the input frames at `start` and `start` + 1 of the clip's time, seen at `t` in between."""
+    """The motion at `t` in (0, 1) between the input frames at times `start` and `start` + 1 of the clip."""
     at = torch.tensor([start, start])
-    backward, forward = exact_flow(clip.scene, at, at + torch.tensor([-1.0, 1.0])).flow
-    hidden = exact_flow(clip.scene, at + t, at + torch.tensor([0.0, 1.0])).occluded.any(dim=0)
+    flow_10, flow_12 = exact_flow(clip.scene, at, at + torch.tensor([-1.0, 1.0])).flow
+    occluded = exact_flow(clip.scene, at + t, at + torch.tensor([0.0, 1.0])).occluded.any(dim=0)
     return Magnitude(
-        forward.norm(dim=0).mean().item(), (backward + forward).norm(dim=0).mean().item(), hidden.float().mean().item()
+        motion=flow_12.norm(dim=0).mean().item(),
+        acceleration=(flow_10 + flow_12).norm(dim=0).mean().item(),
+        occlusion=occluded.float().mean().item(),
     )
 
 
 def _background(
-    draw: random.Random, split: Split, size: tuple[int, int], kind: PathKind, shake: int, intervals: int
+    draw: random.Random, split: Split, size: tuple[int, int], path: Callable[[_Speeds], Trajectory], intervals: int
 ) -> Layer:
     name = draw.choice(SPLITS[split])
     height, width = photograph_size(name)
@@ -164,7 +163,7 @@ def _background(
         centre=(size[1] / 2, size[0] / 2),
         scale=round(draw.uniform(1.05, 1.5) * max(size[0] / height, size[1] / width), 2),
         channels=_channels(draw, split),
-        trajectory=_path(draw, kind, size[0], shake, intervals, _BACKGROUND),
+        trajectory=path(_BACKGROUND),
         spin=draw.uniform(-0.02, 0.02) * INTERVALS / intervals,
         growth=draw.uniform(-0.02, 0.02) * INTERVALS / intervals,
     )
@@ -175,18 +174,17 @@ def _foreground(
     split: Split,
     photographs: list[str],
     size: tuple[int, int],
-    kind: PathKind,
-    shake: int,
+    path: Callable[[_Speeds], Trajectory],
     intervals: int,
 ) -> Layer:
-    # Seeds of procedural pictures are even for training and odd for validation.
+    # Seeds of procedural images are even for training and odd for validation.
     seed = 2 * draw.randrange(50_000) + (split == "val")
     name = draw.choice(photographs) if draw.random() < 0.6 else f"{draw.choice(get_args(ProceduralKind))}:{seed}"
     height, width = photograph_size(name)
     radius = draw.uniform(0.15, 0.35) * size[0]
     radii = (radius, radius * draw.uniform(0.6, 1.0))
     scale = max(0.05, round(draw.uniform(1.1, 2.0) * 2.4 * radius / min(height, width), 2))
-    # The piece is cut out where the whole outline lies on the photograph.
+    # The anchor is far enough inside that the whole outline lies on the photograph.
     inset = 1.2 * radius / scale
     lobes = [(draw.uniform(0.0, 0.12) / order, draw.uniform(0, 2 * math.pi)) for order in (1, 1.5, 2)]
     return Layer(
@@ -198,46 +196,38 @@ def _foreground(
         lobes=tuple(lobes),
         softness=draw.uniform(1.0, 3.0),
         channels=_channels(draw, split),
-        trajectory=_path(draw, kind, size[0], shake, intervals, _FOREGROUND),
+        trajectory=path(_FOREGROUND),
         spin=draw.uniform(-0.12, 0.12) * INTERVALS / intervals,
         growth=draw.uniform(-0.05, 0.05) * INTERVALS / intervals,
     )
 
 
-def _slower(layer: Layer, share: float) -> Layer:
-    """The layer with all its motion at a share of what it was."""
+def _slow_down(layer: Layer, factor: float) -> Layer:
     path = layer.trajectory
     (vx, vy), (ax, ay), (jx, jy) = path.velocity, path.acceleration, path.jerk
-    slower = replace(
+    slow = replace(
         path,
-        velocity=(share * vx, share * vy),
-        acceleration=(share * ax, share * ay),
-        jerk=(share * jx, share * jy),
-        shake=share * path.shake,
+        velocity=(factor * vx, factor * vy),
+        acceleration=(factor * ax, factor * ay),
+        jerk=(factor * jx, factor * jy),
+        shake=factor * path.shake,
     )
-    return replace(layer, trajectory=slower, spin=share * layer.spin, growth=share * layer.growth)
+    return replace(layer, trajectory=slow, spin=factor * layer.spin, growth=factor * layer.growth)
 
 
 def _channels(draw: random.Random, split: Split) -> tuple[int, int, int]:
-    """Training swaps colours, for variety; validation shows photographs as they are."""
+    """The order of the colour channels: permuted in half of the training layers, never in validation."""
     first, second, third = draw.sample(range(3), 3) if split == "train" and draw.random() < 0.5 else (0, 1, 2)
     return first, second, third
 
 
-def _path(
-    draw: random.Random,
-    kind: PathKind,
-    height: int,
-    shake: int,
-    intervals: int,
-    largest: tuple[float, float, float, float],
-) -> Trajectory:
-    """A path of that kind; all layers of a clip share one shake, as a hand-held camera makes them."""
+def _path(draw: random.Random, kind: PathKind, height: int, shake: int, intervals: int, largest: _Speeds) -> Trajectory:
+    """A path of that kind, no faster than `largest`."""
 
     def vector(size: float, order: int) -> tuple[float, float]:
         length = draw.uniform(0.5, 1.0) * size * height / _LINES * (INTERVALS / intervals) ** order
         angle = draw.uniform(0, 2 * math.pi)
-        # Frames are wider than high, and so is what happens in them.
+        # Frames are wider than high, and so is the motion in them.
         return length * math.cos(angle), 0.6 * length * math.sin(angle)
 
     velocity, acceleration, jerk = (vector(size, order) for order, size in enumerate(largest[:3], 1))

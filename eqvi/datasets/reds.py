@@ -1,7 +1,7 @@
-"""REDS_VTSR, and whatever is laid out like it: ``val/val_15fps/000/00000000.png``, likewise at 30 and 60 a second.
+"""REDS_VTSR and data laid out like it: ``val/val_15fps/000/00000000.png``, likewise at 30 and 60 frames a second.
 
-A frame's name is its position at 120 frames a second, so the names alone tell whether a folder holds the rate that it
-says, and whether a frame is missing. Both are looked at before anything is read; nothing is resized or passed over.
+A frame's name is its position at 120 frames a second, so the names show whether a folder holds the rate that it should
+and whether a frame is missing. Both are checked before any frame is read; no frame is resized or skipped.
 Source: S. Nah et al., AIM 2019 Challenge on Video Temporal Super-Resolution (ICCV Workshops 2019); CC BY 4.0.
 """
 
@@ -27,11 +27,11 @@ SIZE = (1280, 720)
 VTSR5 = ("002", "005", "010", "017", "025")
 
 
-class Reel(NamedTuple):
-    """One clip at one rate.
+class ImageSequence(NamedTuple):
+    """The frames of one clip at one rate.
 
     Attributes:
-        folder: where its frames lie.
+        folder: that holds them.
         rate: frames a second.
         positions: of its frames, at 120 a second, one `SPACING` apart.
         size: (width, height) of every frame.
@@ -47,11 +47,11 @@ class Reel(NamedTuple):
         return self.folder / f"{position:08d}.png"
 
     def paths(self) -> list[Path]:
-        """Every frame's file, in order."""
+        """The files of all frames, in order."""
         return [self.path(position) for position in self.positions]
 
     def frames(self) -> Iterator[ClipFrame]:
-        """The frames themselves, read one by one, timed from the clip's beginning.
+        """Read the frames one by one; times start at 0.
 
         Raises:
             InputError: a file is damaged.
@@ -62,60 +62,43 @@ class Reel(NamedTuple):
             yield ClipFrame(read_image(path), path.stem, time, Fraction(1, self.rate), path)
 
 
-class Gap(NamedTuple):
-    """Two neighbouring inputs and what truly lies between them.
-
-    Attributes:
-        inputs: files of the two frames with their neighbours on both sides; of the two alone in a clip's first and last
-            gap, where motion is linear.
-        truths: times in (0, 1) and files of the frames between.
-    """
-
-    inputs: tuple[Path, ...]
-    truths: tuple[tuple[Fraction, Path], ...]
-
-
-class Pair(NamedTuple):
-    """A clip to be measured on: its frames at the input's rate, and at a multiple of it, which is the truth."""
+class RedsClip(NamedTuple):
+    """A clip to evaluate on: its frames at the input's rate, and at a multiple of it, which is the ground truth."""
 
     name: str
-    inputs: Reel
-    truth: Reel
+    inputs: ImageSequence
+    truth: ImageSequence
 
     @property
     def factor(self) -> int:
-        """Frames of the truth for every input frame."""
+        """Frames of the ground truth for every input frame."""
         return self.truth.rate // self.inputs.rate
 
-    def gaps(self) -> Iterator[Gap]:
-        """Every gap between two inputs, in order."""
-        files = self.inputs.paths()
+    def targets(self) -> Iterator[tuple[int, Fraction, Path]]:
+        """Every frame between two inputs: the index of the first input, the time in (0, 1), the file of the truth."""
         spacing, step = SPACING[self.inputs.rate], SPACING[self.truth.rate]
-        for index, start in enumerate(self.inputs.positions[:-1]):
-            inside = 0 < index < len(files) - 2
-            yield Gap(
-                tuple(files[index - 1 : index + 3] if inside else files[index : index + 2]),
-                tuple((Fraction(k, spacing), self.truth.path(start + k)) for k in range(step, spacing, step)),
-            )
+        for index, position in enumerate(self.inputs.positions[:-1]):
+            for offset in range(step, spacing, step):
+                yield index, Fraction(offset, spacing), self.truth.path(position + offset)
 
 
 def rate_folder(root: Path, split: str, rate: int) -> Path:
-    """Where `root` keeps the clips of a split at a rate."""
+    """The folder of all clips of a split at a rate."""
     return root / split / f"{split}_{rate}fps"
 
 
-def open_pairs(root: Path, split: str = "val", factor: int = 2, names: Sequence[str] | None = None) -> list[Pair]:
-    """Clips to measure on, checked from the names and headers of their files.
+def open_reds(root: Path, split: str = "val", factor: int = 2, names: Sequence[str] | None = None) -> list[RedsClip]:
+    """Clips to evaluate on; the names and headers of all their files are checked.
 
     Args:
         root: the folder that holds ``train`` and ``val``.
         split: ``train`` or ``val``.
         factor: 2 (15 to 30 frames a second) or 4 (15 to 60).
-        names: the clips, such as `VTSR5`; all that are there if None.
+        names: the clips, such as `VTSR5`; None for all.
 
     Raises:
-        InputError: another split or factor, a clip or frame that is missing, a folder that holds another rate than it
-            says, a file that is no 8-bit RGB PNG, or two frames of a clip that differ in size.
+        InputError: another split or factor, a clip or frame that is missing, a folder that holds another rate than its
+            name says, a file that is no 8-bit RGB PNG, or two frames of a clip that differ in size.
     """
     if factor not in (2, 4):
         raise InputError(
@@ -125,33 +108,19 @@ def open_pairs(root: Path, split: str = "val", factor: int = 2, names: Sequence[
         raise InputError(f"split {split!r} has no public truth to measure on: choose train or val")
     inputs, truth = (rate_folder(root, split, rate) for rate in (15, 15 * factor))
     for folder in (inputs, truth):
-        find_place(root, folder.relative_to(root).as_posix())
-    there = [set(clip_names(folder)) for folder in (inputs, truth)]
-    for name in sorted(there[0] ^ there[1] if names is None else set(names) - (there[0] & there[1])):
-        absent = truth if name in there[0] else inputs
-        raise InputError(f"{absent / name}: is missing: every clip is needed at {15} and {15 * factor} frames a second")
-    return [_pair(name, inputs / name, truth / name, factor) for name in sorted(names or there[0])]
-
-
-def open_reel(folder: Path, rate: int) -> Reel:
-    """One clip at one rate, all its names and headers checked.
-
-    Raises:
-        InputError: as `open_pairs`.
-    """
-    positions = _positions(folder, rate)
-    reel = Reel(folder, rate, positions, (0, 0))
-    first = check_frames(reel.paths())[0]
-    if (first.format, first.channels, first.depth) != ("PNG", 3, 8):
-        raise InputError(f"{first.path}: is no 8-bit RGB PNG, as every frame of REDS_VTSR is: replace the clip")
-    return reel._replace(size=first.size)
+        check_root(root, folder.relative_to(root).as_posix())
+    input_names, truth_names = (set(clip_names(folder)) for folder in (inputs, truth))
+    for name in sorted(input_names ^ truth_names if names is None else set(names) - (input_names & truth_names)):
+        absent = truth if name in input_names else inputs
+        raise InputError(f"{absent / name}: is missing: every clip is needed at 15 and {15 * factor} frames a second")
+    return [_open_clip(name, inputs / name, truth / name, factor) for name in sorted(names or input_names)]
 
 
 def clip_names(folder: Path) -> list[str]:
-    """The clips in a folder such as ``val/val_15fps``, sorted.
+    """The names of the clips in a folder such as ``val/val_15fps``, sorted.
 
     Raises:
-        InputError: it cannot be read, holds no clip, or something that is none.
+        InputError: it cannot be read, holds no clip, or something else.
     """
     try:
         entries = sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
@@ -167,8 +136,8 @@ def clip_names(folder: Path) -> list[str]:
     return entries
 
 
-def rate_of(positions: Iterable[int]) -> int | None:
-    """Frames a second that the names of a clip's frames tell, by their commonest distance; None if no known rate."""
+def infer_rate(positions: Iterable[int]) -> int | None:
+    """Frames a second from the most common distance of the positions of a clip's frames; None if no known rate."""
     steps = [b - a for a, b in pairwise(sorted(positions))]
     if not steps:
         return None
@@ -176,11 +145,34 @@ def rate_of(positions: Iterable[int]) -> int | None:
     return next((rate for rate, spacing in SPACING.items() if spacing == commonest), None)
 
 
-def find_place(root: Path, folder: str) -> None:
-    """Say clearly where `root`, which should hold `folder`, is one too deep or not there at all.
+def name_problems(positions: Sequence[int], rate: int, expected: range) -> Iterator[str]:
+    """What is wrong with the positions of a clip's frames: they are of another rate, or not the expected ones."""
+    inferred = infer_rate(positions)
+    if inferred not in (None, rate):
+        yield f"holds frames at {inferred} a second, by their names, where {rate} are meant"
+        return
+    if extra := set(positions) - set(expected):
+        yield f"{len(extra)} frames that belong to no {rate} fps clip: {format_ranges(extra, SPACING[rate])}"
+    if missing := set(expected) - set(positions):
+        yield f"{len(missing)} of {len(expected)} frames missing: {format_ranges(missing, SPACING[rate])}"
+
+
+def format_ranges(numbers: Iterable[int], spacing: int, digits: int = 8) -> str:
+    """Numbers as names, neighbours joined: ``00000008, 00000024 to 00000040``."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + spacing:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(f"{a:0{digits}d}" if a == b else f"{a:0{digits}d} to {b:0{digits}d}" for a, b in ranges)
+
+
+def check_root(root: Path, folder: str) -> None:
+    """Make sure that `root` holds `folder`.
 
     Raises:
-        InputError: `folder` is not in it.
+        InputError: it does not exist, lies inside a copy of REDS_VTSR, or lacks `folder`.
     """
     if (root / folder).is_dir():
         return
@@ -192,16 +184,24 @@ def find_place(root: Path, folder: str) -> None:
     raise InputError(f"{root / folder}: is missing: fetch it with `make data DATA={root} ARCHIVES={Path(folder).name}`")
 
 
-def _pair(name: str, inputs: Path, truth: Path, factor: int) -> Pair:
-    pair = Pair(name, open_reel(inputs, 15), open_reel(truth, 15 * factor))
-    ends = [(reel.positions[0], reel.positions[-1]) for reel in (pair.inputs, pair.truth)]
+def _open_clip(name: str, inputs: Path, truth: Path, factor: int) -> RedsClip:
+    clip = RedsClip(name, _open_sequence(inputs, 15), _open_sequence(truth, 15 * factor))
+    ends = [(sequence.positions[0], sequence.positions[-1]) for sequence in (clip.inputs, clip.truth)]
     if ends[0] != ends[1]:
         spans = [f"{folder} from {a:08d} to {b:08d}" for folder, (a, b) in zip((inputs, truth), ends, strict=True)]
         raise InputError(f"{' but '.join(spans)}: frames are missing at an end of one of them")
-    if pair.inputs.size != pair.truth.size:
-        sizes = [f"{reel.folder} {reel.size[0]}x{reel.size[1]}" for reel in (pair.inputs, pair.truth)]
+    if clip.inputs.size != clip.truth.size:
+        sizes = [f"{sequence.folder} {sequence.size[0]}x{sequence.size[1]}" for sequence in (clip.inputs, clip.truth)]
         raise InputError(f"frames differ in size: {', '.join(sizes)}: input and truth must be alike")
-    return pair
+    return clip
+
+
+def _open_sequence(folder: Path, rate: int) -> ImageSequence:
+    sequence = ImageSequence(folder, rate, _positions(folder, rate), (0, 0))
+    first = check_frames(sequence.paths())[0]
+    if (first.format, first.channels, first.depth) != ("PNG", 3, 8):
+        raise InputError(f"{first.path}: is no 8-bit RGB PNG, as every frame of REDS_VTSR is: replace the clip")
+    return sequence._replace(size=first.size)
 
 
 def _positions(folder: Path, rate: int) -> range:
@@ -212,19 +212,10 @@ def _positions(folder: Path, rate: int) -> range:
     strange = next((name for name in names if not re.fullmatch(r"[0-9]{8}\.png", name)), None)
     if strange is not None:
         raise InputError(f"{folder / strange}: is no frame of REDS_VTSR (00000000.png, ...): move it elsewhere")
-    positions = [int(name[:8]) for name in names]
+    positions, spacing = [int(name[:8]) for name in names], SPACING[rate]
     if len(positions) < 2:
         raise InputError(f"{folder}: holds {len(positions)} frame(s): at least two are needed")
-    found, spacing = rate_of(positions), SPACING[rate]
-    if found != rate and found is not None:
-        raise InputError(f"{folder}: holds frames at {found} a second, by their names; {rate} are meant here")
-    whole = range(positions[0], positions[-1] + 1, spacing)
-    missing = next((position for position in whole if position not in set(positions)), None)
-    if missing is not None:
-        raise InputError(f"{folder / f'{missing:08d}.png'}: is missing: {rate} frames a second need every {spacing}th")
-    odd = next((position for position in positions if position not in whole), None)
-    if odd is not None or positions[0] % spacing:
-        wrong = positions[0] if odd is None else odd
-        raise InputError(f"{folder / f'{wrong:08d}.png'}: does not belong here: at {rate} frames a second names are "
-                         f"multiples of {spacing}")  # fmt: skip
-    return whole
+    expected = range(positions[0] // spacing * spacing, positions[-1] + 1, spacing)
+    for problem in name_problems(positions, rate, expected):
+        raise InputError(f"{folder}: {problem}")
+    return expected

@@ -1,7 +1,9 @@
-"""The command ``python -m eqvi render``: rendered clips in a folder laid out like REDS_VTSR.
+"""Rendered clips on disk, laid out like REDS_VTSR.
 
-Frames lie at 15, 30 and 60 a second under ``SPLIT/SPLIT_15fps/000/00000000.png`` and so on, the same picture wherever
-the rates share it. Beside them ``SPLIT/SPLIT_motion/000.json`` says what each clip is and how much moves in it.
+Frames lie at 15, 30 and 60 a second in ``SPLIT/SPLIT_15fps/000/00000000.png`` and so on; rates share their frames.
+``SPLIT/SPLIT_motion/000.json`` describes clip 000: ``kind``, ``split``, ``seed``, ``size`` (width, height) and
+``intervals``, from which it is drawn; the ``pictures`` and the ``camera`` drawn; and under ``frames``, by its name, the
+`Magnitude` of every frame between two input frames.
 """
 
 import dataclasses
@@ -14,7 +16,6 @@ from typing import Any
 from PIL import Image
 
 from eqvi.datasets.camera import expose
-from eqvi.datasets.clip_metadata import read_record, record_path
 from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
 from eqvi.datasets.reds import SPACING, rate_folder
 from eqvi.errors import InputError
@@ -23,10 +24,10 @@ from eqvi.metrics import to_8bit
 
 
 def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int = 60) -> int:
-    """Write a clip at 15, 30 and 60 frames a second, or only at those up to `fastest`; how many frames were rendered.
+    """Write a clip at 15, 30 and 60 frames a second, or at those rates up to `fastest`; the number of frames rendered.
 
-    A complete clip is left alone. The metadata are written first, so that an interrupted run can tell its own
-    unfinished clip from another's.
+    A complete clip is left alone. The metadata are written first, so that an unfinished clip is recognised when the
+    same command is run again.
 
     Raises:
         InputError: the folder is not writable or the disk is full.
@@ -34,27 +35,26 @@ def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int 
     positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[fastest])
     rates = {rate: positions[:: SPACING[rate] // SPACING[fastest]] for rate in SPACING if rate <= fastest}
     folders = {rate: rate_folder(root, clip.split, rate) / name for rate in rates}
-    place = record_path(root, clip.split, name)
-    if place.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
+    partial = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
+    description = metadata_path(root, clip.split, name)
+    if description.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
         return 0
     try:
-        for folder in (place.parent, *(folder.parent for folder in folders.values())):
+        for folder in (description.parent, *(folder.parent for folder in folders.values())):
             folder.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as beside:
+        with replacing(description) as beside:
             beside.write_text(json.dumps(metadata(clip, fastest), indent=1) + "\n", encoding="utf-8")
-        hidden = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
-        for folder in (*hidden.values(), *folders.values()):
+        for folder in (*partial.values(), *folders.values()):
             shutil.rmtree(folder, ignore_errors=True)
-        for folder in hidden.values():
+        for folder in partial.values():
             folder.mkdir()
         for position in positions:
-            time = position / SPACING[15] - clip.intervals / 2
-            frame = expose(clip.scene, clip.camera, time)
-            first, *others = (hidden[rate] / f"{position:08d}.png" for rate in rates if position in rates[rate])
+            frame = expose(clip.scene, clip.camera, position / SPACING[15] - clip.intervals / 2)
+            first, *copies = (partial[rate] / f"{position:08d}.png" for rate in rates if position in rates[rate])
             Image.fromarray(to_8bit(frame)).save(first)
-            for file in others:
-                shutil.copyfile(first, file)
-        for rate, folder in hidden.items():
+            for copy in copies:
+                shutil.copyfile(first, copy)
+        for rate, folder in partial.items():
             folder.rename(folders[rate])
     except OSError as error:
         raise InputError(f"{root}: cannot be written: {write_failure(error)}") from None
@@ -62,24 +62,60 @@ def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int 
 
 
 def metadata(clip: RenderedClip, fastest: int = 60) -> dict[str, Any]:
-    """What a clip is, enough to draw it again, and how much happens at each frame between its input frames."""
+    """The metadata of a clip, as they are written to its JSON file."""
     frames = {}
     for position in range(0, SPACING[15] * clip.intervals, SPACING[fastest]):
         gap, inside = divmod(position, SPACING[15])
         if inside:
-            found = magnitude(clip, gap - clip.intervals / 2, inside / SPACING[15])
-            frames[f"{position:08d}"] = {name: round(value, 4) for name, value in found._asdict().items()}
-    return _identity(clip) | {"frames": frames}
+            values = magnitude(clip, gap - clip.intervals / 2, inside / SPACING[15])._asdict()
+            frames[f"{position:08d}"] = {name: round(value, 4) for name, value in values.items()}
+    return _definition(clip) | {"frames": frames}
 
 
-def drawn_again(found: dict[str, Any]) -> RenderedClip:
-    """The clip that a record is of: its scene gives exact flow between any two times."""
-    width, height = found["size"]
-    return draw_clip(found["seed"], found["split"], (height, width), found["kind"], found["intervals"])
+def redraw_clip(metadata: dict[str, Any]) -> RenderedClip:
+    """The clip that metadata describe: its scene gives exact flow between any two times."""
+    width, height = metadata["size"]
+    return draw_clip(metadata["seed"], metadata["split"], (height, width), metadata["kind"], metadata["intervals"])
 
 
-def _identity(clip: RenderedClip) -> dict[str, Any]:
-    """What tells a clip from every other."""
+def metadata_path(root: Path, split: str, name: str) -> Path:
+    """The file of a clip's metadata."""
+    return root / split / f"{split}_motion" / f"{name}.json"
+
+
+def read_metadata(root: Path, split: str, name: str) -> dict[str, Any] | None:
+    """The metadata of a clip; None if the clip was not rendered.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = metadata_path(root, split, name)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}): remove it and render the clip again") from None
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), dict):
+        raise InputError(f"{path}: is no record of a rendered clip: remove it and render the clip again")
+    return content
+
+
+def check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
+    """Make sure that the folder holds no clips but these.
+
+    Raises:
+        InputError: it holds another.
+    """
+    for rate in SPACING:
+        folder = rate_folder(root, split, rate)
+        for name in sorted(name for name in _names(folder) if not name.startswith(".")):
+            known = read_metadata(root, split, name)
+            if known is None or name not in clips or not _definition(clips[name]).items() <= known.items():
+                raise InputError(f"{folder / name}: is no clip of this command: choose an empty folder, or remove it")
+
+
+def _definition(clip: RenderedClip) -> dict[str, Any]:
     height, width = clip.scene.size
     return {
         "kind": clip.kind,
@@ -90,16 +126,6 @@ def _identity(clip: RenderedClip) -> dict[str, Any]:
         "pictures": [layer.photograph for layer in clip.scene.layers],
         "camera": dataclasses.asdict(clip.camera),
     }
-
-
-def check_folder(root: Path, split: str, clips: dict[str, RenderedClip]) -> None:
-    """Make sure that whatever lies in the folder is a clip that this very run would make."""
-    for rate in SPACING:
-        folder = rate_folder(root, split, rate)
-        for name in sorted(name for name in _names(folder) if not name.startswith(".")):
-            found = read_record(root, split, name)
-            if found is None or name not in clips or not _identity(clips[name]).items() <= found.items():
-                raise InputError(f"{folder / name}: is no clip of this command: choose an empty folder, or remove it")
 
 
 def _files(positions: Iterable[int]) -> set[str]:

@@ -1,8 +1,7 @@
-"""Photographs, and short clips rendered from them whose motion is known exactly.
+"""Short clips rendered from photographs, with exact optical flow.
 
-A scene is a stack of photographic layers, each a rigid picture whose anchor follows a `Trajectory`. It can be rendered
-at any time, so a clip has a true frame between any two of its frames and a true flow between any two times: what real
-footage never has.
+A scene is a stack of photographic layers, each a rigid image whose anchor follows a `Trajectory`. It can be rendered at
+any time, so there is a true frame at every time and a true flow between any two times, which real footage never has.
 """
 
 import functools
@@ -25,12 +24,12 @@ from eqvi.model.geometry import pixel_grid
 
 PathKind = Literal["linear", "quadratic", "cubic", "shake"]
 
-# Textures are held at twice the frame's resolution and are smooth there, so that sampling them between
-# their pixels neither aliases nor shows the bicubic kernel.
+# Textures have twice the frame's resolution and are smoothed there, so that sampling between their pixels neither
+# aliases nor shows the bicubic kernel.
 _OVERSAMPLING = 2
 _TEXTURE_SIGMA = 1.0
 
-# A soft edge shows two motions in one pixel; it is called mixed where the front layer covers this much of it.
+# A pixel of a soft edge shows two motions; it is mixed where the front layer covers this much of it.
 _MIXED = (0.01, 0.99)
 
 
@@ -39,10 +38,10 @@ class Trajectory:
     """Displacement as a function of time s: v s + a s^2 / 2 + j s^3 / 6, and a seeded shake; zero at s = 0.
 
     Attributes:
-        velocity, acceleration, jerk: (x, y) in pixels per unit of time, its square, its cube. The unit
-            of time is the distance of two input frames, as everywhere in the study.
-        shake: size in pixels of a smooth irregular motion added on top, as of a hand-held camera.
-        seed: which shake.
+        velocity, acceleration, jerk: (x, y) in pixels per unit of time, its square, its cube. The unit of time is the
+            interval between two input frames.
+        shake: size in pixels of a smooth irregular motion added to it, as of a hand-held camera.
+        seed: of the shake.
     """
 
     velocity: tuple[float, float] = (0.0, 0.0)
@@ -68,22 +67,22 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Layer:
-    """A photograph, or a piece cut out of one, and how it moves.
+    """A photograph, or a piece cut out of one, and its motion.
 
     Attributes:
         photograph: a name that `eqvi.datasets.photographs.photograph` knows.
-        anchor: the photograph's point (x, y), in its own pixels, that the motion carries.
-        centre: where in the frame, (x, y) in pixels, that point lies at time 0.
+        anchor: the point (x, y) of the photograph, in its pixels, that follows the trajectory.
+        centre: position (x, y) of that point in the frame at time 0, pixels.
         scale: frame pixels per photograph pixel at time 0.
-        radii: half axes (x, y) of the ellipse in frame pixels; None shows the whole photograph,
-            mirrored without end (a background).
-        lobes: (size, phase) of the outline's waves of 2, 3, 4, ... periods around the ellipse; size as a
-            fraction of the radius. None leave the ellipse.
-        softness: width of the outline's soft edge in frame pixels (to first order, and that of the ellipse's).
-        channels: which of the photograph's channels are shown as red, green and blue.
-        trajectory: path of the anchor.
-        spin: turning about the anchor, radians per unit of time.
-        growth: natural logarithm of the enlargement per unit of time.
+        radii: half axes (x, y) of the outline's ellipse in frame pixels; None for a background, which shows the whole
+            photograph, mirrored at its borders.
+        lobes: (size, phase) of the outline's waves of 2, 3, 4, ... periods around the ellipse; size as a fraction of
+            the radius.
+        softness: width of the outline's soft edge in frame pixels, to first order.
+        channels: which channels of the photograph are shown as red, green and blue.
+        trajectory: of the anchor.
+        spin: rotation about the anchor, radians per unit of time.
+        growth: natural logarithm of the magnification per unit of time.
     """
 
     photograph: str
@@ -112,8 +111,8 @@ class ExactFlow(NamedTuple):
 
     Attributes:
         flow: flow_ab (T, 2, H, W) in pixels, of the front-most layer at each pixel.
-        occluded: bool (T, 1, H, W): what the pixel shows at a is hidden or out of the frame at b.
-        mixed: bool (T, 1, H, W): at a, or where it lands at b, the pixel lies on a soft edge: two motions in one.
+        occluded: bool (T, 1, H, W): the pixel's point is occluded or out of the frame at b.
+        mixed: bool (T, 1, H, W): the pixel at a, or its target at b, lies on a soft edge and shows two motions.
     """
 
     flow: Tensor
@@ -137,7 +136,7 @@ def _texture(name: str, scale: float, device: torch.device) -> Float[Tensor, "1 
 
 
 def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrix (T, 2, 2) and offset (T, 2, 1) that carry the layer's own pixels to the frame's at each time."""
+    """Matrix (T, 2, 2) and offset (T, 2, 1) of the map from layer to frame coordinates at each time."""
     angle, size = layer.spin * times, torch.exp(layer.growth * times)
     cos, sin = size * torch.cos(angle), size * torch.sin(angle)
     matrix = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
@@ -146,13 +145,13 @@ def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reach(layer: Layer, time: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the frame outside of which the layer covers nothing."""
+    """Bounding box of the layer in the frame, as rows and columns."""
     if layer.radii is None:
         return slice(0, size[0]), slice(0, size[1])
     matrix, offset = _pose(layer, time)
     enlarged = torch.linalg.matrix_norm(matrix, ord="fro").item() / math.sqrt(2)
     waves = 1 + sum(abs(lobe[0]) for lobe in layer.lobes)
-    # The distance to the outline is known to first order only, so the soft edge may reach somewhat farther.
+    # The distance to the outline is exact to first order only, so the soft edge gets twice its width.
     radius = enlarged * (max(layer.radii) * waves + 2 * layer.softness) + 1
     x, y = offset.flatten().tolist()
     rows, columns = (
@@ -163,13 +162,13 @@ def _reach(layer: Layer, time: Tensor, size: tuple[int, int]) -> tuple[slice, sl
 
 
 def _inside(layer: Layer, points: Float[Tensor, "t 2 n"], times: Float[Tensor, " t"]) -> Float[Tensor, "t 2 n"]:
-    """Frame positions at `times` in the layer's own pixels: (0, 0) is the anchor."""
+    """Frame coordinates at `times` in layer coordinates, whose origin is the anchor."""
     matrix, offset = _pose(layer, times)
     return torch.linalg.solve(matrix, points - offset)
 
 
 def _coverage(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 1 n"]:
-    """How much of each point the layer covers, 0 to 1, smooth across its edge."""
+    """Opacity of the layer at each point, 0 to 1, smooth across its edge."""
     if layer.radii is None:
         return torch.ones_like(local[:, :1])
     radii = local.new_tensor(layer.radii).view(1, 2, 1)
@@ -204,10 +203,9 @@ def _points(scene: Scene, times: Tensor) -> Float[Tensor, "t 2 n"]:
 
 
 def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t 3 h w"]:
-    """The scene as a camera with an instant shutter sees it at each time, RGB in [0, 1].
+    """The scene at each time, without motion blur, RGB in [0, 1]; device and dtype follow `times`.
 
-    Every time is rendered from the photographs anew, by sub-pixel sampling of smoothed textures: no frame is
-    a warp of another. Device and dtype follow `times`.
+    Every frame is sampled from the photographs: none is a warp of another.
     """
     times = _as_times(times)
     height, width = scene.size
@@ -215,24 +213,19 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
     frames = times.new_zeros(len(times), 3, height, width)
     for time, frame in zip(times.split(1), frames, strict=True):
         for layer in scene.layers:
-            # Only the part of the frame that the layer reaches is sampled: most layers are small.
+            # Most layers are small: only their bounding box is sampled.
             rows, columns = _reach(layer, time, scene.size)
             part = frame[:, rows, columns]
             if part.numel() == 0:
                 continue
             local = _inside(layer, grid[:, rows, columns].reshape(1, 2, -1), time)
-            shown = torch.lerp(part.reshape(1, 3, -1), _colours(layer, local), _coverage(layer, local))
-            part.copy_(shown.view_as(part))
+            blend = torch.lerp(part.reshape(1, 3, -1), _colours(layer, local), _coverage(layer, local))
+            part.copy_(blend.view_as(part))
     return frames.clamp(0, 1)
 
 
 def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Float[Tensor, " t"]) -> ExactFlow:
-    """True flow from time `start` to time `end`, and where it has no counterpart there.
-
-    Args:
-        scene: what moves.
-        start, end: two times, or as many of each.
-    """
+    """Exact flow and occlusion from time `start` to time `end`, or from each of many to the other at the same index."""
     start, end = _as_times(start), _as_times(end)
     points = _points(scene, start)
     extent = points.new_tensor([scene.size[1] - 1, scene.size[0] - 1]).view(1, 2, 1)
@@ -244,8 +237,8 @@ def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Fl
         coverage = _coverage(layer, local)
         matrix, offset = _pose(layer, end)
         landing = matrix @ local + offset
-        in_front = [_coverage(other, _inside(other, landing, end)) for other in scene.layers[depth + 1 :]]
-        hidden = torch.stack([torch.zeros_like(coverage), *in_front]).amax(dim=0)
+        covers = [_coverage(other, _inside(other, landing, end)) for other in scene.layers[depth + 1 :]]
+        hidden = torch.stack([torch.zeros_like(coverage), *covers]).amax(dim=0)
         outside = ((landing < 0) | (landing > extent)).any(dim=1, keepdim=True)
         seen = coverage >= 0.5
         flow = torch.where(seen, landing - points, flow)
@@ -255,7 +248,7 @@ def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Fl
 
 
 def write_clip(folder: Path, frames: Float[Tensor, "t 3 h w"]) -> None:
-    """Write frames as 00000.png, 00001.png, ... in 8 bits, in place of whatever `folder` was."""
+    """Write frames as 00000.png, 00001.png, ... in 8 bits, replacing `folder`."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -270,12 +263,11 @@ def _between(coverage: Tensor) -> Tensor:
 
 
 def demo_scene(path: PathKind = "quadratic", size: tuple[int, int] = (270, 480), speed: float = 1.0) -> Scene:
-    """The study's example: the astronaut's portrait flies in front of a cup of coffee seen by a panning camera.
+    """The study's example scene: a portrait moves in front of a cup of coffee seen by a panning camera.
 
     Args:
-        path: how the portrait moves: at constant velocity, at constant acceleration, with a changing
-            acceleration, or accelerated and shaken.
-        size: (height, width) in pixels; every distance scales with the height.
+        path: of the portrait.
+        size: (height, width) in pixels; distances scale with the height.
         speed: factor on every displacement. At 1 the portrait moves about 16 pixels between frames of 270 lines.
     """
     if path not in get_args(PathKind):

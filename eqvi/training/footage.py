@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.datasets.checksums import fingerprint
-from eqvi.datasets.reds import SPACING, SPLITS, clip_names, find_place, rate_folder, rate_of
+from eqvi.datasets.reds import SPACING, SPLITS, check_root, clip_names, infer_rate, rate_folder
 from eqvi.errors import InputError
 from eqvi.media.image import Image, cropped, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
@@ -191,7 +191,7 @@ def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]
         raise InputError(_extract(root))
     if any(rate_folder(root, part, rate).is_dir() for part in SPLITS for rate in SPACING):
         clips = rate_folder(root, split, _RATE)
-        find_place(root, clips.relative_to(root).as_posix())
+        check_root(root, clips.relative_to(root).as_posix())
         there = [clips / name for name in clip_names(clips)]
     else:
         there = _clip_folders(root)
@@ -252,9 +252,9 @@ def _check_numbers(folder: Path, paths: Sequence[Path]) -> None:
             f"put the missing ones back, or split the clip there"
         )
     # The folder says its rate there, and so do the names.
-    if folder.parent.name in (f"{split}_{_RATE}fps" for split in SPLITS) and rate_of(numbers) not in (_RATE, None):
+    if folder.parent.name in (f"{split}_{_RATE}fps" for split in SPLITS) and infer_rate(numbers) not in (_RATE, None):
         raise InputError(
-            f"{folder}: holds frames at {rate_of(numbers)} a second, by their names; {_RATE} are meant here"
+            f"{folder}: holds frames at {infer_rate(numbers)} a second, by their names; {_RATE} are meant here"
         )
 
 

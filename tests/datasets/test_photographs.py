@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eqvi.datasets import photographs
-from eqvi.datasets.textures import SIDE, Kind, procedural
+from eqvi.datasets.photographs import SIDE, ProceduralKind, procedural
 from eqvi.errors import InputError
 
 
@@ -18,7 +18,7 @@ def test_no_photograph_is_for_training_and_validation():
     assert len(train) + len(val) == len(list(chain(*photographs.SPLITS.values())))
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", get_args(ProceduralKind))
 def test_procedural_pictures_are_in_range_and_repeatable(kind):
     picture = procedural(kind, 3)
     assert picture.shape == (1, 3, SIDE, SIDE)

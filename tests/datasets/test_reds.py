@@ -1,4 +1,4 @@
-"""REDS_VTSR's layout: pairs to measure on, and what is refused."""
+"""REDS_VTSR's layout: clips to evaluate on, and what is refused."""
 
 import shutil
 from fractions import Fraction
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from reds_copy import png, write_copy
 
-from eqvi.datasets.reds import VTSR5, open_pairs, rate_of
+from eqvi.datasets.reds import VTSR5, infer_rate, open_reds
 from eqvi.errors import InputError
 
 
@@ -18,33 +18,31 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("factor", [2, 4])
 def test_whole_clip_has_the_published_number_of_scored_frames(tmp_path: Path, factor: int) -> None:
-    (pair,) = open_pairs(write_copy(tmp_path, (15, 15 * factor), ["007"]), factor=factor)
-    gaps = list(pair.gaps())
-    assert (pair.factor, pair.inputs.size) == (factor, (16, 12))
-    assert len(pair.inputs.positions) == 46
-    assert len(pair.truth.positions) == 45 * factor + 1
-    assert len(gaps) == 45
-    assert sum(len(gap.truths) for gap in gaps) * 30 == {2: 1350, 4: 4050}[factor]
-    assert [len(gap.inputs) for gap in gaps] == [2] + [4] * 43 + [2]
+    (clip,) = open_reds(write_copy(tmp_path, (15, 15 * factor), ["007"]), factor=factor)
+    targets = list(clip.targets())
+    assert (clip.factor, clip.inputs.size) == (factor, (16, 12))
+    assert len(clip.inputs.positions) == 46
+    assert len(clip.truth.positions) == 45 * factor + 1
+    assert sorted({index for index, _, _ in targets}) == list(range(45))
+    assert len(targets) * 30 == {2: 1350, 4: 4050}[factor]
 
 
-def test_a_gap_knows_its_frames_and_times(copy: Path) -> None:
-    pair, _ = open_pairs(copy, factor=4)
-    first, second, *_ = pair.gaps()
-    assert [path.name for path in first.inputs] == ["00000000.png", "00000008.png"]
-    assert [int(path.stem) for path in second.inputs] == [0, 8, 16, 24]
-    assert [(t, path.name) for t, path in second.truths] == [
-        (Fraction(1, 4), "00000010.png"),
-        (Fraction(1, 2), "00000012.png"),
-        (Fraction(3, 4), "00000014.png"),
+def test_targets_lie_between_two_inputs_in_the_folder_of_the_truth(copy: Path) -> None:
+    clip, _ = open_reds(copy, factor=4)
+    targets = list(clip.targets())
+    assert [(index, t, path.name) for index, t, path in targets[3:6]] == [
+        (1, Fraction(1, 4), "00000010.png"),
+        (1, Fraction(1, 2), "00000012.png"),
+        (1, Fraction(3, 4), "00000014.png"),
     ]
-    assert {path.parent.parent.name for path in second.inputs} == {"val_15fps"}
-    assert {path.parent.parent.name for _, path in second.truths} == {"val_60fps"}
-    assert all(path.is_file() for gap in pair.gaps() for path in (*gap.inputs, *(path for _, path in gap.truths)))
+    assert clip.inputs.paths()[1].name == "00000008.png"
+    assert {path.parent.parent.name for path in clip.inputs.paths()} == {"val_15fps"}
+    assert {path.parent.parent.name for _, _, path in targets} == {"val_60fps"}
+    assert all(path.is_file() for path in (*clip.inputs.paths(), *(path for _, _, path in targets)))
 
 
 def test_frames_are_read_with_their_times(copy: Path) -> None:
-    frames = list(open_pairs(copy)[1].inputs.frames())
+    frames = list(open_reds(copy)[1].inputs.frames())
     assert [frame.stem for frame in frames] == [f"{8 * k:08d}" for k in range(7)]
     assert [frame.time for frame in frames] == [Fraction(k, 15) for k in range(7)]
     assert frames[1].image.pixels.tobytes() != frames[0].image.pixels.tobytes()
@@ -52,13 +50,13 @@ def test_frames_are_read_with_their_times(copy: Path) -> None:
 
 def test_clips_are_chosen_by_name(tmp_path: Path) -> None:
     write_copy(tmp_path, clips=[f"{k:03d}" for k in range(27)], last=8)
-    assert tuple(pair.name for pair in open_pairs(tmp_path, names=VTSR5)) == VTSR5
+    assert tuple(clip.name for clip in open_reds(tmp_path, names=VTSR5)) == VTSR5
     shutil.rmtree(tmp_path / "val" / "val_30fps" / "010")
     with pytest.raises(InputError, match=r"val_30fps/010: is missing"):
-        open_pairs(tmp_path, names=VTSR5)
+        open_reds(tmp_path, names=VTSR5)
     with pytest.raises(InputError, match=r"val_30fps/010: is missing"):
-        open_pairs(tmp_path)
-    assert len(open_pairs(tmp_path, names=["002", "003"])) == 2
+        open_reds(tmp_path)
+    assert len(open_reds(tmp_path, names=["002", "003"])) == 2
 
 
 class TestRefused:
@@ -66,14 +64,14 @@ class TestRefused:
 
     def refused(self, root: Path, *parts: str, **options: int) -> None:
         with pytest.raises(InputError) as error:
-            open_pairs(root, **options)
+            open_reds(root, **options)
         assert "\n" not in str(error.value)
         for part in parts:
             assert part in str(error.value)
 
     def test_missing_frame(self, copy: Path) -> None:
         (copy / "val/val_30fps/001/00000012.png").unlink()
-        self.refused(copy, "val_30fps/001/00000012.png: is missing")
+        self.refused(copy, "val_30fps/001: 1 of 13 frames missing: 00000012")
 
     @pytest.mark.parametrize("name", ["00000000.png", "00000048.png"])
     def test_missing_frame_at_an_end(self, copy: Path, name: str) -> None:
@@ -96,12 +94,12 @@ class TestRefused:
 
     def test_one_60_fps_frame_among_30(self, copy: Path) -> None:
         (copy / "val/val_30fps/000/00000006.png").write_bytes(png(3))
-        self.refused(copy, "00000006.png", "multiples of 4")
+        self.refused(copy, "val_30fps/000: 1 frames that belong to no 30 fps clip: 00000006")
 
     def test_clip_that_begins_between_positions(self, copy: Path) -> None:
         for path in sorted((copy / "val/val_15fps/000").iterdir(), reverse=True):
             path.rename(path.with_name(f"{int(path.stem) + 2:08d}.png"))
-        self.refused(copy, "00000002.png", "multiples of 8")
+        self.refused(copy, "7 frames that belong to no 15 fps clip: 00000002 to 00000050")
 
     @pytest.mark.parametrize("name", ["0000008.png", "00000008.jpg", "notes.txt"])
     def test_strange_file(self, copy: Path, name: str) -> None:
@@ -141,12 +139,12 @@ class TestRefused:
     def test_other_factors(self, copy: Path) -> None:
         self.refused(copy, "factor 3", factor=3)
         with pytest.raises(InputError, match="'test' has no public truth"):
-            open_pairs(copy, "test")
+            open_reds(copy, "test")
 
 
-def test_rate_is_told_by_the_commonest_distance() -> None:
-    assert rate_of([0, 8, 16, 32, 40]) == 15
-    assert rate_of([0, 4, 8]) == 30
-    assert rate_of([2, 0]) == 60
-    assert rate_of([0, 3, 6]) is None
-    assert rate_of([5]) is None
+def test_the_rate_follows_from_the_commonest_distance() -> None:
+    assert infer_rate([0, 8, 16, 32, 40]) == 15
+    assert infer_rate([0, 4, 8]) == 30
+    assert infer_rate([2, 0]) == 60
+    assert infer_rate([0, 3, 6]) is None
+    assert infer_rate([5]) is None

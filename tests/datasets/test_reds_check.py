@@ -12,7 +12,7 @@ from reds_copy import png, write_copy
 from eqvi.__main__ import main
 from eqvi.datasets import reds_check
 from eqvi.datasets.checksums import Checksum, add, fingerprint
-from eqvi.datasets.reds_check import Verdict, inspect
+from eqvi.datasets.reds_check import FolderReport, check_copy
 from eqvi.errors import InputError
 
 
@@ -25,17 +25,17 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems(root: Path, record: Path | None = None) -> list[str]:
-    found = inspect(root, record or root / "no_record.json")
-    return [f"{verdict.name}: {problem}" for verdict in found for problem in verdict.problems]
+    reports = check_copy(root, record or root / "no_record.json")
+    return [f"{report.name}: {problem}" for report in reports for problem in report.problems]
 
 
 def test_whole_copy(copy: Path, tmp_path: Path) -> None:
-    verdicts = inspect(copy, tmp_path / "record.json")
-    assert [verdict.name for verdict in verdicts] == ["val/val_15fps", "val/val_30fps", "val/val_60fps"]
-    assert all(verdict.problems == [] for verdict in verdicts)
-    for verdict, frames in zip(verdicts, (92, 182, 362), strict=True):
-        assert f"2 clips, {frames} frames of 16x12" in verdict.found
-        assert "sha256" in verdict.found
+    reports = check_copy(copy, tmp_path / "record.json")
+    assert [report.name for report in reports] == ["val/val_15fps", "val/val_30fps", "val/val_60fps"]
+    assert all(report.problems == [] for report in reports)
+    for report, frames in zip(reports, (92, 182, 362), strict=True):
+        assert f"2 clips, {frames} frames of 16x12" in report.contents
+        assert "sha256" in report.contents
     assert not (tmp_path / "record.json").exists()
 
 
@@ -49,9 +49,9 @@ def test_whole_copy_is_held_to_the_record(copy: Path, tmp_path: Path) -> None:
         {"val_15fps": Checksum(fingerprint(hashed), 1, "its home"), "val_30fps": Checksum("0" * 64, 1, "its home")},
         record,
     )
-    first, second, third = inspect(copy, record)
-    assert "as first seen from its home" in first.found
-    assert "as first seen" not in second.found + third.found
+    first, second, third = check_copy(copy, record)
+    assert "as first seen from its home" in first.contents
+    assert "as first seen" not in second.contents + third.contents
     assert second.problems == ["complete, but differs from the copy first seen from its home: compare with another"]
 
 
@@ -98,12 +98,12 @@ def test_every_truncation_of_a_frame_is_noticed(copy: Path) -> None:
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        assert reds_check._examined(path).problem, length
+        assert reds_check._check_frame(path).problem, length
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        assert reds_check._examined(path).problem, place
+        assert reds_check._check_frame(path).problem, place
     path.write_bytes(whole)
-    assert reds_check._examined(path).problem == ""
+    assert reds_check._check_frame(path).problem == ""
 
 
 def test_wrong_rate_and_size(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_rendered_clips_have_their_own_length_and_size(tmp_path: Path) -> None:
     assert len(problems(tmp_path)) == 8  # of either rate: 28 clips missing, two clips too short, the size
     (tmp_path / "val" / "val_motion").mkdir()
     assert problems(tmp_path) == []
-    assert inspect(tmp_path)[0].found.startswith("2 clips, 14 frames of 16x12, rendered")
+    assert check_copy(tmp_path)[0].contents.startswith("2 clips, 14 frames of 16x12, rendered")
     shutil.rmtree(tmp_path / "val/val_30fps/003")
     (tmp_path / "val/val_15fps/003/00000008.png").unlink()
     assert problems(tmp_path) == [
@@ -135,7 +135,7 @@ def test_rendered_clips_have_their_own_length_and_size(tmp_path: Path) -> None:
 def test_places_that_hold_none(copy: Path, tmp_path: Path) -> None:
     for place, says in ((tmp_path / "nowhere", "no such folder"), (copy / "val", "give "), (tmp_path, "is missing")):
         with pytest.raises(InputError, match=says):
-            inspect(place)
+            check_copy(place)
 
 
 def test_command(copy: Path, capsys: pytest.CaptureFixture) -> None:
@@ -153,5 +153,5 @@ def test_command(copy: Path, capsys: pytest.CaptureFixture) -> None:
 
 
 def test_a_verdict_is_plain_data(copy: Path) -> None:
-    verdicts = inspect(copy, copy / "none.json")
-    assert [Verdict(*entry) for entry in json.loads(json.dumps(verdicts))] == verdicts
+    reports = check_copy(copy, copy / "none.json")
+    assert [FolderReport(*entry) for entry in json.loads(json.dumps(reports))] == reports

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from eqvi.__main__ import main
-from eqvi.datasets import clip_metadata, reds, rendered_clips
+from eqvi.datasets import reds, rendered_clips
 from eqvi.datasets.camera import expose
 from eqvi.metrics import to_8bit
 
@@ -25,8 +25,8 @@ def rendered(tmp_path_factory):
     return root
 
 
-def scored(pair):
-    return [path for gap in pair.gaps() for _, path in gap.truths]
+def scored(clip):
+    return [path for _, _, path in clip.targets()]
 
 
 def snapshot(root):
@@ -35,7 +35,7 @@ def snapshot(root):
 
 @pytest.mark.parametrize(("factor", "truths"), [(2, 3), (4, 9)])
 def test_the_reader_of_reds_reads_it(rendered, factor, truths):
-    pairs = reds.open_pairs(rendered, "val", factor)
+    pairs = reds.open_reds(rendered, "val", factor)
     assert [pair.name for pair in pairs] == ["000", "001"]
     for pair in pairs:
         assert pair.inputs.size == (64, 48)
@@ -52,23 +52,22 @@ def test_rates_share_their_frames(rendered):
 
 
 def test_records_say_what_moves_and_how_to_draw_it_again(rendered):
-    record = clip_metadata.read_record(rendered, "val", "001")
+    record = rendered_clips.read_metadata(rendered, "val", "001")
     assert record["kind"] == "quadratic"
     assert record["size"] == [64, 48]
-    facts = clip_metadata.read_magnitudes(rendered, "val", "001")
-    between = {path.stem for path in scored(reds.open_pairs(rendered, "val", 4)[1])}
-    assert facts.keys() == between
-    assert all(values.keys() == {"motion", "acceleration", "occlusion"} for values in facts.values())
-    assert all(values["motion"] > 0 and 0 <= values["occlusion"] < 1 for values in facts.values())
-    clip = rendered_clips.drawn_again(record)
+    magnitudes = record["frames"]
+    between = {path.stem for path in scored(reds.open_reds(rendered, "val", 4)[1])}
+    assert magnitudes.keys() == between
+    assert all(values.keys() == {"motion", "acceleration", "occlusion"} for values in magnitudes.values())
+    assert all(values["motion"] > 0 and 0 <= values["occlusion"] < 1 for values in magnitudes.values())
+    clip = rendered_clips.redraw_clip(record)
     frame = to_8bit(expose(clip.scene, clip.camera, torch.tensor([8 / 8 - 1.5])))
     stored = np.asarray(Image.open(reds.rate_folder(rendered, "val", 15) / "001" / "00000008.png"))
     assert np.array_equal(stored, frame)
 
 
-def test_a_clip_without_record_has_no_facts(tmp_path):
-    assert clip_metadata.read_record(tmp_path, "val", "000") is None
-    assert clip_metadata.read_magnitudes(tmp_path, "val", "000") == {}
+def test_a_clip_that_was_not_rendered_has_no_metadata(tmp_path):
+    assert rendered_clips.read_metadata(tmp_path, "val", "000") is None
 
 
 def test_the_same_command_elsewhere_gives_the_same_files(rendered, tmp_path, capsys):
@@ -122,8 +121,8 @@ def test_training_clips_lie_beside_validation_clips(tmp_path):
     small = ["--clips", "1", *SMALL[2:]]
     assert main(["render", str(tmp_path), *small]) == 0
     assert main(["render", str(tmp_path), *small, "--split", "train", "--kind", "shake"]) == 0
-    assert clip_metadata.read_record(tmp_path, "train", "000")["kind"] == "shake"
-    assert len(reds.open_pairs(tmp_path, "train", 2)) == 1
+    assert rendered_clips.read_metadata(tmp_path, "train", "000")["kind"] == "shake"
+    assert len(reds.open_reds(tmp_path, "train", 2)) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, options, n
 
 def test_a_damaged_record_is_named(rendered, tmp_path, capsys):
     for text in ("{", json.dumps([1]), json.dumps({"kind": "linear"})):
-        path = clip_metadata.record_path(tmp_path, "val", "000")
+        path = rendered_clips.metadata_path(tmp_path, "val", "000")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         (reds.rate_folder(tmp_path, "val", 15) / "000").mkdir(parents=True, exist_ok=True)
