@@ -11,7 +11,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from eqvi.media.colour import Colour
+from eqvi.media.colour import BT709, Colour
 from eqvi.media.image import Image
 from eqvi.media.video_writer import choose_encoding, encode
 
@@ -69,7 +69,7 @@ def write_video(
     times: Sequence[Fraction] | None = None,
     end: Fraction | None = None,
     lossless: bool = False,
-    colour: Colour | None = None,
+    colour: Colour = BT709,
     crf: int | None = None,
 ) -> Path:
     """Frames as a video, at a constant rate or at given times."""

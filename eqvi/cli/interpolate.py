@@ -4,7 +4,6 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from eqvi.media.settings import Settings
 from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP
 
 
@@ -15,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("target", metavar="OUT", type=Path, help="folder, or a video file (.mp4 .m4v .mov .mkv .webm)")
     many = parser.add_mutually_exclusive_group()
     many.add_argument("--factor", type=int, default=2, help="frames out for every frame in; 1 only copies (default 2)")
-    many.add_argument("--fps", metavar="RATE", help="frames a second to put out instead, such as 60 or 59.94")
-    add("--drop-inputs", action="store_true", help="put out new frames only")
+    many.add_argument("--fps", metavar="RATE", help="output frames a second instead, such as 60 or 59.94")
+    add("--drop-inputs", action="store_true", help="output new frames only")
     add("--size", metavar="WxH", help="resize inputs first")
     add("--crop", metavar="WxH[+X+Y]", help="use this part of the (resized) inputs; the middle without +X+Y")
     add("--limit", type=int, metavar="N", help="use the first N input frames only")
@@ -34,21 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="more is faster, 1 as repeatable as the encoder is",
+        help="more is faster, 1 (default) most repeatable",
     )
     add("--no-audio", dest="audio", action="store_false", help="leave the sound out")
-    add("--overwrite", action="store_true", help="replace what is there instead of refusing or going on")
+    add("--overwrite", action="store_true", help="replace an existing output instead of refusing or resuming")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Interpolate as the options say; 130 if the user interrupts it.
+    """Interpolate; 0, or 130 if the user interrupts it.
 
     Raises:
-        InputError: something given cannot be used; nothing half-written is left.
+        InputError: the input or an option cannot be used; no half-written file is left.
     """
-    # torch, OpenCV and PyAV take seconds to import, which --help need not wait for.
+    # Imported here, because torch, OpenCV and PyAV take seconds and --help needs none of them.
     from eqvi.devices import choose_device
-    from eqvi.media.convert import convert, print_message, summary_lines
+    from eqvi.media.convert import Settings, convert, print_message, summary_lines
     from eqvi.media.output import is_video
     from eqvi.model.registry import load_model
 

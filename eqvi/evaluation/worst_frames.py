@@ -41,7 +41,7 @@ def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int =
         if (clip, frame) not in targets:
             raise InputError(f"{run.path}: clip {clip}, frame {frame} is not in the data: name what it was scored on")
         case, target = targets[clip, frame]
-        window = next(one for one in windows(case.inputs(), cut=lambda a, b: False) if one.position == target.position)
+        window = next(one for one in windows(case.inputs()) if one.position == target.position)
         estimate, truth = method.open(case)(window, target.t).cpu(), next(case.truths({frame}))[1]
         again = metrics.psnr(metrics.to_8bit(estimate), truth.pixels)
         if abs(again - psnr) > AGREEMENT:

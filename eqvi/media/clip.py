@@ -1,4 +1,4 @@
-"""A clip to work on, whether folder of frames or video file: looked at first, then read frame by frame."""
+"""A clip to read: a folder of frames or a video file, whose headers are checked before any frame is decoded."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.media.image import ClipFrame, cropped, resized
+from eqvi.media.image import ClipFrame, crop_image, resize_image
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
 from eqvi.media.video_reader import VideoInfo, decode, probe
 
@@ -21,20 +21,20 @@ _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
 @dataclass(frozen=True)
 class Clip:
-    """An input that has been looked at but not yet read.
+    """A clip whose headers have been read.
 
     Attributes:
         path: folder or video file.
         size: (width, height) of the frames after resizing and cropping.
-        rate: frames a second; for a folder what the user said.
-        count: frames, as far as known.
+        rate: frames a second; of a folder, as given to `open_clip`.
+        count: number of frames, as far as known.
         time_base: seconds a tick of the times.
         depth: bits a channel, 8 or 16.
         channels: 1 to 4, as in `eqvi.media.image.Image`.
-        suffix: file ending that stores the frames as they came.
-        stems: names of all frames, for a folder.
-        source: what the video file says of itself; None for a folder.
-        identity: changes when the input does.
+        suffix: of a file that stores a frame unchanged.
+        stems: names of all frames of a folder, without suffix.
+        video: what the video file contains; None for a folder.
+        identity: changes when the files do.
         notes: what the user should know, one line each.
         read: starts reading the frames.
     """
@@ -48,14 +48,14 @@ class Clip:
     channels: int
     suffix: str
     stems: list[str]
-    source: VideoInfo | None
+    video: VideoInfo | None
     identity: str
     notes: list[str]
     read: Callable[[], Iterator[ClipFrame]]
 
 
 class Box(NamedTuple):
-    """A part of the picture; without x and y the middle."""
+    """A part of an image; without x and y the middle."""
 
     width: int
     height: int
@@ -70,30 +70,29 @@ def open_clip(
     crop: Box | None = None,
     limit: int | None = None,
 ) -> Clip:
-    """Look at a folder of frames or a video file; all headers of a folder are checked here.
+    """Check a folder of frames (all headers) or a video file (its first frame), without reading further.
 
     Args:
         path: folder or video file.
-        rate: frames a second of a folder (default 30); a video says so itself.
+        rate: frames a second of a folder (default 30); a video has its own.
         size: (width, height) to resize the frames to.
         crop: the part of the (resized) frames to use.
         limit: use only the first so many frames.
 
     Raises:
-        InputError: nothing usable is there, or frames do not belong together.
+        InputError: there is no clip that can be read, or its frames differ in kind.
     """
     if path.is_file() and path.suffix.lower() in FORMATS:
         raise InputError(f"{path}: is a single picture: give the folder that holds the frames")
     clip = _open_video(path) if path.is_file() else _open_folder(path, rate or Fraction(30), limit)
-    shown = size or clip.size
-    box = _placed(crop, shown) if crop is not None else (*shown, 0, 0)
-    changed = size is not None or crop is not None
+    whole = size or clip.size
+    box = _place(crop, whole) if crop is not None else (*whole, 0, 0)
 
     def read() -> Iterator[ClipFrame]:
         for frame in islice(clip.read(), limit):
-            if changed:
-                picture = cropped(resized(frame.image, shown), box)
-                frame = frame._replace(image=picture, path=frame.path if picture is frame.image else None)
+            if size is not None or crop is not None:
+                image = crop_image(resize_image(frame.image, whole), box)
+                frame = frame._replace(image=image, path=frame.path if image is frame.image else None)
             yield frame
 
     count = clip.count if limit is None or clip.count is None else min(limit, clip.count)
@@ -115,7 +114,11 @@ def parse_size(text: str, name: str = "size", smallest: int = 1) -> tuple[int, i
 
 
 def parse_box(text: str) -> Box:
-    """A `Box` from ``512x512`` (the middle) or ``512x512+10+20`` (x and y of its upper left corner)."""
+    """A `Box` from ``512x512`` (the middle) or ``512x512+10+20`` (x and y of its upper left corner).
+
+    Raises:
+        InputError: it is anything else.
+    """
     size, *corner = text.split("+")
     if len(corner) not in (0, 2) or not all(number.isdigit() for number in corner):
         raise InputError(f"crop {text!r} must be WIDTHxHEIGHT or WIDTHxHEIGHT+X+Y in pixels, such as 512x512+10+20")
@@ -127,8 +130,8 @@ def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
     headers = check_frames(paths[:limit])
     first = headers[0]
     stems = [header.path.stem for header in headers]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
-    if twice is not None:
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise InputError(f"{path}: two frames are named {twice}: keep one of them")
     notes = [f"{ignored} {'entry' if ignored == 1 else 'entries'} of {path} ignored: no pictures"] if ignored else []
     return Clip(
@@ -139,9 +142,9 @@ def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
         time_base=1 / rate,
         depth=first.depth,
         channels=first.channels,
-        suffix=first.path.suffix.lower() if _named_rightly(first) else _SUFFIXES[first.format],
+        suffix=first.path.suffix.lower() if _suffix_is_right(first) else _SUFFIXES[first.format],
         stems=stems,
-        source=None,
+        video=None,
         identity=_identity(path, paths[:limit]),
         notes=notes,
         read=lambda: _read_folder(headers, rate),
@@ -150,45 +153,41 @@ def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
 
 def _read_folder(headers: list[Header], rate: Fraction) -> Iterator[ClipFrame]:
     for index, header in enumerate(headers):
-        path = header.path if header.orientation == 1 and _named_rightly(header) else None
+        path = header.path if header.orientation == 1 and _suffix_is_right(header) else None
         yield ClipFrame(read_image(header.path), header.path.stem, index / rate, 1 / rate, path)
 
 
-def _named_rightly(header: Header) -> bool:
+def _suffix_is_right(header: Header) -> bool:
     return FORMATS[header.path.suffix.lower()] == header.format
 
 
 def _open_video(path: Path) -> Clip:
-    source = probe(path)
-
-    def read() -> Iterator[ClipFrame]:
-        for index, (picture, time, duration) in enumerate(decode(source)):
-            yield ClipFrame(picture, f"{index:06d}", time, duration, None)
-
+    video = probe(path)
     return Clip(
         path=path,
-        size=source.size,
-        rate=source.rate,
-        count=source.frames,
-        time_base=source.time_base,
-        depth=16 if source.depth > 8 else 8,
+        size=video.size,
+        rate=video.rate,
+        count=video.frames,
+        time_base=video.time_base,
+        depth=16 if video.depth > 8 else 8,
         channels=3,
         suffix=".png",
         stems=[],
-        source=source,
+        video=video,
         identity=_identity(path, [path]),
-        notes=list(source.notes),
-        read=read,
+        notes=list(video.notes),
+        read=lambda: decode(video),
     )
 
 
 def _identity(clip: Path, paths: list[Path]) -> str:
-    """The clip's name and a hash of its files' names, sizes and times of change: reading them all would take longer."""
+    """The clip's name and a hash of its files' names, sizes and modification times, which is quicker than contents."""
     facts = [(path.name, stat.st_size, stat.st_mtime_ns) for path in paths for stat in (path.stat(),)]
     return f"{clip.resolve().name} ({hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]})"
 
 
-def _placed(crop: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _place(crop: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box (width, height, x, y) of `crop` in frames of (width, height)."""
     if crop.width > size[0] or crop.height > size[1]:
         raise InputError(f"crop {crop.width}x{crop.height} is larger than the frames, which are {size[0]}x{size[1]}")
     x = (size[0] - crop.width) // 2 if crop.x is None else crop.x

@@ -1,4 +1,4 @@
-"""Colour in video: what the tags say, and the way between a decoded frame and RGB pixels."""
+"""Colour in video: tags, and the conversion between a decoded frame and RGB pixels."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from eqvi.media.image import Image, Pixels
 
 # PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
-# (mean squared error 1.03), with these 0.01 (0.014). Bicubic is not a taste: bilinear gives wrong 16-bit RGB. BITEXACT
-# makes every processor compute the same.
+# (mean squared error 1.03), with these flags 0.01 (0.014). Bicubic, because bilinear gives wrong 16-bit RGB. BITEXACT
+# gives the same result on every processor.
 SCALING = int(
     Interpolation.BICUBIC
     | Interpolation.FULL_CHR_H_INT
@@ -27,12 +27,12 @@ _MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-# Pixel formats that hold RGB, which knows no matrix and no limited range.
+# Pixel formats that store RGB: these have no matrix and are always full range.
 _RGB = ("rgb24", "bgr0", "gbrp", "gbrp16le")
 
 
 class Colour(NamedTuple):
-    """Colour tags, numbered as in ITU-T H.273: 1 = BT.709, 2 = not said; range 0 = not said, 1 = limited, 2 = full."""
+    """Colour tags as in ITU-T H.273: 1 = BT.709, 2 = unspecified; range: 0 = unspecified, 1 = limited, 2 = full."""
 
     matrix: int = 1
     range: int = 1
@@ -42,6 +42,10 @@ class Colour(NamedTuple):
     def stored_as(self, pixel_format: str) -> "Colour":
         """The tags of a frame written in `pixel_format`: RGB is full range, everything else is written as limited."""
         return self._replace(matrix=0, range=2) if pixel_format in _RGB else self._replace(range=1)
+
+
+#: The tags of HD video, limited range.
+BT709 = Colour()
 
 
 def to_pixels(frame: VideoFrame, colour: Colour, deep: bool) -> Pixels:
@@ -56,14 +60,13 @@ def to_pixels(frame: VideoFrame, colour: Colour, deep: bool) -> Pixels:
     )
 
 
-def to_frame(picture: Image, colour: Colour, pixel_format: str) -> VideoFrame:
+def to_frame(image: Image, colour: Colour, pixel_format: str) -> VideoFrame:
     """A frame to encode, in `pixel_format`; grey is repeated in three channels, alpha left out."""
-    pixels = picture.pixels[..., :-1] if picture.has_alpha else picture.pixels
-    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    pixels = np.ascontiguousarray(np.broadcast_to(image.colour, (*image.pixels.shape[:2], 3)))
     frame = VideoFrame.from_ndarray(pixels, format="rgb24" if pixels.dtype == np.uint8 else "rgb48le")
     return frame.reformat(
         format=pixel_format,
-        dst_colorspace=_matrix(colour, *picture.size),
+        dst_colorspace=_matrix(colour, *image.size),
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG if pixel_format in _RGB else ColorRange.MPEG,
         interpolation=SCALING,
@@ -72,6 +75,6 @@ def to_frame(picture: Image, colour: Colour, pixel_format: str) -> VideoFrame:
 
 
 def _matrix(colour: Colour, width: int, height: int) -> Colorspace:
-    """The matrix between YUV and RGB; where none is tagged players take BT.709 for HD and BT.601 below, so do we."""
+    """The matrix between YUV and RGB; untagged video is BT.709 if HD and BT.601 below, as players take it."""
     guess = Colorspace.ITU709 if width >= 1280 or height > 576 else Colorspace.ITU601
     return _MATRICES.get(colour.matrix, guess)

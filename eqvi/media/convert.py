@@ -1,27 +1,68 @@
-"""From one clip to another: frames in, the schedule's frames out."""
+"""Interpolation of a whole clip: input frames are read, the frames of the schedule are computed and written."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tqdm import tqdm
 
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
-from eqvi.media.frame_names import REDS_RATE, Names, reds_spacing
-from eqvi.media.image import ClipFrame
+from eqvi.media.colour import BT709
+from eqvi.media.frame_names import REDS_RATE, FrameNamer, reds_spacing
 from eqvi.media.image_files import FORMATS, list_frames
-from eqvi.media.output import FrameWriter, is_video, open_folder, open_video
-from eqvi.media.schedule import Schedule, parse_rate
-from eqvi.media.settings import Settings
-from eqvi.media.video_writer import choose_encoding
-from eqvi.media.window import CutDetector, Interpolator, Window, windows
+from eqvi.media.output import FrameWriter, is_video, open_folder
+from eqvi.media.scene_cuts import CutDetector
+from eqvi.media.schedule import Schedule, common_tick, parse_rate
+from eqvi.media.video_writer import Companion, choose_encoding, encode
+from eqvi.media.window import Interpolator, Window, windows
+
+# The settings that the frames in a folder depend on: a run is resumed only if these are equal.
+_FRAME_SETTINGS = ("factor", "fps", "drop_inputs", "size", "crop", "naming", "scene_cuts", "rounding", "limit")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``python -m eqvi interpolate``, under the same names.
+
+    Attributes:
+        factor: output frames for every input frame; 1 only copies or assembles.
+        fps: output frames a second instead, as text (``60``, ``29.97``, ``30000/1001``).
+        drop_inputs: output new frames only.
+        size, crop: ``WxH`` to resize input frames to, then ``WxH[+X+Y]`` of them to use.
+        naming: ``generic`` or ``reds``, see `eqvi.media.frame_names`.
+        scene_cuts: detect scene cuts and do not interpolate across them.
+        input_fps: rate of a folder of frames, as text; by default 30.
+        rounding: ``round``, or ``truncate`` as the published writer does.
+        format: ``png``, ``jpg`` or ``webp`` for a folder; None = as the input.
+        limit: use the first so many input frames only.
+        overwrite: replace an existing output.
+        lossless, crf, encoder_threads, audio: see `eqvi.media.video_writer`.
+    """
+
+    factor: int = 2
+    fps: str | None = None
+    drop_inputs: bool = False
+    size: str | None = None
+    crop: str | None = None
+    naming: Literal["generic", "reds"] = "generic"
+    scene_cuts: bool = True
+    input_fps: str | None = None
+    rounding: Literal["round", "truncate"] = "round"
+    format: Literal["png", "jpg", "webp"] | None = None
+    limit: int | None = None
+    overwrite: bool = False
+    lossless: bool = False
+    crf: int | None = None
+    encoder_threads: int = 1
+    audio: bool = True
 
 
 class Summary(NamedTuple):
@@ -30,11 +71,11 @@ class Summary(NamedTuple):
     Attributes:
         inputs: frames read.
         new: frames computed.
-        repeated: frames repeated where two shots meet.
+        repeated: frames repeated at scene cuts.
         skipped: frames that an earlier, interrupted run had written.
         cuts: names of the last frames before a scene cut.
         uneven: gaps interpolated linearly because their neighbours are longer or shorter.
-        seconds: spent in all.
+        seconds: duration of the run.
     """
 
     inputs: int
@@ -44,11 +85,6 @@ class Summary(NamedTuple):
     cuts: tuple[str, ...]
     uneven: int
     seconds: float
-
-
-def print_message(line: str) -> None:
-    """Tell the user something, on the error stream."""
-    print(f"eqvi: {line}", file=sys.stderr)
 
 
 def convert(
@@ -63,109 +99,112 @@ def convert(
 
     Args:
         source: folder of PNG, JPEG or WebP frames, or a video file.
-        target: folder, or a video file by its ending.
+        target: folder, or a video file by its suffix.
         model: anything with `EQVI.estimate_motion` and `EQVI.interpolate`, on `device`.
         settings: see `Settings`.
         device: where the model is.
-        model_identity: by which an interrupted run recognises the model when it is taken up again.
+        model_identity: an interrupted run is resumed only with an equal one.
 
     Raises:
-        InputError: something the user gave cannot be used; nothing half-written is left.
+        InputError: the input or a setting cannot be used; no half-written file is left.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     settings = settings or Settings()
     to_video = is_video(target)
-    _check(settings, source, target, to_video)
-    rate = _folder_rate(source, settings)
+    _check_options(settings, source, target, to_video)
+    folder_rate = _folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
-    clip = open_clip(source, rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
-    frames = windows(clip.read(), CutDetector() if settings.scene_cuts else _no_cut)
-    # The first frames are read before anything is written: most of what can be wrong with an input shows here.
-    first = next(frames)
+    clip = open_clip(source, folder_rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
+    all_windows = windows(clip.read(), CutDetector() if settings.scene_cuts else None)
+    # The first frames are read before anything is written: most faults of an input show here.
+    first = next(all_windows)
     if first.second is None and (settings.factor > 1 or settings.fps):
         raise InputError(f"{source}: holds one frame only: interpolation needs two or more")
     schedule = Schedule(
         factor=None if settings.fps else settings.factor,
         rate=parse_rate(settings.fps) if settings.fps else None,
         keep_inputs=not settings.drop_inputs,
-        hold=to_video,
+        repeat_last=to_video,
         origin=first.first.time,
     )
     suffix = f".{settings.format}" if settings.format else clip.suffix
     if not to_video and clip.channels in (2, 4) and FORMATS[suffix] == "JPEG":
         raise InputError(f"{target}: JPEG holds no alpha channel: choose --format png or webp")
-    names = Names(settings.naming == "reds", clip.stems, first.first.time)
-    new = _expected(clip, names, schedule)
+    namer = FrameNamer(settings.naming == "reds", clip.stems, first.first.time)
+    new = _count_new(clip, namer, schedule)
     notes = _notes(clip, target, to_video, suffix)
-    if rate is None and clip.source is None and (to_video or settings.fps):
+    if folder_rate is None and clip.video is None and (to_video or settings.fps):
         notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
     for note in notes:
         print_message(f"note: {note}")
-    opened: AbstractContextManager[FrameWriter] = (
-        open_video(target, clip, schedule, settings)
-        if to_video
-        else open_folder(target, clip, settings, suffix, model_identity)
-    )
-    with opened as writer:
+    output: AbstractContextManager[FrameWriter]
+    if to_video:
+        output = _open_video(target, clip, schedule, settings)
+    else:
+        facts = {name: getattr(settings, name) for name in _FRAME_SETTINGS}
+        facts |= {"input": clip.identity, "model": model_identity, "rate": str(clip.rate), "format": suffix}
+        output = open_folder(target, suffix, facts, settings.overwrite)
+    with output as writer:
         interpolator = Interpolator(model, device, settings.rounding)
-        counts = _put(chain([first], frames), schedule, names, writer, interpolator, new)
-    return counts._replace(seconds=time.monotonic() - began)
+        summary = _write_frames(chain([first], all_windows), schedule, namer, writer, interpolator, new)
+    return summary._replace(seconds=time.monotonic() - started)
 
 
 def summary_lines(summary: Summary, target: Path) -> list[str]:
-    """What a run did, in lines for people."""
+    """The summary as lines to print."""
     lines = []
     if summary.cuts:
-        shown = ", ".join(summary.cuts[:5]) + (", ..." if len(summary.cuts) > 5 else "")
+        names = ", ".join(summary.cuts[:5]) + (", ..." if len(summary.cuts) > 5 else "")
         lines.append(
-            f"note: {len(summary.cuts)} scene cut(s) not interpolated across, after {shown}; "
+            f"note: {len(summary.cuts)} scene cut(s) not interpolated across, after {names}; "
             f"{summary.repeated} frame(s) repeated there (--no-scene-cuts turns this off)"
         )
     if summary.uneven:
         lines.append(f"note: {summary.uneven} gap(s) beside longer or shorter ones: straight motion taken there")
     if summary.skipped:
         lines.append(f"note: {summary.skipped} frame(s) were there already from an interrupted run")
-    pace = f"{summary.seconds:.1f} s ({summary.new / summary.seconds:.2f} a second)"
-    lines.append(f"{target}: {summary.new} new frames from {summary.inputs} in {pace}")
+    speed = f"{summary.seconds:.1f} s ({summary.new / summary.seconds:.2f} a second)"
+    lines.append(f"{target}: {summary.new} new frames from {summary.inputs} in {speed}")
     return lines
 
 
-def _put(
+def print_message(line: str) -> None:
+    """Print a line for the user on the error stream."""
+    print(f"eqvi: {line}", file=sys.stderr)
+
+
+def _write_frames(
     frames: Iterable[Window],
     schedule: Schedule,
-    names: Names,
+    namer: FrameNamer,
     writer: FrameWriter,
     interpolator: Interpolator,
     new: int | None,
 ) -> Summary:
-    """Everything the schedule asks for, in order."""
+    """Write every frame of the schedule in order; `new` is the expected number of new ones, for the progress bar."""
     counts: Counter[str] = Counter()
     cuts = []
     with tqdm(total=new, unit="new", desc="interpolating", disable=None, dynamic_ncols=True) as bar:
         for window in frames:
-            frame, second = window.first, window.second
-            end = frame.time + frame.duration
-            steps = schedule.after(frame.time, end) if second is None else schedule.between(frame.time, second.time)
+            first, second = window.first, window.second
+            end = first.time + first.duration
+            steps = schedule.between(first.time, second.time) if second else schedule.after_last(first.time, end)
             counts["inputs"] += 1
             counts["uneven"] += window.uneven
             if window.cut:
-                cuts.append(frame.stem)
-            number = 0
-            for step in steps:
-                inside = 0 < step.t < 1
-                name = names(frame.stem, second.stem if second else "", step, number)
-                number += inside
+                cuts.append(first.stem)
+            for name, step in namer.names(steps, first.stem, second.stem if second else ""):
                 if writer.has(name):
                     counts["skipped"] += 1
-                    bar.total = bar.total and bar.total - inside
-                elif inside and not window.cut:
+                    bar.total = bar.total and bar.total - step.is_new
+                elif step.is_new and not window.cut:
                     writer.add(name, step.time, interpolator.interpolate_image(window, step.t), None)
                     counts["new"] += 1
                     bar.update()
                 else:
-                    nearer = second if second is not None and step.t > Fraction(1, 2) else frame
+                    nearer = second if second and step.t > Fraction(1, 2) else first
                     writer.add(name, step.time, nearer.image, nearer.path)
-                    counts["repeated"] += inside
+                    counts["repeated"] += step.is_new
             if second is None:
                 writer.end(end)
     return Summary(
@@ -173,17 +212,17 @@ def _put(
     )
 
 
-def _expected(clip: Clip, names: Names, schedule: Schedule) -> int | None:
-    """How many frames will be new, after making sure that all can be named; None where nobody can know."""
+def _count_new(clip: Clip, namer: FrameNamer, schedule: Schedule) -> int | None:
+    """How many frames will be new, after a check that all can be named; None if the clip's length is not known."""
     if clip.stems:
-        return names.check(schedule, clip.stems, clip.rate)
-    # A video's timestamps are not known yet: a second's worth at its average rate stands for them.
+        return namer.count_new(schedule, clip.stems, clip.rate)
+    # A video's timestamps are not known yet: one second at its average rate is checked instead.
     sample = max(2, round(clip.rate))
-    new = names.check(schedule, [f"{position:06d}" for position in range(sample)], clip.rate)
+    new = namer.count_new(schedule, [f"{position:06d}" for position in range(sample)], clip.rate)
     return None if clip.count is None else round(new * (clip.count - 1) / (sample - 1))
 
 
-def _check(settings: Settings, source: Path, target: Path, to_video: bool) -> None:
+def _check_options(settings: Settings, source: Path, target: Path, to_video: bool) -> None:
     """Refuse options that would be without effect."""
     if target.resolve() == source.resolve():
         raise InputError(f"{target}: is the input: write elsewhere")
@@ -198,39 +237,62 @@ def _check(settings: Settings, source: Path, target: Path, to_video: bool) -> No
 
 
 def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
-    """Frames a second of a folder, where the user or the names say so."""
-    given = parse_rate(settings.input_fps) if settings.input_fps else None
+    """Frames a second of a folder, by the option or by its REDS names; else None."""
+    rate = parse_rate(settings.input_fps) if settings.input_fps else None
     if source.is_file():
         return None
     if settings.naming == "reds":
-        rate = Fraction(REDS_RATE, reds_spacing([path.stem for path in list_frames(source)[0]]))
-        if given not in (None, rate):
-            raise InputError(f"--input-fps {settings.input_fps}: the names in {source} mean {rate} frames a second")
-        return rate
-    return given
+        named = Fraction(REDS_RATE, reds_spacing([path.stem for path in list_frames(source)[0]]))
+        if rate not in (None, named):
+            raise InputError(f"--input-fps {settings.input_fps}: the names in {source} mean {named} frames a second")
+        return named
+    return rate
 
 
 def _notes(clip: Clip, target: Path, to_video: bool, suffix: str) -> list[str]:
-    """What happens to the frames that a user might not expect."""
+    """What is done to the frames that a user might not expect, one line each."""
     notes = list(clip.notes)
-    alpha, grey = clip.channels in (2, 4), clip.channels <= 2
-    if grey:
+    has_alpha, is_grey = clip.channels in (2, 4), clip.channels <= 2
+    if is_grey:
         notes.append("grey frames are processed as RGB and written back " + ("as colour" if to_video else "grey"))
-    if alpha and to_video:
+    if has_alpha and to_video:
         notes.append("the alpha channel is left out: the video holds none")
-    elif alpha:
+    elif has_alpha:
         notes.append("alpha moves with the picture and is blended by the same weights")
     depth = choose_encoding(target, clip.size, clip.depth).depth if to_video else 16 if suffix == ".png" else 8
     if depth < clip.depth:
         notes.append(f"frames of more than 8 bits a channel are written with {depth}")
-    if to_video and (clip.size[0] % 2 or clip.size[1] % 2) and target.suffix.lower() != ".webm":
-        even = f"{clip.size[0] // 2 * 2}x{clip.size[1] // 2 * 2}"
+    width, height = clip.size
+    if to_video and (width % 2 or height % 2) and target.suffix.lower() != ".webm":
         notes.append(
-            f"{clip.size[0]}x{clip.size[1]} is odd, so H.264 is written as 4:4:4, which some players cannot show; "
-            f"--crop {even} gives plain 4:2:0"
+            f"{width}x{height} is odd, so H.264 is written as 4:4:4, which some players cannot show; "
+            f"--crop {width // 2 * 2}x{height // 2 * 2} gives plain 4:2:0"
         )
     return notes
 
 
-def _no_cut(a: ClipFrame, b: ClipFrame) -> bool:
-    return False
+def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) -> AbstractContextManager[FrameWriter]:
+    """A video file with the colour, pixel aspect and audio of the source video, if there is one.
+
+    Raises:
+        InputError: the file exists.
+    """
+    if path.exists() and not settings.overwrite:
+        raise InputError(f"{path}: exists already: give --overwrite to replace it, or another name")
+    video = clip.video
+    rate = schedule.rate or clip.rate * settings.factor
+    tick = common_tick(1 / rate, clip.time_base) if schedule.rate else clip.time_base / settings.factor
+    return encode(
+        path,
+        choose_encoding(path, clip.size, clip.depth, settings.lossless, settings.crf),
+        clip.size,
+        rate,
+        tick,
+        threads=settings.encoder_threads,
+        colour=video.colour if video else BT709,
+        # Resized frames have square pixels: after --size 512x512 a player should show a square.
+        pixel_aspect=video.pixel_aspect if video and not settings.size else None,
+        companion=Companion(video.path, video.start, settings.audio and bool(video.audio), settings.limit is not None)
+        if video
+        else None,
+    )

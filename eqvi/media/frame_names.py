@@ -1,5 +1,16 @@
-"""What the frames of a run are called (spec, section 6): pure arithmetic and text."""
+"""Names of frames in a folder, and the other conventions of the published inference scripts.
 
+- A clip is a folder of frames sorted by name. Two neighbours are interpolated with one more frame on each side; at the
+  clip's ends, the first and the last pair have no such neighbour: two frames only, so their motion is linear.
+- ``reds``: REDS_VTSR names are eight-digit positions at 120 frames a second, so inputs at 15, 30 and 60 frames a second
+  are multiples of 8, 4 and 2. Between 00000000 and 00000008 one new frame is 00000004, three are 00000002, 00000004 and
+  00000006. (The published script's names are right for one or three new frames only; here any number is possible
+  that falls on whole positions.)
+- ``generic``: input frames keep their names; the new frames between 001.png and 002.png are 001_0.png, 001_1.png, ...
+- The published writer truncates to 8 bits: floor(255 x), on average half a grey level darker than rounding.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,53 +21,55 @@ from eqvi.media.schedule import TOLERANCE, Schedule, Step
 REDS_RATE = 120
 
 
-class Names:
-    """Gives names to the frames of one run.
+class FrameNamer:
+    """Names of the output frames of one run, by either convention.
 
-    ``generic``: the inputs keep their names, the new ones after 001 are 001_0, 001_1, ...; ``reds``: every name is the
-    eight-digit position at 120 frames a second. (The published REDS script's names are right for one or three new
-    frames only; here any number is, that falls on whole positions.)
+    Args:
+        reds: REDS names rather than generic ones.
+        stems: names of the input frames, empty for a video.
+        origin: time of the first input frame in seconds.
     """
 
-    def __init__(self, reds: bool, stems: list[str], origin: Fraction) -> None:
-        """`stems` are the inputs' names, empty for a video; `origin` is the time of the first input in seconds."""
+    def __init__(self, reds: bool, stems: Sequence[str], origin: Fraction) -> None:
         self._reds, self._origin = reds, origin
         self._first = int(stems[0]) if reds and stems else 0
 
-    def __call__(self, stem: str, following: str, step: Step, number: int) -> str:
-        """The name of `step` between the inputs `stem` and `following`, `number` new frames after `stem`.
+    def names(self, steps: Iterable[Step], stem: str, following: str) -> Iterator[tuple[str, Step]]:
+        """Every step with its name, for the steps between the input frames `stem` and `following`.
 
         Raises:
-            InputError: it falls between two positions.
+            InputError: a step falls between two positions.
         """
-        if self._reds:
-            return reds_name(self._first, step.time - self._origin)
-        if step.t in (0, 1):
-            return following if step.t else stem
-        return f"{stem}_{number}"
+        new = 0
+        for step in steps:
+            if self._reds:
+                yield reds_name(self._first, step.time - self._origin), step
+            elif step.is_new:
+                yield f"{stem}_{new}", step
+                new += 1
+            else:
+                yield following if step.t else stem, step
 
-    def check(self, schedule: Schedule, stems: list[str], rate: Fraction) -> int:
-        """Make sure that a whole run can be named, each frame differently; how many of its frames will be new.
+    def count_new(self, schedule: Schedule, stems: Sequence[str], rate: Fraction) -> int:
+        """How many frames of a run will be new, after a check that all can be named, each differently.
 
         Raises:
-            InputError: two frames would get one name, or one would get none.
+            InputError: two frames would have the same name, or one would have none.
         """
-        taken: set[str] = set()
-        number, last, new = 0, -1, 0
+        names = set[str]()
+        new = 0
         times = [self._origin + index / rate for index in range(len(stems))]
-        for index, step in schedule.outline(times, 1 / rate):
-            number, last = (number if index == last else 0), index
-            name = self(stems[index], stems[index + 1] if index + 1 < len(stems) else "", step, number)
-            inside = 0 < step.t < 1
-            number, new = number + inside, new + inside
-            if name in taken and not schedule.hold:
-                raise InputError(f"two frames put out would be named {name}: rename the inputs or write a video")
-            taken.add(name)
+        for steps, stem, following in zip(schedule.gaps(times, 1 / rate), stems, [*stems[1:], ""], strict=True):
+            for name, step in self.names(steps, stem, following):
+                if name in names and not schedule.repeat_last:
+                    raise InputError(f"two frames put out would be named {name}: rename the inputs or write a video")
+                names.add(name)
+                new += step.is_new
         return new
 
 
-def reds_spacing(stems: list[str]) -> int:
-    """How far REDS_VTSR names are apart, in positions at 120 frames a second.
+def reds_spacing(stems: Sequence[str]) -> int:
+    """The distance between REDS_VTSR names, in positions at 120 frames a second.
 
     Raises:
         InputError: a name is not an eight-digit number, or a frame is missing.

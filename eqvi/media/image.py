@@ -1,6 +1,6 @@
-"""A picture in memory: what it is made of, the way to a tensor and back, resizing and cropping.
+"""Images in memory: conversion to tensors and back, resizing, cropping.
 
-A picture keeps what it is: grey stays grey, 16 bits stay 16, alpha stays, and so does a colour profile.
+Grey stays grey, 16 bits stay 16, and an alpha channel and a colour profile are kept.
 """
 
 from fractions import Fraction
@@ -19,11 +19,11 @@ Pixels = NDArray[Any]
 
 
 class Image(NamedTuple):
-    """One picture as it was stored.
+    """An image as stored.
 
     Attributes:
-        pixels: (H, W, C), uint8 or uint16. C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (alpha straight).
-        profile: ICC colour profile, handed on unread.
+        pixels: (H, W, C), uint8 or uint16. C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
+        profile: ICC colour profile, passed on as it is.
     """
 
     pixels: Pixels
@@ -40,19 +40,24 @@ class Image(NamedTuple):
         return self.pixels.shape[2] in (2, 4)
 
     @property
+    def colour(self) -> Pixels:
+        """(H, W, 1 or 3), `pixels` without alpha."""
+        return self.pixels[..., :-1] if self.has_alpha else self.pixels
+
+    @property
     def peak(self) -> int:
         """The value of white: 255 or 65535."""
         return int(np.iinfo(self.pixels.dtype).max)
 
 
 class ClipFrame(NamedTuple):
-    """A picture with its place in a clip.
+    """An image with its place in a clip.
 
     Attributes:
-        image: what it shows, resized and cropped already.
-        stem: its name without ending.
+        image: the pixels, already resized and cropped.
+        stem: its name without suffix.
         time, duration: when it appears and for how long, in seconds.
-        path: the file that holds exactly `picture`, if there is one.
+        path: the file that contains exactly `image`, if there is one.
     """
 
     image: Image
@@ -62,17 +67,16 @@ class ClipFrame(NamedTuple):
     path: Path | None
 
 
-def to_tensor(picture: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:
-    """RGB in [0, 1], float32; grey is repeated, alpha left aside (see `alpha_to_tensor`)."""
-    colour = picture.pixels[..., :-1] if picture.has_alpha else picture.pixels
-    return _planes(colour, picture.peak, device).expand(1, 3, -1, -1)
+def to_tensor(image: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:
+    """RGB in [0, 1], float32; grey is repeated, alpha left out (see `alpha_to_tensor`)."""
+    return _planes(image.colour, image.peak, device).expand(1, 3, -1, -1)
 
 
-def alpha_to_tensor(picture: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 1 h w"]:
+def alpha_to_tensor(image: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 1 h w"]:
     """The alpha channel in [0, 1], float32; ones where there is none."""
-    if not picture.has_alpha:
-        return torch.ones(1, 1, *picture.pixels.shape[:2], device=device)
-    return _planes(picture.pixels[..., -1:], picture.peak, device)
+    if not image.has_alpha:
+        return torch.ones(1, 1, *image.pixels.shape[:2], device=device)
+    return _planes(image.pixels[..., -1:], image.peak, device)
 
 
 def from_tensor(
@@ -81,38 +85,38 @@ def from_tensor(
     rounding: Rounding = "round",
     alpha: Float[Tensor, "1 1 h w"] | None = None,
 ) -> Image:
-    """A picture of the colour and depth of `like` from RGB in [0, 1] (and alpha, which `like` must then have).
+    """An image with the channels, depth and profile of `like` from RGB in [0, 1] (and alpha, if `like` has it).
 
-    ``truncate`` is the published writer's floor of 255 x (spec, section 6), worth up to a grey level.
+    ``truncate`` is the published writer's floor of 255 x (see `eqvi.media.frame_names`).
     """
     if like.pixels.shape[2] <= 2:
         frame = frame.mean(1, keepdim=True)
     if like.has_alpha:
         frame = torch.cat((frame, torch.ones_like(frame[:, :1]) if alpha is None else alpha), dim=1)
-    # int32 holds both depths, and the integers are a quarter to a half of the floats to bring back from a device.
+    # Both depths fit in int32.
     scaled = frame.float().clamp(0, 1) * like.peak
-    whole = (scaled.floor() if rounding == "truncate" else scaled.round()).to(torch.int32)
-    return Image(whole[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype), like.profile)
+    levels = (scaled.floor() if rounding == "truncate" else scaled.round()).to(torch.int32)
+    return Image(levels[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype), like.profile)
 
 
-def resized(picture: Image, size: tuple[int, int]) -> Image:
+def resize_image(image: Image, size: tuple[int, int]) -> Image:
     """Resize to `size` = (width, height): bicubic, with antialiasing where it shrinks."""
-    if picture.size == size:
-        return picture
-    planes = _planes(picture.pixels, 1, "cpu")
+    if image.size == size:
+        return image
+    planes = _planes(image.pixels, 1, "cpu")
     planes = F.interpolate(planes, (size[1], size[0]), mode="bicubic", align_corners=False, antialias=True)
-    whole = planes.round().clamp(0, picture.peak)[0].permute(1, 2, 0)
-    return picture._replace(pixels=np.ascontiguousarray(whole.numpy().astype(picture.pixels.dtype)))
+    levels = planes.round().clamp(0, image.peak)[0].permute(1, 2, 0)
+    return image._replace(pixels=np.ascontiguousarray(levels.numpy().astype(image.pixels.dtype)))
 
 
-def cropped(picture: Image, box: tuple[int, int, int, int]) -> Image:
-    """The part of `picture` in `box` = (width, height, x, y)."""
+def crop_image(image: Image, box: tuple[int, int, int, int]) -> Image:
+    """The part of `image` in `box` = (width, height, x, y)."""
     width, height, x, y = box
-    return picture._replace(pixels=np.ascontiguousarray(picture.pixels[y : y + height, x : x + width]))
+    return image._replace(pixels=np.ascontiguousarray(image.pixels[y : y + height, x : x + width]))
 
 
 def _planes(pixels: Pixels, peak: int, device: str | torch.device) -> Float[Tensor, "1 c h w"]:
-    # torch knows little of uint16; int32 travels instead.
-    whole = torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)
-    planes = whole.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
+    # torch has few operations for uint16, so those go through int32.
+    levels = torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)
+    planes = levels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
     return planes if peak == 1 else planes / peak

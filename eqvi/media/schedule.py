@@ -1,7 +1,6 @@
-"""Which frames a run puts out: pure arithmetic on exact times, no pictures.
+"""The times of a run's output frames: exact arithmetic, no images.
 
-Between two input frames k new ones stand at t = 1/(k+1) .. k/(k+1) (spec, section 6), or wherever a wanted frame rate
-puts them.
+Between two input frames, k new ones lie at t = 1/(k+1), ..., k/(k+1), or wherever an output frame rate puts them.
 """
 
 import math
@@ -12,39 +11,44 @@ from typing import NamedTuple
 
 from eqvi.errors import InputError
 
-#: Matroska keeps times in whole milliseconds: times this near to each other, in seconds, mean the same.
+#: Matroska stores times in whole milliseconds: times no farther apart than this, in seconds, are the same.
 TOLERANCE = Fraction(1, 2000)
 
 
 class Step(NamedTuple):
-    """One frame to put out.
+    """One output frame.
 
     Attributes:
-        t: place between the two input frames; 0 and 1 are those frames themselves.
+        t: position between the two input frames; 0 and 1 are those frames themselves.
         time: seconds from the clip's start.
     """
 
     t: Fraction
     time: Fraction
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it lies between the input frames."""
+        return 0 < self.t < 1
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """When frames are put out.
+    """When output frames are shown.
 
     Attributes:
-        factor: this many frames for every input frame, or None to follow `rate`.
+        factor: output frames for every input frame, or None to follow `rate`.
         rate: frames a second, at `origin` + n / rate.
-        keep_inputs: whether input frames are put out too.
-        hold: whether the last input frame is repeated for as long as it was shown. A video needs that to keep its
-            length and rate; a folder of frames ends with the last input.
+        keep_inputs: whether input frames are output too.
+        repeat_last: whether the last input frame is repeated for as long as it was shown. A video needs that to keep
+            its length and rate; a folder of frames ends with the last input frame.
         origin: time of the clip's first frame in seconds.
     """
 
     factor: int | None = 2
     rate: Fraction | None = None
     keep_inputs: bool = True
-    hold: bool = False
+    repeat_last: bool = False
     origin: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
@@ -58,37 +62,34 @@ class Schedule:
             raise InputError("factor 1 without the inputs leaves nothing to write: choose a factor of 2 or more")
 
     def between(self, start: Fraction, stop: Fraction) -> list[Step]:
-        """The frames from the input at `start` until before the input at `stop`."""
+        """The output frames from the input frame at `start` up to, not including, the one at `stop`."""
         if self.factor is not None:
-            shares = (Fraction(k, self.factor) for k in range(self.factor))
-            steps = [Step(t, start + t * (stop - start)) for t in shares]
+            fractions = (Fraction(k, self.factor) for k in range(self.factor))
+            steps = [Step(t, start + t * (stop - start)) for t in fractions]
         else:
-            steps = [_snapped(time, start, stop) for time in self._ticks(start, stop)]
-        return [step for step in steps if self.keep_inputs or 0 < step.t < 1]
+            assert self.rate is not None
+            first, last = (math.ceil((time - self.origin) * self.rate) for time in (start, stop))
+            steps = [_snap(self.origin + n / self.rate, start, stop) for n in range(first, last)]
+        return [step for step in steps if self.keep_inputs or step.is_new]
 
-    def after(self, start: Fraction, stop: Fraction) -> list[Step]:
-        """The frames of the last input, shown from `start` to `stop`; all have t = 0."""
+    def after_last(self, start: Fraction, stop: Fraction) -> list[Step]:
+        """The output frames of the last input frame, shown from `start` to `stop`; all have t = 0."""
         if not self.keep_inputs:
             return []
         times = [step.time for step in self.between(start, stop)]
-        if not self.hold:
-            # The last input belongs to a folder if the schedule falls on it.
-            times = [time for time in times if time - start <= TOLERANCE]
-        return [Step(Fraction(0), time) for time in times]
+        # Without repetition the last input frame is output once, if a time of the schedule falls on it.
+        return [Step(Fraction(0), time) for time in times if self.repeat_last or time - start <= TOLERANCE]
 
-    def outline(self, times: list[Fraction], duration: Fraction) -> list[tuple[int, Step]]:
-        """The whole run for inputs at `times`, the last lasting `duration`: (number of the input before, step)."""
-        steps = [(i, step) for i, (a, b) in enumerate(pairwise(times)) for step in self.between(a, b)]
-        return steps + [(len(times) - 1, step) for step in self.after(times[-1], times[-1] + duration)]
-
-    def _ticks(self, start: Fraction, stop: Fraction) -> list[Fraction]:
-        assert self.rate is not None
-        first, last = (math.ceil((time - self.origin) * self.rate) for time in (start, stop))
-        return [self.origin + n / self.rate for n in range(first, last)]
+    def gaps(self, times: list[Fraction], duration: Fraction) -> list[list[Step]]:
+        """The steps from every input frame to the next, for inputs at `times`, the last shown for `duration`."""
+        return [
+            *(self.between(start, stop) for start, stop in pairwise(times)),
+            self.after_last(times[-1], times[-1] + duration),
+        ]
 
 
 def parse_rate(text: str) -> Fraction:
-    """A frame rate from ``60``, ``30000/1001`` or ``29.97``; the broadcast rates' short forms mean n x 1000/1001.
+    """A frame rate from ``60``, ``30000/1001`` or ``29.97``; short forms of broadcast rates mean n x 1000/1001.
 
     Raises:
         InputError: it is not a number above 0.
@@ -105,13 +106,12 @@ def parse_rate(text: str) -> Fraction:
 
 def common_tick(*steps: Fraction) -> Fraction:
     """The longest time of which all `steps` are multiples."""
-    numerator, denominator = 0, math.lcm(*(step.denominator for step in steps))
-    for step in steps:
-        numerator = math.gcd(numerator, step.numerator * (denominator // step.denominator))
-    return Fraction(numerator, denominator)
+    denominator = math.lcm(*(step.denominator for step in steps))
+    return Fraction(math.gcd(*(int(step * denominator) for step in steps)), denominator)
 
 
-def _snapped(time: Fraction, start: Fraction, stop: Fraction) -> Step:
+def _snap(time: Fraction, start: Fraction, stop: Fraction) -> Step:
+    """The step at `time`: an input frame where it is within `TOLERANCE` of one."""
     if time - start <= TOLERANCE:
         return Step(Fraction(0), time)
     if stop - time <= TOLERANCE:

@@ -1,7 +1,7 @@
-"""Video files: what one holds, and its frames one at a time.
+"""Reading video files: what one contains, and its frames one by one.
 
-Everything goes through PyAV (FFmpeg's libraries). Times are exact fractions of a second from the file's start, taken
-from the frames' own timestamps, so that a variable frame rate is nothing special.
+Read by PyAV (FFmpeg's libraries). Times are exact fractions of a second from the file's start, taken from the frames'
+own timestamps, so a variable frame rate needs no special case.
 """
 
 import contextlib
@@ -18,25 +18,25 @@ from av.video.frame import VideoFrame
 
 from eqvi.errors import InputError
 from eqvi.media.colour import Colour, to_pixels
-from eqvi.media.image import Image
+from eqvi.media.image import ClipFrame, Image
 
 
 class VideoInfo(NamedTuple):
-    """What a video file holds.
+    """What a video file contains.
 
     Attributes:
         path: the file.
         size: (width, height) in pixels as shown, that is after rotation.
         rate: frames a second on average.
-        frames: how many, as the file says or its duration suggests; None where it says neither.
-        end: when its last frame ends by what the video stream says, in seconds from 0; None where it does not.
+        frames: how many, by the file's count or its duration; None if it has neither.
+        end: when the last frame ends, in seconds from 0, by the video stream's duration; None if it has none.
         start: seconds on the file's own clock that count as 0.
         time_base: seconds a tick of the video's timestamps.
-        rotation: degrees counterclockwise by which stored frames are turned to be shown; `decode` does so.
+        rotation: degrees counterclockwise by which `decode` turns the stored frames.
         depth: bits a channel.
         pixel_aspect: width of a pixel as shown over its height.
         colour: the colour tags.
-        audio: names of the sound streams' codecs.
+        audio: names of the audio streams' codecs.
         notes: what a user might not expect, one line each.
     """
 
@@ -55,22 +55,13 @@ class VideoInfo(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Decoded(NamedTuple):
-    """One frame: the picture, when it appears and for how long, in seconds from the file's start."""
-
-    image: Image
-    time: Fraction
-    duration: Fraction
-
-
 def probe(path: Path) -> VideoInfo:
-    """Open `path`, look at its streams and decode its first frame.
+    """Open `path`, read its streams' headers and decode its first frame.
 
     Raises:
         InputError: no such file, no video in it, or none that can be decoded.
     """
-    with _opened(path) as container:
-        stream = _video_stream(path, container)
+    with _open(path) as (container, stream):
         first = next(_frames(path, container, stream), None)
         if first is None:
             raise InputError(f"{path}: its video stream holds no frame")
@@ -104,49 +95,48 @@ def probe(path: Path) -> VideoInfo:
             colour=Colour(
                 int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
             ),
-            audio=tuple(stream.codec_context.codec.canonical_name for stream in container.streams.audio),
+            audio=tuple(audio.codec_context.codec.canonical_name for audio in container.streams.audio),
             notes=tuple(notes),
         )
 
 
-def decode(source: VideoInfo) -> Iterator[Decoded]:
+def decode(video: VideoInfo) -> Iterator[ClipFrame]:
     """The frames of a video in order of time, upright, RGB; 16 bits a channel where the video has more than 8.
 
-    One frame is held back to know how long it lasts; nothing else is read ahead.
+    Their names are six-digit numbers from 0. One frame is read ahead to know how long the frame before it lasts.
 
     Raises:
         InputError: the file is damaged, its timestamps do not rise, or its frames change size.
     """
-    with _opened(source.path) as container:
-        stream = _video_stream(source.path, container)
-        before: Decoded | None = None
-        tail = 1 / source.rate
-        for index, frame in enumerate(_frames(source.path, container, stream)):
-            pixels = to_pixels(frame, source.colour, source.depth > 8)
-            picture = Image(np.ascontiguousarray(np.rot90(pixels, source.rotation // 90)))
-            # Raw streams have no timestamps; there the rate is all that is known.
-            time = index / source.rate if frame.pts is None else frame.pts * source.time_base - source.start
-            now = Decoded(picture, time, tail)
-            if picture.size != source.size:
+    with _open(video.path) as (container, stream):
+        previous: ClipFrame | None = None
+        duration = 1 / video.rate
+        for index, decoded in enumerate(_frames(video.path, container, stream)):
+            pixels = to_pixels(decoded, video.colour, video.depth > 8)
+            image = Image(np.ascontiguousarray(np.rot90(pixels, video.rotation // 90)))
+            # Raw streams have no timestamps, so their frames are spaced by the rate.
+            time = index / video.rate if decoded.pts is None else decoded.pts * video.time_base - video.start
+            if image.size != video.size:
                 raise InputError(
-                    f"{source.path}: frames change from {'x'.join(map(str, source.size))} to "
-                    f"{'x'.join(map(str, picture.size))} at {float(time):.2f} s: cut the video there"
+                    f"{video.path}: frames change from {'x'.join(map(str, video.size))} to "
+                    f"{'x'.join(map(str, image.size))} at {float(time):.2f} s: cut the video there"
                 )
-            if before is not None:
-                if time <= before.time:
-                    raise InputError(f"{source.path}: timestamps do not rise at {float(time):.3f} s: remux it first")
-                yield before._replace(duration=time - before.time)
-            before = now
-            if frame.duration:
-                tail = frame.duration * source.time_base
-        if before is not None:
-            # MP4 knows the length of the whole exactly, other files that of the last frame.
-            rest = Fraction(0) if source.end is None else source.end - before.time
-            yield before._replace(duration=rest if rest > 0 else tail)
+            if previous is not None:
+                if time <= previous.time:
+                    raise InputError(f"{video.path}: timestamps do not rise at {float(time):.3f} s: remux it first")
+                yield previous._replace(duration=time - previous.time)
+            if decoded.duration:
+                duration = decoded.duration * video.time_base
+            previous = ClipFrame(image, f"{index:06d}", time, duration, None)
+        if previous is not None:
+            # MP4 stores the exact duration of the stream, other containers that of the last frame.
+            rest = Fraction(0) if video.end is None else video.end - previous.time
+            yield previous._replace(duration=rest) if rest > 0 else previous
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
+def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """The file and its first video stream."""
     try:
         container = av.open(str(path), metadata_errors="replace")
     except FileNotFoundError:
@@ -156,15 +146,11 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     except (av.error.FFmpegError, ValueError) as error:
         raise InputError(f"{path}: is not a video that can be read ({getattr(error, 'strerror', error)})") from None
     with container:
-        yield container
-
-
-def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
-    # A cover picture in a music file is stored as a video stream of one frame.
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not streams:
-        raise InputError(f"{path}: holds no video stream: give a video or a folder of frames")
-    return streams[0]
+        # A cover picture in a music file is stored as a video stream of one frame.
+        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not streams:
+            raise InputError(f"{path}: holds no video stream: give a video or a folder of frames")
+        yield container, streams[0]
 
 
 def _frames(path: Path, container: InputContainer, stream: av.VideoStream) -> Iterator[VideoFrame]:

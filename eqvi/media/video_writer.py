@@ -1,4 +1,4 @@
-"""A new video file: frames in, H.264, VP9 or lossless out, with another file's sound carried over unchanged."""
+"""Writing video files: H.264, VP9 or lossless, with the audio and the titles of the source video copied unchanged."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -13,16 +13,16 @@ from av.video.codeccontext import VideoCodecContext
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
-from eqvi.media.colour import Colour, to_frame
+from eqvi.media.colour import BT709, Colour, to_frame
 from eqvi.media.image import Image
 
-#: Endings of the video files that are written.
+#: Suffixes of the video files that can be written.
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-# Containers that take a video's length from decoding times, which with a variable frame rate and reordered frames are
-# not spread as the frames are.
+# FFmpeg's names of the containers that derive a video's length from decoding times. With a variable frame rate and
+# reordered frames those are not spaced as the frames are.
 _LENGTH_BY_DTS = ("mp4", "mov", "ipod")
-# Tags of the container itself rather than of what was filmed.
-_OWN_METADATA = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+# Metadata that describes the source's container rather than its content.
+_CONTAINER_METADATA = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
 class Encoding(NamedTuple):
@@ -41,23 +41,23 @@ class Encoding(NamedTuple):
 def choose_encoding(
     path: Path, size: tuple[int, int], depth: int = 8, lossless: bool = False, crf: int | None = None
 ) -> Encoding:
-    """The encoding that suits the ending of `path`.
+    """The encoding for a file of that suffix.
 
     H.264 in mp4, mov and mkv, VP9 in webm, 4:2:0, and 10 bits where `depth` is more than 8 and the codec can. H.264
     cannot store odd sizes in 4:2:0, so those become 4:4:4. `lossless` keeps RGB bit for bit: FFV1 in mkv (8 or 16
     bits), H.264 in mp4 and mov, VP9 in webm. `crf` is the quality, by default 18 (H.264) or 28 (VP9).
 
     Raises:
-        InputError: no video container has that ending.
+        InputError: no video container has that suffix.
     """
-    ending = path.suffix.lower()
-    if ending not in CONTAINERS:
-        raise InputError(f"{path}: {ending or 'no ending'!r} is no video format to write: use {', '.join(CONTAINERS)}")
-    if ending == ".webm":
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise InputError(f"{path}: {suffix or 'no ending'!r} is no video format to write: use {', '.join(CONTAINERS)}")
+    if suffix == ".webm":
         if lossless:
             return Encoding("libvpx-vp9", "gbrp", {"lossless": "1"})
         return Encoding("libvpx-vp9", "yuv420p", {"crf": str(28 if crf is None else crf), "b": "0", "cpu-used": "4"})
-    if lossless and ending == ".mkv":
+    if lossless and suffix == ".mkv":
         return Encoding("ffv1", "bgr0" if depth == 8 else "gbrp16le", {"level": "3"})
     if lossless:
         return Encoding("libx264rgb", "rgb24", {"qp": "0"})
@@ -66,17 +66,19 @@ def choose_encoding(
 
 
 class Companion(NamedTuple):
-    """The video that a new one is made from, for what is taken over from it.
+    """The source video, whose titles and audio are copied into the new one.
 
     Attributes:
         path: the file.
         start: seconds on its own clock that count as 0.
-        sound: whether to take over its sound; titles and the like always are.
+        audio: whether to copy its audio.
+        cut_audio: whether the audio ends with the last frame instead of where it ends by itself.
     """
 
     path: Path
     start: Fraction
-    sound: bool
+    audio: bool
+    cut_audio: bool = False
 
 
 @contextlib.contextmanager
@@ -87,27 +89,25 @@ def encode(
     rate: Fraction,
     time_base: Fraction,
     threads: int = 1,
-    colour: Colour | None = None,
+    colour: Colour = BT709,
     pixel_aspect: Fraction | None = None,
     companion: Companion | None = None,
-    cut_sound: bool = False,
-) -> Iterator["Writer"]:
+) -> Iterator["VideoWriter"]:
     """Open a video file for writing; it appears under its name when the block ends, and not at all if that fails.
 
     Args:
-        path: where to; its ending chooses the container.
+        path: the file to write; its suffix chooses the container.
         encoding: from `choose_encoding`.
         size: (width, height) in pixels.
-        rate: frames a second, a hint to players; the times given with the frames are what counts.
+        rate: frames a second, a hint to players: frames appear at the times that they are added with.
         time_base: seconds a tick; frames' times are rounded to it.
         threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.media.h264`).
-        colour: tags to write, by default BT.709.
+        colour: tags to write.
         pixel_aspect: width over height of a pixel as shown, where it is not 1.
-        companion: the video to take sound and title from.
-        cut_sound: end the sound with the last frame instead of where it ends by itself.
+        companion: the video to copy audio and titles from.
 
     Raises:
-        InputError: the container cannot hold the sound, the place is not writable or the disk is full.
+        InputError: the container cannot hold the audio, the place is not writable or the disk is full.
     """
     with replacing(path) as partial, contextlib.ExitStack() as stack:
         try:
@@ -119,110 +119,103 @@ def encode(
             context = stream.codec_context
             assert isinstance(context, VideoCodecContext)
             context.pix_fmt, context.thread_count = encoding.pixel_format, threads
-            tags = (colour or Colour()).stored_as(encoding.pixel_format)
+            tags = colour.stored_as(encoding.pixel_format)
             context.colorspace, context.color_range = tags.matrix, tags.range
             context.color_primaries, context.color_trc = tags.primaries, tags.transfer
             if pixel_aspect is not None:
                 context.sample_aspect_ratio = pixel_aspect
-            sound = None
+            audio = None
             if companion is not None:
                 source = stack.enter_context(av.open(str(companion.path), metadata_errors="replace"))
-                container.metadata.update({k: v for k, v in source.metadata.items() if k not in _OWN_METADATA})
-                sound = Sound(source, container, companion.start, path) if companion.sound else None
-            writer = Writer(container, context, time_base, encoding.pixel_format, colour or Colour(), sound, cut_sound)
-            yield writer
-            writer.flush()
+                container.metadata.update({k: v for k, v in source.metadata.items() if k not in _CONTAINER_METADATA})
+                audio = AudioCopy(source, container, companion, path) if companion.audio else None
+            yield VideoWriter(container, context, time_base, colour, audio)
             container.close()
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
-                raise  # `replacing` knows what to say of a full disk
+                raise  # `replacing` has the message for a full disk
             raise InputError(f"{path}: cannot be encoded: {error}") from None
 
 
-class Writer:
-    """Takes the frames of one video file in order; made by `encode`."""
+class VideoWriter:
+    """Writes the frames of one video file in order; from `encode`."""
 
     def __init__(
         self,
         container: OutputContainer,
         context: VideoCodecContext,
         time_base: Fraction,
-        pixel_format: str,
         colour: Colour,
-        sound: "Sound | None",
-        cut_sound: bool,
+        audio: "AudioCopy | None",
     ) -> None:
         self._container, self._context, self._time_base = container, context, time_base
-        self._pixel_format, self._colour, self._sound = pixel_format, colour, sound
-        self._pending: tuple[Image, int] | None = None
+        self._colour, self._audio = colour, audio
+        self._pending: tuple[Image, int] | None = None  # the last frame added, until its duration is known
         self._durations: dict[int, int] = {}
-        self._cut_sound = cut_sound
-        self._start: int | None = None
-        self._end = 0
-        self._last: Packet | None = None
+        self._last: Packet | None = None  # the last packet encoded, whose duration `end` may correct
+        self._first_tick: int | None = None
         self._first_dts: int | None = None
 
     def has(self, name: str) -> bool:
-        """Never: a video is written in one go."""
+        """Always False: an interrupted video cannot be resumed."""
         return False
 
-    def add(self, name: str, time: Fraction, picture: Image, path: Path | None) -> None:
-        """Add a frame that appears `time` seconds from the start and stays until the next one; it needs no name."""
+    def add(self, name: str, time: Fraction, image: Image, path: Path | None) -> None:
+        """Add a frame shown from `time` seconds until the next one; `name` and `path` are not used."""
         tick = round(time / self._time_base)
-        self._push(tick)
-        self._pending = (picture, tick)
+        self._encode_pending(tick)
+        self._pending = (image, tick)
 
     def end(self, time: Fraction) -> None:
-        """Say when the last frame ends, in seconds."""
-        self._end = round(time / self._time_base)
-        self._push(self._end)
-
-    def flush(self) -> None:
-        """Write what encoder and sound still hold."""
-        self._queue(self._context.encode(None))
+        """End the last frame at `time` seconds, and write what the encoder and the audio still hold."""
+        end = round(time / self._time_base)
+        self._encode_pending(end)
+        self._write(self._context.encode(None))
         if self._last is not None:
             if self._container.format.name in _LENGTH_BY_DTS and self._first_dts is not None:
-                length = self._end - (self._start or 0)
+                length = end - (self._first_tick or 0)
                 self._last.duration = length + self._first_dts - int(self._last.dts or 0)
             self._mux(self._last)
-        if self._sound is not None:
-            self._sound.copy(self._end * self._time_base if self._cut_sound else None)
+        if self._audio is not None:
+            self._audio.finish(end * self._time_base)
 
-    def _push(self, until: int) -> None:
-        """Encode the frame held back, now that it is known to last until the tick `until`."""
+    def _encode_pending(self, until: int) -> None:
+        """Encode the pending frame, which is shown until the tick `until`."""
         if self._pending is None:
             return
-        picture, tick = self._pending
+        image, tick = self._pending
         self._pending = None
-        self._start = tick if self._start is None else self._start
-        frame = to_frame(picture, self._colour, self._pixel_format)
+        if self._first_tick is None:
+            self._first_tick = tick
+        assert self._context.pix_fmt is not None
+        frame = to_frame(image, self._colour, self._context.pix_fmt)
         frame.pts, frame.time_base = tick, self._time_base
         self._durations[tick] = until - tick
-        self._queue(self._context.encode(frame))
+        self._write(self._context.encode(frame))
 
-    def _queue(self, packets: Iterable[Packet]) -> None:
-        """Write encoded packets, all but the very last."""
+    def _write(self, packets: Iterable[Packet]) -> None:
+        """Write encoded packets, except the last one so far."""
         for packet in packets:
-            # Without this the container would not know how long the last frame is shown.
+            # The encoder does not set durations; without them the container cannot tell when the last frame ends.
             packet.duration = self._durations.pop(int(packet.pts or 0))
             packet.stream = self._container.streams.video[0]
-            if self._first_dts is None:
+            if self._last is None:
                 self._first_dts = packet.dts
-            if self._last is not None:
+            else:
                 self._mux(self._last)
             self._last = packet
 
     def _mux(self, packet: Packet) -> None:
-        if self._sound is not None:
-            self._sound.copy((packet.dts or 0) * self._time_base)
+        if self._audio is not None:
+            self._audio.copy((packet.dts or 0) * self._time_base)
         self._container.mux(packet)
 
 
-class Sound:
-    """Carries a file's sound into another, packet by packet, unchanged, in step with the picture."""
+class AudioCopy:
+    """Copies the audio packets of one file into another unchanged, interleaved with the video."""
 
-    def __init__(self, source: InputContainer, target: OutputContainer, start: Fraction, path: Path) -> None:
-        self._target, self._start = target, start
+    def __init__(self, source: InputContainer, target: OutputContainer, companion: Companion, path: Path) -> None:
+        self._target, self._companion = target, companion
         self._streams = {}
         for stream in source.streams.audio:
             try:
@@ -239,9 +232,9 @@ class Sound:
         """Copy the packets that start before `until` seconds, or all that are left."""
         while self._next is not None:
             packet = self._next
-            # A packet without a time is the demuxer's mark of the end.
+            # At its end the demuxer gives a packet without a time.
             if packet.dts is not None and packet.time_base is not None:
-                shift = round(self._start / packet.time_base)
+                shift = round(self._companion.start / packet.time_base)
                 if until is not None and (packet.dts - shift) * packet.time_base >= until:
                     return
                 packet.dts -= shift
@@ -249,3 +242,7 @@ class Sound:
                 packet.stream = self._streams[packet.stream.index]
                 self._target.mux(packet)
             self._next = next(self._packets, None)
+
+    def finish(self, end: Fraction) -> None:
+        """Copy what is left: up to `end`, where the last frame ends, if the audio is to be cut there."""
+        self.copy(end if self._companion.cut_audio else None)

@@ -16,7 +16,7 @@ from torch import Tensor
 from eqvi.datasets.checksums import fingerprint
 from eqvi.datasets.reds import SPACING, SPLITS, check_root, clip_names, infer_rate, rate_folder
 from eqvi.errors import InputError
-from eqvi.media.image import Image, cropped, to_tensor
+from eqvi.media.image import Image, crop_image, to_tensor
 from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
 from eqvi.media.video_writer import CONTAINERS
 from eqvi.training.augment import Augmentation, augment
@@ -164,7 +164,7 @@ class FootageWindows:
                 f"frames differ in size: {clip.names[0]} is {meant}, {path.name} is {found} (in {clip.folder}); "
                 f"all frames of a clip must be alike"
             )
-        return to_tensor(cropped(picture, (self._crop, self._crop, *corner)))[0]
+        return to_tensor(crop_image(picture, (self._crop, self._crop, *corner)))[0]
 
 
 def _decode(path: Path) -> Image | None:

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.media.clip import Clip
-from eqvi.media.image import ClipFrame, Image, from_tensor, resized, to_tensor
-from eqvi.media.window import CutDetector, Interpolator, windows
+from eqvi.media.image import ClipFrame, Image, from_tensor, resize_image, to_tensor
+from eqvi.media.scene_cuts import CutDetector
+from eqvi.media.window import Interpolator, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
@@ -95,7 +96,7 @@ def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int
     Raises:
         InputError: the device has too little memory.
     """
-    inner = [window for window in windows(frames, cut=lambda a, b: False) if 0 < window.position < len(frames) - 2]
+    inner = [window for window in windows(frames) if 0 < window.position < len(frames) - 2]
     middle = len(inner) // 2
     wide, tall = frames[0].image.size
     size = (min(width, wide), max(1, round(tall * min(width, wide) / wide)))
@@ -104,7 +105,7 @@ def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int
         for number, window in enumerate(inner):
             for t in TIMES:
                 frame = interpolator.interpolate(window, t).cpu()
-                loop.append(resized(from_tensor(frame, _RGB), size))
+                loop.append(resize_image(from_tensor(frame, _RGB), size))
                 if number == middle:
                     row.append(frame)
                 bar.update()

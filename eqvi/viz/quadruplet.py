@@ -13,7 +13,7 @@ from torch import Tensor
 from eqvi.datasets.rendering import Scene, render
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
-from eqvi.media.image import ClipFrame, resized, to_tensor
+from eqvi.media.image import ClipFrame, resize_image, to_tensor
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def from_clip(path: Path, start: int | None = None, step: int = 2, longest: int 
     size = max(1, round(clip.size[0] * share)), max(1, round(clip.size[1] * share))
 
     def tensor(frame: ClipFrame) -> Float[Tensor, "1 3 h w"]:
-        return to_tensor(resized(frame.image, size))
+        return to_tensor(resize_image(frame.image, size))
 
     def truth(t: float) -> Float[Tensor, "1 3 h w"] | None:
         place = Fraction(t).limit_denominator(1000) * step

@@ -14,11 +14,10 @@ from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sou
 
 from eqvi.errors import InputError
 from eqvi.media import convert as convert_module
-from eqvi.media.convert import Summary, convert, summary_lines
+from eqvi.media.convert import Settings, Summary, convert, summary_lines
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
 from eqvi.media.output import RECORD
-from eqvi.media.settings import Settings
 from eqvi.media.video_reader import decode, probe
 from eqvi.media.video_writer import choose_encoding, encode
 

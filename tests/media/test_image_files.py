@@ -11,7 +11,7 @@ import torch
 from PIL import ImageOps
 
 from eqvi.errors import InputError
-from eqvi.media.image import Image, alpha_to_tensor, cropped, from_tensor, resized, to_tensor
+from eqvi.media.image import Image, alpha_to_tensor, crop_image, from_tensor, resize_image, to_tensor
 from eqvi.media.image_files import check_frames, list_frames, read_header, read_image, write_image
 
 RNG = np.random.default_rng(1)
@@ -142,12 +142,12 @@ def test_alpha_goes_alongside() -> None:
 
 def test_resize_and_crop() -> None:
     picture = noise(4, np.uint16)
-    assert resized(picture, (37, 21)) is picture
-    small = resized(picture, (18, 10))
+    assert resize_image(picture, (37, 21)) is picture
+    small = resize_image(picture, (18, 10))
     assert (small.size, small.pixels.dtype, small.pixels.shape[2]) == ((18, 10), np.uint16, 4)
     flat = Image(np.full((20, 30, 1), 77, np.uint8))
-    assert (resized(flat, (45, 9)).pixels == 77).all()
-    np.testing.assert_array_equal(cropped(picture, (5, 6, 7, 8)).pixels, picture.pixels[8:14, 7:12])
+    assert (resize_image(flat, (45, 9)).pixels == 77).all()
+    np.testing.assert_array_equal(crop_image(picture, (5, 6, 7, 8)).pixels, picture.pixels[8:14, 7:12])
 
 
 def test_frames_are_in_natural_order(tmp_path: Path) -> None:

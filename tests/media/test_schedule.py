@@ -1,14 +1,20 @@
 """Which frames are put out, when, and under what names."""
 
 from fractions import Fraction as F
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eqvi.errors import InputError
-from eqvi.media.frame_names import Names, reds_name, reds_spacing
+from eqvi.media.frame_names import FrameNamer, reds_name, reds_spacing
 from eqvi.media.schedule import Schedule, Step, common_tick, parse_rate
+
+
+def outline(schedule: Schedule, times: list[F], duration: F) -> list[tuple[int, Step]]:
+    """All steps of a run, each with the number of the input frame before it."""
+    return [(index, step) for index, steps in enumerate(schedule.gaps(times, duration)) for step in steps]
 
 
 def test_factor_divides_the_gap() -> None:
@@ -20,21 +26,21 @@ def test_factor_divides_the_gap() -> None:
 
 def test_a_folder_ends_with_the_last_input_and_a_video_holds_it() -> None:
     times = [F(i, 30) for i in range(5)]
-    folder = Schedule(factor=3).outline(times, F(1, 30))
+    folder = outline(Schedule(factor=3), times, F(1, 30))
     assert len(folder) == 4 * 3 + 1
     assert folder[-1] == (4, Step(F(0), F(4, 30)))
-    video = Schedule(factor=3, hold=True).outline(times, F(1, 30))
+    video = outline(Schedule(factor=3, repeat_last=True), times, F(1, 30))
     assert [step.time for _, step in video] == [F(i, 90) for i in range(15)]
     assert [step.t for _, step in video[-3:]] == [0, 0, 0]
-    assert Schedule(factor=3, keep_inputs=False).outline(times, F(1, 30))[-1] == (3, Step(F(2, 3), F(11, 90)))
+    assert outline(Schedule(factor=3, keep_inputs=False), times, F(1, 30))[-1] == (3, Step(F(2, 3), F(11, 90)))
 
 
 def test_rate_resamples() -> None:
     times = [F(i, 24) for i in range(25)]
-    steps = [step for _, step in Schedule(factor=None, rate=F(60), hold=True).outline(times, F(1, 24))]
+    steps = [step for _, step in outline(Schedule(factor=None, rate=F(60), repeat_last=True), times, F(1, 24))]
     assert [step.time for step in steps] == [F(i, 60) for i in range(63)]  # 25 / 24 s x 60, rounded up
     assert [step.t for step in steps[:6]] == [0, F(2, 5), F(4, 5), F(1, 5), F(3, 5), 0]
-    slower = [step for _, step in Schedule(factor=None, rate=F(12)).outline(times, F(1, 24))]
+    slower = [step for _, step in outline(Schedule(factor=None, rate=F(12)), times, F(1, 24))]
     assert {step.t for step in slower} == {F(0)}
     assert len(slower) == 13
 
@@ -51,7 +57,7 @@ def test_rounded_timestamps_mean_the_input_frame() -> None:
     # 29.97 frames a second as Matroska stores them, in milliseconds, to the same rate: only input frames come out.
     rate = F(30000, 1001)
     times = [F(round(i / rate * 1000), 1000) for i in range(200)]
-    steps = Schedule(factor=None, rate=rate).outline(times, 1 / rate)
+    steps = outline(Schedule(factor=None, rate=rate), times, 1 / rate)
     assert {step.t for _, step in steps} <= {0, 1}
     assert [index + int(step.t) for index, step in steps] == list(range(200))
 
@@ -65,11 +71,11 @@ def test_rate_covers_the_clip_evenly(rate: F, gaps: list[int], origin: int) -> N
     times = [F(origin, 1000)]
     for gap in gaps:
         times.append(times[-1] + F(gap, 1000))
-    outline = Schedule(factor=None, rate=rate, hold=True, origin=times[0]).outline(times, F(1, 30))
-    put = [step.time for _, step in outline]
+    steps = outline(Schedule(factor=None, rate=rate, repeat_last=True, origin=times[0]), times, F(1, 30))
+    put = [step.time for _, step in steps]
     assert put == [times[0] + n / rate for n in range(len(put))]
     assert put[-1] < times[-1] + F(1, 30) <= put[-1] + 1 / rate
-    for index, step in outline:
+    for index, step in steps:
         assert 0 <= step.t <= 1
         if index + 1 < len(times):
             true = (step.time - times[index]) / (times[index + 1] - times[index])
@@ -122,13 +128,11 @@ def test_common_tick() -> None:
 
 def names(schedule: Schedule, stems: list[str], reds: bool = False, rate: F = F(15)) -> list[str]:
     """All names of a run."""
-    give = Names(reds, stems, F(0))
-    give.check(schedule, stems, rate)
-    out, counts = [], dict.fromkeys(range(len(stems)), 0)
-    for index, step in schedule.outline([i / rate for i in range(len(stems))], 1 / rate):
-        out.append(give(stems[index], stems[index + 1] if index + 1 < len(stems) else "", step, counts[index]))
-        counts[index] += 0 < step.t < 1
-    return out
+    namer = FrameNamer(reds, stems, F(0))
+    namer.count_new(schedule, stems, rate)
+    gaps = schedule.gaps([i / rate for i in range(len(stems))], 1 / rate)
+    pairs = pairwise([*stems, ""])
+    return [name for steps, pair in zip(gaps, pairs, strict=True) for name, _ in namer.names(steps, *pair)]
 
 
 def test_generic_names() -> None:
@@ -189,4 +193,4 @@ def test_names_that_collide() -> None:
 
 def test_expected_new_frames() -> None:
     stems = [f"{i:03d}" for i in range(10)]
-    assert Names(False, stems, F(0)).check(Schedule(factor=4), stems, F(30)) == 27
+    assert FrameNamer(False, stems, F(0)).count_new(Schedule(factor=4), stems, F(30)) == 27

@@ -29,7 +29,7 @@ def remake(source: Path, target: Path, sound: bool = True, frames: int | None = 
     origin = probe(source)
     decoded = list(decode(origin))[:frames]
     encoding = choose_encoding(target, origin.size)
-    companion = Companion(source, origin.start, sound and bool(origin.audio))
+    companion = Companion(source, origin.start, sound and bool(origin.audio), cut_audio=frames is not None)
     with encode(
         target,
         encoding,
@@ -38,10 +38,9 @@ def remake(source: Path, target: Path, sound: bool = True, frames: int | None = 
         origin.time_base,
         colour=origin.colour,
         companion=companion,
-        cut_sound=frames is not None,
     ) as writer:
-        for picture, time, _ in decoded:
-            writer.add("", time, picture, None)
+        for frame in decoded:
+            writer.add("", frame.time, frame.image, None)
         writer.end(decoded[-1].time + decoded[-1].duration)
 
 
@@ -54,15 +53,15 @@ def test_lossless_is_exact(tmp_path: Path, name: str, size: tuple[int, int]) -> 
     assert origin.size == size
     decoded = list(decode(origin))
     assert len(decoded) == 4
-    for frame, (picture, _, _) in zip(frames, decoded, strict=True):
-        np.testing.assert_array_equal(picture.pixels, frame)
+    for frame, result in zip(frames, decoded, strict=True):
+        np.testing.assert_array_equal(result.image.pixels, frame)
 
 
 def test_16_bit_lossless_is_exact(tmp_path: Path) -> None:
     frames = [frame.astype(np.uint16) * 257 - 3 * (frame > 0) for frame in scene(3)]
     path = write_video(tmp_path / "a.mkv", [frame.astype(np.uint16) for frame in frames], lossless=True)
-    for frame, (picture, _, _) in zip(frames, decode(probe(path)), strict=True):
-        np.testing.assert_array_equal(picture.pixels, frame)
+    for frame, result in zip(frames, decode(probe(path)), strict=True):
+        np.testing.assert_array_equal(result.image.pixels, frame)
 
 
 @pytest.mark.parametrize("matrix", [1, 2, 5, 6, 9])
@@ -73,10 +72,10 @@ def test_colours_survive(tmp_path: Path, name: str, matrix: int) -> None:
     origin = probe(write_video(tmp_path / name, frames, colour=colour))
     assert origin.colour.matrix == matrix
     assert origin.colour.range == 1
-    for frame, (picture, _, _) in zip(frames, decode(origin), strict=True):
-        assert psnr(picture.pixels, frame) > 34
+    for frame, result in zip(frames, decode(origin), strict=True):
+        assert psnr(result.image.pixels, frame) > 34
         # The mean shows a wrong matrix or range, and the rounding of a fast conversion; see eqvi.media.colour.
-        assert np.abs(picture.pixels.mean((0, 1)) - frame.mean((0, 1))).max() < 0.6
+        assert np.abs(result.image.pixels.mean((0, 1)) - frame.mean((0, 1))).max() < 0.6
 
 
 def test_full_range_is_read(tmp_path: Path) -> None:
@@ -93,18 +92,18 @@ def test_full_range_is_read(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     origin = probe(tmp_path / "a.mp4")
     assert origin.colour.range == 2
-    picture = next(decode(origin)).image
-    assert np.abs(picture.pixels.astype(int) - grey[..., None]).max() <= 4
+    image = next(decode(origin)).image
+    assert np.abs(image.pixels.astype(int) - grey[..., None]).max() <= 4
 
 
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16)[None, :, None], (64, 1, 3))
     origin = probe(write_video(tmp_path / "a.mp4", [ramp, ramp], crf=1))
     assert origin.depth == 10
-    picture = next(decode(origin)).image
-    assert picture.pixels.dtype == np.uint16
+    image = next(decode(origin)).image
+    assert image.pixels.dtype == np.uint16
     # A step of limited 8 bits is 299, which rounding alone misses by 75 on average; one of 10 bits is 75.
-    assert np.abs(picture.pixels.astype(int) - ramp).mean() < 30
+    assert np.abs(image.pixels.astype(int) - ramp).mean() < 30
 
 
 def test_odd_sizes(tmp_path: Path) -> None:
@@ -194,11 +193,11 @@ def test_rotation_is_applied(tmp_path: Path, angle: int) -> None:
     np.testing.assert_array_equal(next(decode(origin)).image.pixels, np.rot90(frames[0], shown // 90))
 
 
-def test_grey_and_alpha_pictures_are_taken(tmp_path: Path) -> None:
+def test_grey_and_alpha_images_are_taken(tmp_path: Path) -> None:
     grey = np.full((48, 64, 1), 99, np.uint8)
     path = write_video(tmp_path / "a.mkv", [grey, np.repeat(grey, 2, axis=2)], lossless=True)
-    for picture, _, _ in decode(probe(path)):
-        assert (picture.pixels == 99).all()
+    for frame in decode(probe(path)):
+        assert (frame.image.pixels == 99).all()
 
 
 def test_what_is_no_video(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from footage import Blend, Blended, scene
 from eqvi.errors import InputError
 from eqvi.media.clip import open_clip
 from eqvi.media.image import ClipFrame, Image
-from eqvi.media.scene_cuts import THRESHOLD, is_cut, thumbnail, unexplained
-from eqvi.media.window import CutDetector, Interpolator, Window, windows
+from eqvi.media.scene_cuts import THRESHOLD, CutDetector, is_cut, thumbnail, unexplained
+from eqvi.media.window import Interpolator, Window, windows
 from eqvi.paths import ROOT
 
 CLIPS = ROOT.parent / "shared" / "clips"
@@ -36,16 +36,12 @@ def seen(window: Window) -> str:
     )
 
 
-def never(a: ClipFrame, b: ClipFrame) -> bool:
-    return False
-
-
 def test_windows_of_a_clip() -> None:
-    assert [seen(w) for w in windows(frames(5), never)] == ["-012", "0123", "1234", "234-", "34--"]
-    assert [seen(w) for w in windows(frames(2), never)] == ["-01-", "01--"]
-    assert [seen(w) for w in windows(frames(1), never)] == ["-0--"]
-    assert list(windows([], never)) == []
-    assert [w.position for w in windows(frames(3), never)] == [0, 1, 2]
+    assert [seen(w) for w in windows(frames(5))] == ["-012", "0123", "1234", "234-", "34--"]
+    assert [seen(w) for w in windows(frames(2))] == ["-01-", "01--"]
+    assert [seen(w) for w in windows(frames(1))] == ["-0--"]
+    assert list(windows([])) == []
+    assert [w.position for w in windows(frames(3))] == [0, 1, 2]
 
 
 def test_windows_do_not_reach_across_a_cut() -> None:
@@ -70,7 +66,7 @@ def test_every_pair_is_judged_once_in_order() -> None:
 
 def test_uneven_gaps_lose_their_neighbours() -> None:
     # A dropped frame after 2: the gap 2-3 is twice as long as the others.
-    got = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7]), never))
+    got = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7])))
     assert [seen(w) for w in got] == ["-012", "012-", "-23-", "-345", "3456", "456-", "56--"]
     assert [w.uneven for w in got] == [False, True, True, True, False, False, False]
 
@@ -87,7 +83,7 @@ def test_four_frames_are_held_at_most() -> None:
             yield ClipFrame(Image(pixels), str(i), Fraction(i), Fraction(1), None)
             del pixels
 
-    for _ in windows(stream(), never):
+    for _ in windows(stream()):
         most = max(most, sum(ref() is not None for ref in alive))
     assert most == 4
 
@@ -107,7 +103,7 @@ def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
 def test_motion_is_not_handed_on_over_a_gap() -> None:
     model = Blend()
     interpolator = Interpolator(model)
-    for window in windows(frames(9), never):
+    for window in windows(frames(9)):
         if window.position in (1, 2, 5, 6):
             interpolator.interpolate_image(window, Fraction(1, 2))
     assert model.windows == [(4, False), (4, True), (4, False), (4, True)]
@@ -117,7 +113,7 @@ def test_new_pictures_keep_colour_and_depth() -> None:
     for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
         pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
         clip = [ClipFrame(Image(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
-        picture = Interpolator(Blend()).interpolate_image(next(windows(clip, never)), Fraction(3, 10))
+        picture = Interpolator(Blend()).interpolate_image(next(windows(clip)), Fraction(3, 10))
         assert picture.pixels.dtype == dtype
         assert picture.pixels.shape == (6, 8, channels)
         assert (picture.pixels == 13).all()
@@ -141,12 +137,10 @@ def test_alpha_moves_with_the_picture() -> None:
         return Image(pixels)
 
     clip = [ClipFrame(sprite(6 + 2 * i), str(i), Fraction(i), Fraction(1), None) for i in range(2)]
-    alpha = Interpolator(Shift()).interpolate_image(next(windows(clip, never)), Fraction(1, 2)).pixels[..., 3]
+    alpha = Interpolator(Shift()).interpolate_image(next(windows(clip)), Fraction(1, 2)).pixels[..., 3]
     np.testing.assert_array_equal(alpha, sprite(7).pixels[..., 3])
     opaque = [frame._replace(image=Image(np.full((12, 20, 2), 255, np.uint8))) for frame in clip]
-    assert (
-        Interpolator(Shift()).interpolate_image(next(windows(opaque, never)), Fraction(1, 4)).pixels[..., 1] == 255
-    ).all()
+    assert (Interpolator(Shift()).interpolate_image(next(windows(opaque)), Fraction(1, 4)).pixels[..., 1] == 255).all()
 
 
 def test_too_little_memory_is_one_line() -> None:
@@ -155,7 +149,7 @@ def test_too_little_memory_is_one_line() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
 
     with pytest.raises(InputError, match="64x48 overfill the memory of cpu"):
-        Interpolator(Greedy()).interpolate_image(next(windows(frames(2), never)), Fraction(1, 2))
+        Interpolator(Greedy()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
 
 
 def test_cuts_between_scenes_and_not_within() -> None:

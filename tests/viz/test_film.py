@@ -114,7 +114,9 @@ def test_the_parts_shown_are_those_of_the_frame_shown(clip: Path, learned: Path)
     assert [title.split(",")[0] for title in film.strip_panels(plain)] == ["new frame"] * 3 + ["$F_{t1}$", "mask"]
 
 
-def test_two_films_of_one_clip_are_the_same_bytes(make: Callable[..., list[str]], tmp_path: Path, learned: Path) -> None:
+def test_two_films_of_one_clip_are_the_same_bytes(
+    make: Callable[..., list[str]], tmp_path: Path, learned: Path
+) -> None:
     for name in ("a", "b"):
         make("--model", learned, "--gaps", 1, out=f"{name}/film")
     for file in ("film_loop.webp", "film_strip.png"):
