@@ -1,21 +1,22 @@
 """The command ``python -m eqvi doctor``: what is installed, which devices and weights are here, and what is missing.
 
-With ``--data``: whether a copy of REDS_VTSR is whole.
+With ``--data``: whether a copy of REDS_VTSR is complete and intact.
 """
 
 import argparse
 import os
 import platform
 import re
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 from eqvi.model.config import PRESETS
 from eqvi.paths import ROOT, WEIGHTS
 
-#: FFmpeg's encoders and decoders, and what goes without them.
-_CODECS = {
+#: Codecs of FFmpeg: written or read, and what does not work without them.
+_CODECS: dict[str, tuple[Literal["w", "r"], str]] = {
     "libx264": ("w", "no .mp4, .mov or .mkv can be written"),
     "libx264rgb": ("w", "no lossless .mp4 or .mov can be written"),
     "libvpx-vp9": ("w", "no .webm can be written"),
@@ -26,48 +27,34 @@ _CODECS = {
     "libdav1d": ("r", "AV1 videos cannot be read"),
 }
 
-
-class Finding(NamedTuple):
-    """A line of the report: what was looked for, what was found, and what is wrong with that (empty if nothing)."""
-
-    name: str
-    found: str
-    problem: str = ""
+Finding = tuple[str, str, str]  # name, state, and what is wrong (empty if nothing)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi doctor``."""
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FOLDER",
-        help="check this copy of REDS_VTSR (the folder with train/ and val/) instead",
-    )
+    help = "check this copy of REDS_VTSR (the folder with train/ and val/) instead"
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help=help)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 1 if something is missing that the package cannot do without, or wrong with the data.
+    """Print the report; 1 if a required package is missing or something is wrong with the data.
 
     Raises:
         InputError: nothing of REDS_VTSR is in the folder given.
     """
     if args.data is not None:
-        return data(args.data)
+        return check_data(args.data)
+    sections = {"Packages": packages(), "Devices": devices(), "Video": codecs(), "Weights": weights()}
     missing = False
-    for title, findings in (
-        ("Packages", packages()),
-        ("Devices", devices()),
-        ("Video", codecs()),
-        ("Weights", weights()),
-    ):
+    for title, section in sections.items():
         print(title)
-        for name, found, problem in findings:
-            print(f"  {name:24} {found}" + (f" -- {problem}" if problem else ""))
-        missing = missing or (title == "Packages" and any(problem for _, _, problem in findings))
+        for name, state, problem in section:
+            print(f"  {name:24} {state}" + (f" -- {problem}" if problem else ""))
+            missing |= title == "Packages" and problem != ""
     return int(missing)
 
 
-def data(root: Path) -> int:
+def check_data(root: Path) -> int:
     """Print what a copy of REDS_VTSR holds and every fault in it; 1 if there is one.
 
     Raises:
@@ -80,85 +67,72 @@ def data(root: Path) -> int:
         print(f"{name:24} {contents}")
         for problem in problems:
             print(f"  -- {name}/{problem}" if problem[:3].isdigit() else f"  -- {name}: {problem}")
-    faults = sum(len(report.problems) for report in reports)
-    counted = f"{faults} {'fault' if faults == 1 else 'faults'} in {root}"
-    print(counted if faults else f"nothing wrong with {root}")
+    faults = sum(len(problems) for _, _, problems in reports)
+    print(f"{faults} {'fault' if faults == 1 else 'faults'} in {root}" if faults else f"nothing wrong with {root}")
     return int(faults > 0)
 
 
-def packages() -> list[Finding]:
-    """This package, Python, and every package that it says it needs, with versions."""
+def packages() -> Iterator[Finding]:
+    """This package, Python, and every required package, with versions."""
     try:
-        own, needs = metadata.version("eqvi"), metadata.requires("eqvi") or []
+        version, needs = metadata.version("eqvi"), metadata.requires("eqvi") or []
+        yield "eqvi", f"{version}, in {ROOT}", ""
     except metadata.PackageNotFoundError:
-        problem = f"run `pip install -e {ROOT}` to see what it needs"
-        return [Finding("eqvi", f"not installed, used from {ROOT}", problem), *_python()]
-    findings = [Finding("eqvi", f"{own}, in {ROOT}"), *_python()]
+        needs = []
+        yield "eqvi", f"not installed, used from {ROOT}", f"run `pip install -e {ROOT}` to see what it needs"
+    yield "python", f"{platform.python_version()} on {platform.platform()}", ""
     for need in needs:
-        name = re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0]
-        if "extra ==" in need:
-            continue
-        try:
-            findings.append(Finding(name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            findings.append(Finding(name, "missing", f"run `pip install {name}`, or `make` what needs it anew"))
-    return findings
+        if "extra ==" not in need:
+            name = re.split(r"[^A-Za-z0-9._-]", need, maxsplit=1)[0]
+            try:
+                yield name, metadata.version(name), ""
+            except metadata.PackageNotFoundError:
+                yield name, "missing", f"run `pip install {name}`, or `make` what needs it anew"
 
 
-def devices() -> list[Finding]:
+def devices() -> Iterator[Finding]:
     """Where torch can compute, and with how many threads."""
     try:
         import torch
     except ImportError as error:
-        return [Finding("torch", "cannot be imported", str(error))]
-    there = torch.get_num_threads()
-    findings = [Finding("cpu", f"{there} thread(s), {os.cpu_count()} core(s), {platform.machine()}")]
-    for place in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(place)
-        findings.append(Finding(f"cuda:{place}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"))
+        yield "torch", "cannot be imported", str(error)
+        return
+    yield "cpu", f"{torch.get_num_threads()} thread(s), {os.cpu_count()} core(s), {platform.machine()}", ""
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield f"cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", ""
     if not torch.cuda.is_available():
-        built = (
-            f"torch {torch.__version__} is built for CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
-        )
-        findings.append(Finding("cuda", f"none ({built})"))
-    findings.append(Finding("mps", "available" if torch.backends.mps.is_available() else "none"))
-    return findings
+        cuda = torch.version.cuda
+        yield "cuda", f"none (torch {torch.__version__} is built for CUDA {cuda})" if cuda else "none (CPU build)", ""
+    yield "mps", "available" if torch.backends.mps.is_available() else "none", ""
 
 
-def codecs() -> list[Finding]:
+def codecs() -> Iterator[Finding]:
     """The video codecs that PyAV brings."""
     try:
         import av
     except ImportError as error:
-        return [Finding("av", "cannot be imported", f"{error}: videos can be neither read nor written")]
-    findings = [Finding("libavcodec", ".".join(map(str, av.library_versions["libavcodec"])))]
-    for name, (mode, without) in _CODECS.items():
+        yield "av", "cannot be imported", f"{error}: videos can be neither read nor written"
+        return
+    yield "libavcodec", ".".join(map(str, av.library_versions["libavcodec"])), ""
+    for name, (mode, problem) in _CODECS.items():
         try:
-            av.Codec(name, "w" if mode == "w" else "r")
-            findings.append(Finding(name, "writes" if mode == "w" else "reads"))
+            av.Codec(name, mode)
+            yield name, "writes" if mode == "w" else "reads", ""
         except ValueError:
-            findings.append(Finding(name, "missing", without))
-    return findings
+            yield name, "missing", problem
 
 
-def weights() -> list[Finding]:
-    """Which presets can be used, and the checkpoints in the project's folder for them."""
-    findings = []
-    for name, config in PRESETS.items():
-        path = WEIGHTS / f"{name}.safetensors"
-        if not config.has_weights:
-            findings.append(Finding(name, "ready, needs no weights"))
+def weights() -> Iterator[Finding]:
+    """Which presets can be used, and the files in the project's folder of weights."""
+    preset_files = {WEIGHTS / f"{name}.safetensors": name for name in PRESETS}
+    for path, name in preset_files.items():
+        if not PRESETS[name].has_weights:
+            yield name, "ready, needs no weights", ""
         elif path.is_file():
-            findings.append(Finding(name, f"ready, {path} ({path.stat().st_size / 1e6:.1f} MB)"))
+            yield name, f"ready, {path} ({path.stat().st_size / 1e6:.1f} MB)", ""
         else:
-            findings.append(Finding(name, "no weights", f"give a checkpoint with --model, or put one at {path}"))
-    known = {f"{name}.safetensors" for name in PRESETS}
+            yield name, "no weights", f"give a checkpoint with --model, or put one at {path}"
     for path in sorted(WEIGHTS.rglob("*")):
-        name = path.relative_to(WEIGHTS).as_posix()
-        if path.is_file() and name not in known:
-            findings.append(Finding(name, f"{path.stat().st_size / 1e6:.1f} MB"))
-    return findings
-
-
-def _python() -> list[Finding]:
-    return [Finding("python", f"{platform.python_version()} on {platform.platform()}")]
+        if path.is_file() and path not in preset_files:
+            yield path.relative_to(WEIGHTS).as_posix(), f"{path.stat().st_size / 1e6:.1f} MB", ""

@@ -1,8 +1,7 @@
-"""One notebook, executed without anybody looking, into a file that depends on nothing but its source.
+"""Execution of one notebook without a browser; the result depends on nothing but the source.
 
-papermill does the work. What is added here: the kernel is the running Python and no other, whatever
-makes two runs of one notebook differ is dropped from the result, and a failure, of whatever kind, never
-looks like a result.
+papermill executes. Added here: the kernel is always the running Python, everything that differs between two runs of one
+notebook is removed from the result, and a failure of any kind never looks like a result.
 """
 
 import logging
@@ -23,6 +22,7 @@ from traitlets import CaselessStrEnum, Unicode, default
 from traitlets.config import Config
 
 from eqvi.errors import InputError
+from eqvi.files import replacing
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -30,7 +30,7 @@ _METADATA = {
 }
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-# papermill and nbclient report every failure to their log as well as by an exception: once is enough.
+# papermill and nbclient log every failure besides raising it; once is enough.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
@@ -39,26 +39,26 @@ class NotebookFailure(Exception):
 
 
 class WatchfulClient(AsyncKernelClient):
-    """A client that looks for the kernel's reply itself, once a second.
+    """A client that polls for the kernel's reply once a second.
 
-    nbclient answers a widget that captures output on the very socket on which it waits for the cell to
-    end. pyzmq wakes a waiter only when a socket changes, and such an answer can use that moment up: the
-    reply then lies there unread, and the notebook never goes on (pyzmq 27.3, nbclient 0.11).
+    nbclient answers a widget that captures output on the same socket on which it waits for the end of the cell. pyzmq
+    wakes a waiter only when a socket changes, and such an answer can consume that event: the reply then stays unread,
+    and the notebook hangs (pyzmq 27.3, nbclient 0.11).
     """
 
     async def is_alive(self) -> bool:
         """Whether the kernel lives, which nbclient asks every second while a cell runs."""
         assert self.shell_channel.socket is not None
-        await self.shell_channel.socket.poll(1)  # wakes any other task that waits for this socket, too
+        await self.shell_channel.socket.poll(1)  # wakes any other task that waits for this socket
         return await super().is_alive()
 
 
 class ThisPython(AsyncKernelManager):
-    """A kernel that is the running interpreter, spoken to through Unix sockets.
+    """A kernel of the running interpreter, connected through Unix sockets.
 
-    Jupyter would look a kernel named ``python3`` up in several folders, where another environment may
-    have left its own. The kernel also starts with an empty IPython folder, so nobody's start-up files or
-    history take part, and with a fixed hash seed.
+    Jupyter would search several folders for a kernel named ``python3``, where another environment may have left its
+    own. The kernel also starts with an empty IPython folder, without the user's start-up files and history, and with a
+    fixed hash seed.
     """
 
     folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
@@ -75,20 +75,17 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """How to start the kernel."""
+        backend = "module://matplotlib_inline.backend_inline"
         return KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name=_METADATA["kernelspec"]["display_name"],
             language=_METADATA["kernelspec"]["language"],
-            env={
-                "IPYTHONDIR": self.folder,
-                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                "PYTHONHASHSEED": "0",
-            },
+            env={"IPYTHONDIR": self.folder, "MPLBACKEND": backend, "PYTHONHASHSEED": "0"},
         )
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook in a file, told to be in Python whatever its metadata say.
+    """A notebook with the metadata of a Python kernel.
 
     Raises:
         InputError: the file is missing or holds no notebook.
@@ -97,21 +94,21 @@ def read(path: Path) -> NotebookNode:
         notebook = nbformat.read(path, as_version=4)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: name a notebook that can be read") from error
-    except Exception as error:  # nbformat raises half a dozen kinds, some of them plain Exception
-        raise InputError(f"{path} is not a Jupyter notebook: name an .ipynb file") from error
-    if not isinstance(notebook, NotebookNode):  # what it makes of other JSON with cells in it
+    except Exception:  # nbformat raises half a dozen kinds, some of them plain Exception
+        notebook = None
+    if not isinstance(notebook, NotebookNode):  # nbformat also reads other JSON that has cells
         raise InputError(f"{path} is not a Jupyter notebook: name an .ipynb file")
     notebook.metadata.update(_METADATA)
     return notebook
 
 
 def parameters_of(path: Path) -> dict[str, str]:
-    """The parameters that a notebook declares in its tagged cell, each with its default as source text.
+    """The parameters that a notebook declares in its tagged cell, with their defaults as source text.
 
     Raises:
         InputError: as `read`.
     """
-    return {name: found["default"] for name, found in papermill.inspect_notebook(read(path)).items()}
+    return {name: info["default"] for name, info in papermill.inspect_notebook(read(path)).items()}
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout: int | None = None) -> None:
@@ -119,18 +116,18 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
 
     Args:
         notebook: the source; never written to.
-        output: where the executed copy goes, replacing an older one, once every cell has run.
+        output: the executed copy; an older one is replaced once every cell has run.
         parameters: values for the cell tagged ``parameters``; check the names first with `parameters_of`.
         timeout: seconds that one cell may take; no limit if None.
 
     Raises:
-        NotebookFailure: a cell raised, ran out of time, or the kernel died. What there is of the copy is kept as
+        NotebookFailure: a cell raised, ran out of time, or the kernel died. What was executed is kept as
             ``NAME.failed.ipynb`` beside `output`, and `output` is left as it was.
         InputError: the copy cannot be written.
     """
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     copies: list[NotebookNode] = []  # the copy being executed: papermill does not return it when it fails
-    begun: list[NotebookNode] = []  # the code cells that were started
+    started: list[NotebookNode] = []  # code cells
     try:
         # A socket's path may have about 100 characters, which the project's own folder could exceed.
         with tempfile.TemporaryDirectory(prefix="eqvi-") as folder:
@@ -139,7 +136,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
                 None,
                 dict(parameters),
                 cwd=notebook.resolve().parent,
-                # tqdm takes None as "only where there is a terminal"
+                # disable=None: shown on a terminal only
                 progress_bar={"desc": notebook.stem, "leave": False, "disable": None},
                 execution_timeout=timeout,
                 kernel_manager_class=ThisPython,
@@ -147,17 +144,17 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
                 coalesce_streams=True,
                 record_timing=False,
                 on_notebook_start=lambda notebook: copies.append(notebook),
-                on_cell_start=lambda cell, cell_index: begun.append(cell) if cell.cell_type == "code" else None,
+                on_cell_start=lambda cell, cell_index: started.append(cell) if cell.cell_type == "code" else None,
             )
-        if len(begun) < sum(cell.cell_type == "code" for cell in executed.cells):
+        if len(started) < sum(cell.cell_type == "code" for cell in executed.cells):
             raise SystemExit("the notebook left before its end")  # papermill lets sys.exit(0) pass
-    except (Exception, SystemExit) as error:  # a cell's exception, a timeout, a dead kernel: all are failures
-        where = f"cell [{len(begun)}] failed" if begun else "no cell was run"
+    except (Exception, SystemExit) as error:  # a cell's exception, a timeout, a dead kernel
+        where = f"cell [{len(started)}] failed" if started else "no cell was run"
         kept = f" (executed so far: {failed})" if copies else ""
         for copy in copies:
-            _write(_stable(copy), failed)
+            _write(copy, failed)
         raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{kept}") from error
-    _write(_stable(executed), output)
+    _write(executed, output)
     failed.unlink(missing_ok=True)
 
 
@@ -170,9 +167,8 @@ def _one_line(error: BaseException) -> str:
     return f"{kind}: {lines[0]}" if lines else kind
 
 
-def _stable(notebook: NotebookNode) -> NotebookNode:
-    """The notebook less what differs from run to run or machine to machine."""
-    # Widgets have random names and nobody to move them: each has a static twin in its notebook.
+def _write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook without what differs between runs or machines."""
     notebook.metadata = nbformat.from_dict(_METADATA)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -180,18 +176,8 @@ def _stable(notebook: NotebookNode) -> NotebookNode:
             cell.id = "injected-parameters"
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
-            cell.outputs = [shown for shown in cell.outputs if _WIDGET_VIEW not in shown.get("data", {})]
-    return notebook
-
-
-def _write(notebook: NotebookNode, path: Path) -> None:
-    side = path.with_name(f".{path.name}.part")
-    try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(notebook, side)
-            side.replace(path)
-        finally:
-            side.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}: choose another folder") from error
+            # Widgets have random names and no kernel: each has a static twin in its notebook.
+            cell.outputs = [output for output in cell.outputs if _WIDGET_VIEW not in output.get("data", {})]
+    with replacing(path) as partial:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, partial)

@@ -1,14 +1,14 @@
-"""The runner of the study: the notebooks, in reading order, headless, with their parameters.
+"""The command ``python -m eqvi study``: run the notebooks in reading order, headless, with parameters.
 
-Parameters come from a YAML file that is shared by all notebooks, so it says for which each is meant::
+A YAML file of parameters says for which notebook each is meant::
 
-    all:                    # for every notebook that declares the parameter; one at least must
+    all:                    # for every notebook that declares the parameter; at least one must
       height: 128
     03_quadratic_motion:    # for this notebook, which must declare it
       seed: 1
 
-and from ``-p NAME VALUE``, which goes to every chosen notebook that declares NAME (``-p NOTEBOOK.NAME VALUE`` to
-that one alone). A name that nobody declares is refused before anything runs: papermill itself would only warn.
+``-p NAME VALUE`` goes to every chosen notebook that declares NAME, ``-p NOTEBOOK.NAME VALUE`` to that one alone. Names
+that no notebook declares are refused before anything runs; papermill itself would only warn.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from eqvi.cli.dependencies import fingerprint, reads_results
 from eqvi.errors import InputError
-from eqvi.files import replacing, sha256
+from eqvi.files import reason, replacing, sha256
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, WEIGHTS
 
 Parameters = dict[str, Any]
@@ -37,35 +37,19 @@ Parameters = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi study``."""
-    parser.add_argument(
-        "notebooks", nargs="*", metavar="NOTEBOOK", help="a path, or a name in notebooks/ (default: all of them)"
-    )
-    parser.add_argument("--params", type=Path, metavar="YAML", help="parameters, by notebook (see notebooks/params/)")
-    parser.add_argument(
-        "-p",
-        dest="overrides",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="one parameter, for every chosen notebook that declares it, or as NOTEBOOK.NAME; stronger than --params",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=BUILD / "notebooks", help="folder for the executed notebooks (default: %(default)s)"
-    )
-    parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: one for each core)")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="of each notebook, 0: as many as it likes (default: 1 for the whole study, else 0)",
-    )
-    parser.add_argument(
-        "--changed",
-        action="store_true",
-        help="leave out notebooks whose source, parameters, code, packages and inputs are as when they last ran",
-    )
-    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="time one cell may take (default: no limit)")
+    add = parser.add_argument
+    add("notebooks", nargs="*", metavar="NOTEBOOK", help="a path, or a name in notebooks/ (default: all of them)")
+    add("--params", type=Path, metavar="YAML", help="parameters, by notebook (see notebooks/params/)")
+    help = "one parameter, for every chosen notebook that declares it, or as NOTEBOOK.NAME; stronger than --params"
+    add("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=help)
+    out = BUILD / "notebooks"
+    add("--out", type=Path, default=out, help="folder for the executed notebooks (default: %(default)s)")
+    add("--jobs", type=int, metavar="N", help="notebooks at a time (default: one for each core)")
+    help = "of each notebook, 0: as many as it likes (default: 1 for the whole study, else 0)"
+    add("--threads", type=int, metavar="N", help=help)
+    help = "leave out notebooks whose source, parameters, code, packages and inputs are as when they last ran"
+    add("--changed", action="store_true", help=help)
+    add("--timeout", type=int, metavar="SECONDS", help="time one cell may take (default: no limit)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,14 +65,14 @@ def run(args: argparse.Namespace) -> int:
     others = {path.stem: path for path in all_notebooks() if path not in declared}
     shared = read_yaml(args.params, {path.stem for path in declared} | set(others)) if args.params else {}
     elsewhere = [headless.parameters_of(path) for path in others.values()] if shared.get("all") else []
-    given = assign(shared, [(name, text) for name, text in args.overrides], declared, elsewhere)
+    values = assign(shared, [(name, text) for name, text in args.overrides], declared, elsewhere)
 
     if args.changed:
         known = _read_record(args.out)
         notebooks = [
             path
             for path in notebooks
-            if not (args.out / path.name).is_file() or known.get(path.stem) != fingerprint(path, given[path])
+            if not (args.out / path.name).is_file() or known.get(path.stem) != fingerprint(path, values[path])
         ]
         if not notebooks:
             print(f"every executed notebook in {_relative(args.out)}/ is up to date")
@@ -97,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
     # Of the whole study every kernel computes on one thread: two kernels on two cores are faster than one after the
     # other on both, and results do not depend on the number of cores. A single notebook may have the machine.
     threads = (0 if args.notebooks else 1) if args.threads is None else args.threads
-    before, begun = _snapshot(), time.monotonic()
+    before, start = _snapshot(), time.monotonic()
     print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/, {jobs} at a time")
-    executed, failure = _execute_all(notebooks, given, args.out, args.timeout, jobs, threads)
+    executed, failure = _execute_all(notebooks, values, args.out, args.timeout, jobs, threads)
     changes = [file for file, content in _snapshot().items() if before.get(file) != content]
     if executed:  # their fingerprints are taken now: some read results that others have just written
-        record = _read_record(args.out) | {path.stem: fingerprint(path, given[path]) for path in executed}
+        record = _read_record(args.out) | {path.stem: fingerprint(path, values[path]) for path in executed}
         with replacing(args.out.with_suffix(".json")) as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if failure is not None:
@@ -110,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"stopped there: {_count(len(notebooks) - len(executed) - 1, 'notebook')} not run")
         return 1
     print(
-        f"{_count(len(notebooks), 'notebook')} executed in {time.monotonic() - begun:.0f} s; "
+        f"{_count(len(notebooks), 'notebook')} executed in {time.monotonic() - start:.0f} s; "
         f"{_count(len(changes), 'figure or result file', 'figure and result files')} new or changed"
         + "".join(f"\n  {_relative(path)}" for path in changes)
     )
@@ -118,7 +102,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _execute_all(
-    notebooks: Sequence[Path], given: Mapping[Path, Parameters], out: Path, timeout: int | None, jobs: int, threads: int
+    notebooks: Sequence[Path],
+    values: Mapping[Path, Parameters],
+    out: Path,
+    timeout: int | None,
+    jobs: int,
+    threads: int,
 ) -> tuple[list[Path], str | None]:
     """Execute notebooks, several at a time, those that read the results of others last.
 
@@ -130,7 +119,7 @@ def _execute_all(
     others = [path for path in notebooks if path not in readers]
     with tqdm(total=len(notebooks), unit="notebook", disable=None, file=sys.stderr) as bar:
         for group in (others, readers):
-            tasks = [(path, out / path.name, given[path], timeout) for path in group]
+            tasks = [(path, out / path.name, values[path], timeout) for path in group]
             for path, seconds, failure in _outcomes(tasks, jobs, threads):
                 if failure is not None:
                     return executed, failure
@@ -167,12 +156,12 @@ def _execute(
     """Execute one notebook: itself, the seconds that it took, and the failure, if it failed."""
     from eqvi.cli import headless  # imports Jupyter, which takes a second that --help need not wait for
 
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         headless.execute(notebook, output, parameters, timeout)
     except headless.NotebookFailure as error:
-        return notebook, time.monotonic() - begun, str(error)
-    return notebook, time.monotonic() - begun, None
+        return notebook, time.monotonic() - start, str(error)
+    return notebook, time.monotonic() - start, None
 
 
 def _read_record(folder: Path) -> dict[str, str]:
@@ -211,8 +200,7 @@ def read_yaml(path: Path, stems: Collection[str]) -> dict[str, Parameters]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: name a YAML file of parameters") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML: {reason}") from error
+        raise InputError(f"{path} is not valid YAML: {reason(error)}") from error
     if not isinstance(content, dict) or not all(isinstance(values, dict | None) for values in content.values()):
         raise InputError(f"{path}: write 'NOTEBOOK: {{PARAMETER: VALUE}}', or 'all: {{PARAMETER: VALUE}}'")
     for stem in content:
@@ -227,16 +215,16 @@ def assign(
     declared: Mapping[Path, Mapping[str, str]],
     elsewhere: Iterable[Mapping[str, str]] = (),
 ) -> dict[Path, Parameters]:
-    """Which notebook is given what.
+    """The values of each notebook's parameters.
 
     Args:
         shared: parameters by notebook stem or ``all``, as `read_yaml` returns them.
         overrides: pairs of a name, or ``NOTEBOOK.NAME``, and a value's text.
         declared: the chosen notebooks, each with its parameters and their defaults as source text.
-        elsewhere: the same for the notebooks that were not chosen; what only they declare is no mistake.
+        elsewhere: the parameters of the notebooks that were not chosen; ``all`` may name them.
 
     Raises:
-        InputError: a name that nobody declares, or a value of another type than the default's.
+        InputError: a name that no notebook declares, or a value of another type than the default's.
     """
     known = {name for parameters in declared.values() for name in parameters}
     known_anywhere = known.union(*elsewhere)
@@ -247,7 +235,7 @@ def assign(
     for name, _ in overrides:
         if name not in known | scoped:
             raise InputError(f"none of the chosen notebooks has a parameter {name!r}{nearest(name, known)}")
-    given: dict[Path, Parameters] = {}
+    assigned: dict[Path, Parameters] = {}
     for path, defaults in declared.items():
         own = shared.get(path.stem, {})
         for name in own:
@@ -257,15 +245,15 @@ def assign(
         for full, text in overrides:
             name = full.removeprefix(f"{path.stem}.")
             if name in defaults:
-                values[name] = _parsed(text, defaults[name])
+                values[name] = text if isinstance(_literal(defaults[name]), str) else _literal(text)
         for name, value in values.items():
             _check_type(name, value, defaults[name])
-        given[path] = values
-    return given
+        assigned[path] = values
+    return assigned
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: what was probably meant, or what there is."""
+    """The end of a message about an unknown name: the most similar known one, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
@@ -273,14 +261,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f": choose from {', '.join(names)}" if names else ": there are none"
 
 
-def _parsed(text: str, default: str) -> Any:
-    """A value from the command line: a Python literal, or the text itself."""
-    if isinstance(_literal(default), str):
-        return text
-    return _literal(text)
-
-
 def _literal(text: str) -> Any:
+    """A Python literal, or the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -288,12 +270,12 @@ def _literal(text: str) -> Any:
 
 
 def _check_type(name: str, value: Any, default: str) -> None:
-    wanted = type(_literal(default))
-    fits = value is None if wanted is type(None) else type(value) is wanted
-    if not (fits or wanted is type(None) or (wanted is float and type(value) is int)):
-        hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if wanted is float and isinstance(value, str) else ""
+    expected = type(_literal(default))
+    fits = type(value) is expected or (expected is float and type(value) is int)
+    if not fits and expected is not type(None):
+        hint = " (YAML reads 1e-4 as text: write 1.0e-4)" if expected is float and isinstance(value, str) else ""
         raise InputError(
-            f"parameter {name}={value!r} must be of type {wanted.__name__}, as its default {default}{hint}"
+            f"parameter {name}={value!r} must be of type {expected.__name__}, as its default {default}{hint}"
         )
 
 

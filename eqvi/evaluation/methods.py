@@ -1,4 +1,4 @@
-"""Methods that can be measured, by their names in the tables: published models, ours, weight-free EQVI, baselines."""
+"""Methods that can be measured, by their names in the tables: published models, ours, weight-free EQVI, and others."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

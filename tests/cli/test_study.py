@@ -256,7 +256,9 @@ class TestBadInput:
 
     def test_out_is_a_file(self, house: Path) -> None:
         (house / "out").write_text("in the way")
-        with pytest.raises(InputError, match=r"out/01_first.ipynb cannot be written: .*: choose another folder"):
+        with pytest.raises(
+            InputError, match=r"out/01_first.ipynb: cannot be written: .*; choose a place that is writable"
+        ):
             run("01_first")
 
 
