@@ -1,19 +1,25 @@
-"""Files: written whole or not at all, hashed, and kept from two processes at once."""
+"""Files and folders written whole or not at all, locks between processes, hashes."""
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from eqvi.errors import InputError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden sibling of `path` to write to; rename it on success, remove it on any failure.
+def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
+    """Yield a hidden sibling of the file `path` to write to; rename it on success, remove it on any failure.
+
+    Args:
+        path: the file; it keeps its last content until the new one is complete.
+        sync: flush to the disk before renaming, so that a power cut leaves a whole file, too.
 
     Raises:
         InputError: the place is not writable or the disk is full.
@@ -21,12 +27,69 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         yield partial
+        if sync:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty hidden sibling of `folder` to fill; it takes the folder's place on success, else it is removed.
+
+    Raises:
+        InputError: as `replacing`.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
+    try:
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Create `folder` and lock it against other processes; a process that is killed frees its lock.
+
+    The lock is an empty hidden file in the folder, which stays there.
+
+    Args:
+        folder: where no other process that asks for this lock may work.
+        wait: until the lock is free, instead of refusing.
+
+    Raises:
+        InputError: another process has the lock, or the folder is not writable.
+    """
+    lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{folder}: another process works there now: wait, or give another folder") from None
+    except OSError as error:
+        # Some network disks offer no locks: nothing is locked there.
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_failure(error: OSError) -> str:
@@ -55,31 +118,3 @@ def git_blob(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def alone(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Make a folder, and keep other processes that ask for the same out of it; a kill lets go of it too.
-
-    Args:
-        folder: where nobody else shall write.
-        wait: until it is free, rather than refuse.
-
-    Raises:
-        InputError: another process has it, or it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {write_failure(error)}") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            # Some network disks know no locks: there, care has to be enough.
-            if error.errno == errno.EWOULDBLOCK:
-                raise InputError(f"{folder}: another process works there now: wait, or give another folder") from None
-        yield
-    finally:
-        os.close(handle)

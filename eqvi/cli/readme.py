@@ -2,6 +2,7 @@
 
 import argparse
 
+from eqvi.files import replacing
 from eqvi.paths import ROOT
 from eqvi.reports.readme import DOCUMENTS, filled
 
@@ -25,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
         elif args.check:
             print(f"{name} is out of step with the project: run `python -m eqvi readme`")
         else:
-            after, side = filled(path), path.with_name(f".{path.name}.part")
-            side.write_text(after, encoding="utf-8")
-            side.replace(path)
+            with replacing(path) as partial:
+                partial.write_text(filled(path), encoding="utf-8")
             print(f"{name}: generated parts written anew")
     return 1 if stale and args.check else 0

@@ -6,6 +6,7 @@ Frames lie at 15, 30 and 60 a second in ``SPLIT/SPLIT_15fps/000/00000000.png`` a
 `Magnitude` of every frame between two input frames.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -19,7 +20,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
 from eqvi.datasets.reds import SPACING, rate_folder
 from eqvi.errors import InputError
-from eqvi.files import replacing, write_failure
+from eqvi.files import replacing, replacing_folder
 from eqvi.metrics import to_8bit
 
 
@@ -35,29 +36,20 @@ def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int 
     positions = range(0, SPACING[15] * clip.intervals + 1, SPACING[fastest])
     rates = {rate: positions[:: SPACING[rate] // SPACING[fastest]] for rate in SPACING if rate <= fastest}
     folders = {rate: rate_folder(root, clip.split, rate) / name for rate in rates}
-    partial = {rate: folder.with_name(f".{name}") for rate, folder in folders.items()}
     description = metadata_path(root, clip.split, name)
     if description.is_file() and all(_names(folders[rate]) == _files(rates[rate]) for rate in rates):
         return 0
-    try:
-        for folder in (description.parent, *(folder.parent for folder in folders.values())):
-            folder.mkdir(parents=True, exist_ok=True)
-        with replacing(description) as beside:
-            beside.write_text(json.dumps(metadata(clip, fastest), indent=1) + "\n", encoding="utf-8")
-        for folder in (*partial.values(), *folders.values()):
-            shutil.rmtree(folder, ignore_errors=True)
-        for folder in partial.values():
-            folder.mkdir()
+    with replacing(description) as partial:
+        description.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(metadata(clip, fastest), indent=1) + "\n", encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        partials = {rate: stack.enter_context(replacing_folder(folder)) for rate, folder in folders.items()}
         for position in positions:
             frame = expose(clip.scene, clip.camera, position / SPACING[15] - clip.intervals / 2)
-            first, *copies = (partial[rate] / f"{position:08d}.png" for rate in rates if position in rates[rate])
+            first, *copies = (partials[rate] / f"{position:08d}.png" for rate in rates if position in rates[rate])
             Image.fromarray(to_8bit(frame)).save(first)
             for copy in copies:
                 shutil.copyfile(first, copy)
-        for rate, folder in partial.items():
-            folder.rename(folders[rate])
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written: {write_failure(error)}") from None
     return len(positions)
 
 

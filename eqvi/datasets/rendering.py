@@ -6,7 +6,6 @@ any time, so there is a true frame at every time and a true flow between any two
 
 import functools
 import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from eqvi.datasets.photographs import photograph, resample
 from eqvi.errors import InputError
+from eqvi.files import replacing_folder
 from eqvi.metrics import to_8bit
 from eqvi.model.geometry import pixel_grid
 
@@ -249,13 +249,9 @@ def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Fl
 
 def write_clip(folder: Path, frames: Float[Tensor, "t 3 h w"]) -> None:
     """Write frames as 00000.png, 00001.png, ... in 8 bits, replacing `folder`."""
-    partial = folder.with_name(f".{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for number, frame in enumerate(frames.split(1)):
-        Image.fromarray(to_8bit(frame)).save(partial / f"{number:05d}.png")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with replacing_folder(folder) as partial:
+        for number, frame in enumerate(frames.split(1)):
+            Image.fromarray(to_8bit(frame)).save(partial / f"{number:05d}.png")
 
 
 def _between(coverage: Tensor) -> Tensor:

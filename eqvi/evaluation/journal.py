@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import alone, replacing, write_failure
+from eqvi.files import exclusive, replacing, write_failure
 
 #: One row for every scored frame; an empty cell was not measured.
 COLUMNS = (
@@ -78,7 +78,7 @@ class Journal:
                 own.write_text(self._identity, encoding="utf-8")
                 os.replace(own, record)
             self._compare(record.read_text(encoding="utf-8"))
-            stack.enter_context(alone(self._path.with_suffix("")))
+            stack.enter_context(exclusive(self._path.with_suffix("")))
             _truncate_torn_row(self._path)
             self._file: TextIO = stack.enter_context(self._path.open("a", newline="", encoding="utf-8"))
             self._open = stack.pop_all()
@@ -107,7 +107,7 @@ class Journal:
 
         Several processes may call this at once; one of them merges the journals.
         """
-        with alone(self._folder / "merge", wait=True):
+        with exclusive(self._folder / "merge", wait=True):
             if not (self._folder / "run.json").exists():  # another process has merged them
                 shutil.rmtree(self._folder, ignore_errors=True)
                 return True

@@ -14,16 +14,16 @@ import pickle
 import re
 import warnings
 from _codecs import encode as _codecs_encode
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as save_to_bytes
 from torch import Tensor, nn
 
 from eqvi.errors import InputError
+from eqvi.files import replacing
 from eqvi.model.config import EQVIConfig, MotionKind
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -96,7 +96,8 @@ def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = 
         kind = {"flow": {"width": width, "scalings": model.scalings}}
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     # One entry, as safetensors writes several in any order: the same weights are the same bytes.
-    _write(Path(path), lambda beside: save_file(tensors, beside, {_FORMAT: json.dumps(kind)}))
+    with replacing(Path(path)) as partial:
+        partial.write_bytes(save_to_bytes(tensors, {_FORMAT: json.dumps(kind)}))
 
 
 def export_published(model: EQVI, path: str | os.PathLike, detail: str = "exported by eqvi") -> None:
@@ -290,20 +291,5 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
 def _export(path: str | os.PathLike, content: dict[str, Any]) -> None:
     """Write a published checkpoint's content, with today's date in it."""
     content = content | {"timestamp": datetime.datetime.now()}
-    _write(Path(path), lambda beside: torch.save(content, beside, _use_new_zipfile_serialization=False))
-
-
-def _write(path: Path, writer: Callable[[Path], object]) -> None:
-    """Write beside, then rename: a full disk or a kill leaves the last good file."""
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        writer(beside)
-        # safetensors lets nobody else read its files; the rest of the project's are as the user's umask has it.
-        mask = os.umask(0)
-        os.umask(mask)
-        beside.chmod(0o666 & ~mask)
-        os.replace(beside, path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(Path(path)) as partial:
+        torch.save(content, partial, _use_new_zipfile_serialization=False)

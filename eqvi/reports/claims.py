@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.errors import InputError
+from eqvi.files import replacing
 from eqvi.markdown import markdown_table
 from eqvi.paths import RESULTS
 from eqvi.reports.claim_list import FOREIGN, README, STUDY, Difference, differences
@@ -73,12 +73,9 @@ def write(folder: Path = RESULTS) -> Path:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([Finding._fields, *ledger(folder)])
-    path, side = folder / "claims.csv", folder / ".claims.csv.part"
-    try:
-        side.write_text(text.getvalue(), encoding="utf-8")
-        side.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}: choose a folder that is writable") from error
+    path = folder / "claims.csv"
+    with replacing(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
     return path
 
 

@@ -1,6 +1,5 @@
 """Puts the site together: pages from templates, pictures, the explorer, and a last look at every link."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from eqvi.errors import InputError
+from eqvi.files import replacing_folder
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
 from eqvi.site import explorer_data, links, notebooks, verdicts
 from eqvi.site.links import Atlas, relative
@@ -99,28 +99,16 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
         raise InputError(f"not executed: {', '.join(absent)}: run `make reproduce`, or leave them out by --partial")
     if folder.exists() and any(folder.iterdir()) and not (folder / "explorer" / "data.js").is_file():
         raise InputError(f"{folder} holds something that is no site: give another folder with --out")
-    side, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
-    try:
-        for left in (side, old):
-            shutil.rmtree(left, ignore_errors=True)
-        side.mkdir(parents=True)
-        made = _Builder(side, study, [path for path in sources if path.name not in absent])
-        made.everything(explorer)
-        count = links.check(side)
-        size = sum(path.stat().st_size for path in links.files(side))
+    with replacing_folder(folder) as partial_site:
+        try:
+            _Builder(partial_site, study, [path for path in sources if path.name not in absent]).everything(explorer)
+        except OSError as error:
+            raise InputError(f"{error.filename or folder}: {error.strerror}: the site was not made") from error
+        count = links.check(partial_site)
+        size = sum(path.stat().st_size for path in links.files(partial_site))
         if size > LARGEST:
             raise InputError(f"the site takes {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: show fewer windows")
-        pages = len(list(side.rglob("*.html")))
-        if folder.exists():
-            folder.rename(old)
-        side.rename(folder)
-    except OSError as error:
-        raise InputError(f"{error.filename or folder}: {error.strerror}: the site was not made") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for left in (side, old):
-            shutil.rmtree(left, ignore_errors=True)
+        pages = len(list(partial_site.rglob("*.html")))
     return Site(pages, count, size, absent)
 
 

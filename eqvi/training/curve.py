@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import write_failure
+from eqvi.files import replacing, write_failure
 
 
 class Curve:
@@ -26,15 +26,9 @@ class Curve:
         rows = read_curve(path) if path.is_file() else []
         kept = [row for row in rows if int(row["step"]) <= steps]
         self._file: TextIO | None = None
-        beside = path.with_name(f".{path.name}")
-        try:
-            with beside.open("w", newline="", encoding="utf-8") as file:
-                for row in kept:
-                    file.write(self._line(row))
-            beside.replace(path)
-            self._file = path.open("a", newline="", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+        with replacing(path) as partial:
+            partial.write_text("".join(map(self._line, kept)), encoding="utf-8")
+        self._file = path.open("a", newline="", encoding="utf-8")
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a row; all have the same columns, ``step`` first."""

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from eqvi.errors import InputError
-from eqvi.files import alone
+from eqvi.files import exclusive
 from eqvi.training.distributed import Processes
 from eqvi.training.footage import FootageWindows
 from eqvi.training.pairs import StoredPairs
@@ -51,7 +51,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
     side = recipe.stored or recipe.crop + recipe.crop // 2
     folder = Path(recipe.store)
     if processes.first:
-        with alone(folder, wait=True):  # of two runs one fills a store that they share
+        with exclusive(folder, wait=True):  # of two runs one fills a store that they share
             fill_store(
                 folder,
                 recipe.windows,

@@ -4,14 +4,13 @@ Weights, averaged weights, optimiser, step (from which follow the position in th
 random draw), the state of torch's own generators, and the recipe, which must be the same.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from eqvi.errors import InputError
-from eqvi.files import write_failure
+from eqvi.files import replacing
 
 FILE = "state.pt"
 
@@ -22,20 +21,15 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    path, beside = folder / FILE, folder / f".{FILE}"
+    path = folder / FILE
     random = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     try:
-        with beside.open("wb") as file:
-            torch.save(state | {"random": random}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        beside.unlink(missing_ok=True)
-        why = write_failure(error) if isinstance(error, OSError) else "is the disk full? The last good state is kept"
-        raise InputError(f"{path}: cannot be written: {why}") from None
+        with replacing(path, sync=True) as partial:
+            torch.save(state | {"random": random}, partial)
+    except RuntimeError:  # torch's zip writer turns a full disk into one
+        raise InputError(f"{path}: cannot be written: is the disk full? The last good state is kept") from None
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:

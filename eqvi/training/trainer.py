@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from eqvi.errors import InputError
-from eqvi.files import alone, replacing
+from eqvi.files import exclusive, replacing
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.curve import Curve
@@ -87,7 +87,7 @@ class Run:
         samples = None if recipe.validation == "rendered" else validation_samples(recipe)
         self._source = open_source(recipe, processes, workers)
         if processes.first:
-            held.enter_context(alone(folder))
+            held.enter_context(exclusive(folder))
         # Rendering them takes a while: it comes after all that can be refused.
         samples = samples or validation_samples(recipe)
         self.epoch_steps = -(-self._source.epoch // recipe.batch)

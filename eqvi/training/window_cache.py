@@ -27,7 +27,7 @@ from eqvi.datasets.photographs import Split
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
-from eqvi.files import write_failure
+from eqvi.files import replacing, write_failure
 from eqvi.media.h264 import through_h264
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
@@ -251,6 +251,5 @@ def _open(
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}")
-    beside.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(beside, path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content), encoding="utf-8")

@@ -82,8 +82,8 @@ def test_an_interrupted_run_goes_on(tmp_path, capsys):
     # As a kill leaves it: the record of 001, a hidden folder, no more.
     for rate in (15, 60):
         folder = reds.rate_folder(tmp_path, "val", rate)
-        (folder / "001").rename(folder / ".001")
-    (reds.rate_folder(tmp_path, "val", 60) / ".001" / "00000004.png").write_bytes(b"half")
+        (folder / "001").rename(folder / ".001.part")
+    (reds.rate_folder(tmp_path, "val", 60) / ".001.part" / "00000004.png").write_bytes(b"half")
     assert main(["render", str(tmp_path), *SMALL]) == 0
     assert snapshot(tmp_path) == whole
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}

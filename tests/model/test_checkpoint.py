@@ -1,6 +1,7 @@
 """Checkpoints: published formats load strictly, ours round-trip, anything else is refused in one line."""
 
 import dataclasses
+import errno
 import pickle
 import warnings
 from pathlib import Path
@@ -191,12 +192,18 @@ def test_a_missing_file_is_named(tmp_path):
         eqvi.load(tmp_path / "nothing.ckpt")
 
 
-def test_a_full_disk_leaves_the_last_good_file(tmp_path):
+def test_a_full_disk_leaves_the_last_good_file(tmp_path, monkeypatch):
     path = tmp_path / "own.safetensors"
     checkpoint.save(EQVI(NARROW), path)
     before = path.read_bytes()
-    with pytest.raises(InputError, match="cannot be written"):
-        checkpoint._write(path, lambda beside: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+
+    def full(partial: Path, content: bytes) -> None:
+        partial.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="cannot be written: the disk is full"):
+        checkpoint.save(EQVI(NARROW), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -105,8 +105,8 @@ def test_the_file_is_whole_and_comes_out_the_same(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     faked.results(tmp_path)
-    (tmp_path / ".claims.csv.part").mkdir()
-    with pytest.raises(InputError, match=r"claims\.csv cannot be written"):
+    (tmp_path / ".claims.part.csv").mkdir()
+    with pytest.raises(InputError, match=r"claims\.csv: cannot be written"):
         claims.write(tmp_path)
 
 

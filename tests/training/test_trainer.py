@@ -23,14 +23,13 @@ from torch import nn
 import eqvi
 from eqvi import metrics
 from eqvi.errors import InputError
-from eqvi.files import alone
+from eqvi.files import exclusive
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.paths import ROOT
-from eqvi.training import snapshot
 from eqvi.training import train as train_module
 from eqvi.training import trainer as run_module
 from eqvi.training.augment import Augmentation
@@ -342,7 +341,7 @@ class TestStopping:
         self, call: int, store: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A state that never comes about, before and after what belongs to it is on disk."""
-        saved = snapshot.os.replace
+        saved = os.replace
         count = 0
 
         def dying(before: Any, after: Any) -> None:
@@ -355,10 +354,10 @@ class TestStopping:
                     raise KeyboardInterrupt
             saved(before, after)
 
-        monkeypatch.setattr(snapshot.os, "replace", dying)
+        monkeypatch.setattr(os, "replace", dying)
         with pytest.raises(KeyboardInterrupt):
             run(all_on(store), tmp_path, save_every=0)
-        monkeypatch.setattr(snapshot.os, "replace", saved)
+        monkeypatch.setattr(os, "replace", saved)
         with (tmp_path / "curve.csv").open("a") as file:
             file.write("9,0,0.00")  # a row that a kill has cut short
         run(all_on(store), tmp_path, save_every=0)
@@ -413,9 +412,9 @@ class TestStopping:
         assert "weights_sha256" in json.loads((tmp_path / "run.json").read_text())
 
     def test_two_at_once(self, store: Path, tmp_path: Path) -> None:
-        with alone(tmp_path), pytest.raises(InputError, match="another process works there now"):
+        with exclusive(tmp_path), pytest.raises(InputError, match="another process works there now"):
             run(recipe(), tmp_path)
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
     def test_another_recipe_is_refused_by_name(self, store: Path, whole: Path) -> None:
         made = all_on(store)
@@ -461,7 +460,7 @@ class TestTrouble:
     @pytest.mark.parametrize("failing", ["torch.save", "os.replace"])
     def test_a_disk_that_fills(self, failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made, count = recipe(), 0
-        owner, name = (torch, "save") if failing == "torch.save" else (snapshot.os, "replace")
+        owner, name = (torch, "save") if failing == "torch.save" else (os, "replace")
         clean = getattr(owner, name)
 
         def full(*given: Any) -> None:
