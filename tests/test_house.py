@@ -32,6 +32,8 @@ RESERVED = {
     "matplotlib": {"viz.charts", "viz.figure", "viz.layouts"},
     "papermill": {"cli.headless"},
     "latex2mathml": {"site.formulas"},
+    "torchvision": {"model.torchvision_models"},
+    "lpips": {"evaluation.lpips"},
 }
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()

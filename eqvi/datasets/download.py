@@ -48,6 +48,12 @@ def _reds(name: str) -> Source:
     return Source(url, f"{name}.zip", (name,), name.partition("_")[0], member)
 
 
+def _torchvision(folder: str, file: str) -> Source:
+    """ImageNet weights of torchvision's; the last part of the file's name begins its sha256."""
+    url = f"https://download.pytorch.org/models/{file}"
+    return Source(url, file, (f"{folder}/{file}",), sha256=Path(file).stem.rpartition("-")[2])
+
+
 #: By kind, then by name.
 SOURCES: dict[str, dict[str, Source]] = {
     "data": {
@@ -75,12 +81,9 @@ SOURCES: dict[str, dict[str, Source]] = {
             ("irr/IRR-PWC_sintel/checkpoint_best.ckpt",),
             git_blob="987178d0ef7338ebc54712a49ba617a64ada9431",
         ),
-        "vgg": Source(
-            "https://download.pytorch.org/models/vgg16-397923af.pth",
-            "vgg16-397923af.pth",
-            ("vgg/vgg16-397923af.pth",),
-            sha256="397923af",
-        ),
+        "vgg": _torchvision("vgg", "vgg16-397923af.pth"),
+        "lpips": _torchvision("lpips", "alexnet-owt-7be5be79.pth"),
+        "resnet18": _torchvision("resnet18", "resnet18-f37072fd.pth"),
     },
 }
 

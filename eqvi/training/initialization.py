@@ -1,6 +1,5 @@
 """The model that a run begins with: built by its recipe, its weights drawn from the seed or taken from a checkpoint."""
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.torchvision_models import RESNET18, read_weights
 from eqvi.training.filters import cosine_filters
 from eqvi.training.pyramid import init_feature_pyramid
 from eqvi.training.recipe import Recipe
@@ -49,7 +49,7 @@ def _begin_frames(recipe: Recipe) -> EQVI:
     config, stage = recipe.config(), find_stage(recipe.stage)
     model = EQVI(config)
     if model.residual is not None:
-        weights = _context(recipe.context) if recipe.context else cosine_filters(config.context_channels)
+        weights = _context_filters(recipe.context) if recipe.context else cosine_filters(config.context_channels)
         if weights.shape != model.residual.context.weight.shape:
             raise InputError(
                 f"{recipe.context or 'the bank of cosine filters'} has {len(weights)} filters, "
@@ -123,12 +123,9 @@ def _copy(given: nn.Module, part: nn.Module, path: str, name: str) -> None:
         ) from None
 
 
-def _context(path: str) -> Tensor:
-    """The first convolution of a torchvision ResNet."""
-    try:
-        found = torch.load(Path(path), map_location="cpu", weights_only=True)["conv1.weight"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file: give torchvision's resnet18-f37072fd.pth") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no ResNet of torchvision's ({type(error).__name__})") from None
-    return found
+def _context_filters(path: str) -> Tensor:
+    """The first convolution of torchvision's ResNet-18."""
+    tensors, _ = read_weights(RESNET18, Path(path))
+    if "conv1.weight" not in tensors:
+        raise InputError(f"{path}: is no ResNet of torchvision's: it lacks conv1.weight: `{RESNET18.command}` fetches it")
+    return tensors["conv1.weight"]

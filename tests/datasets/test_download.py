@@ -22,7 +22,8 @@ from eqvi.datasets import download, transfer
 from eqvi.datasets.checksums import Checksum, add
 from eqvi.datasets.download import SOURCES, Source
 from eqvi.evaluation.methods import PUBLISHED
-from eqvi.paths import ROOT
+from eqvi.model.torchvision_models import ALEXNET, RESNET18, VGG16, import_models
+from eqvi.paths import ROOT, WEIGHTS
 
 
 @pytest.fixture
@@ -206,6 +207,8 @@ class TestWeights:
         [
             ("irr-pwc", "checkpoint_best.ckpt", {"git_blob": "bd9dbf5aae1a3862dd1526723246b20206e5fc37"}),
             ("vgg", "vgg16-397923af.pth", {"sha256": "af4e812d"}),
+            ("lpips", "alexnet-owt-7be5be79.pth", {"sha256": "af4e812d"}),
+            ("resnet18", "resnet18-f37072fd.pth", {"sha256": "af4e812d"}),
         ],
     )
     def test_pinned(
@@ -240,5 +243,9 @@ def test_every_source_is_where_it_is_today() -> None:
     for name, source in SOURCES["data"].items():
         assert source.url == f"https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{name}.zip"
         assert isinstance(source, Source)
+    for network in (VGG16, ALEXNET, RESNET18):
+        name = network.command.rpartition(" ")[2]
+        assert network.path == WEIGHTS / SOURCES["weights"][name].contents[0]
+        assert SOURCES["weights"][name].url == import_models().get_model_weights(network.name).DEFAULT.url
     assert "10BUA1ExZ5Cb_Fgetr-7chUHeXVgK9C2q" in SOURCES["weights"]["published"].url
     assert {file for file, _ in PUBLISHED.values()} < set(SOURCES["weights"]["published"].contents)

@@ -16,9 +16,10 @@ import eqvi
 from eqvi import files
 from eqvi.errors import InputError
 from eqvi.model.synthesis import blend
-from eqvi.training import vgg as vgg_file
+from eqvi.model.torchvision_models import VGG16, build
+from eqvi.training import vgg as vgg_module
 from eqvi.training.losses import PUBLISHED, TERMS, Loss, charbonnier, l1, ms_ssim
-from eqvi.training.vgg import VGG, open_vgg
+from eqvi.training.vgg import LAYERS, VGG, open_vgg
 
 RECORDED = json.loads((GOLDEN / "losses.json").read_text())
 EQUAL = {"laplacian": 0, "l1": 0, "charbonnier": 1e-3, "ms_ssim": 0, "vgg": 0}
@@ -45,7 +46,7 @@ def blurred(frame: Tensor, sigma: float) -> Tensor:
 @pytest.fixture(scope="module")
 def vgg() -> VGG:
     """Random weights that keep the features' size from layer to layer, as trained ones do."""
-    network = VGG()
+    network = VGG(build(VGG16).features[:LAYERS].to_empty(device="cpu").requires_grad_(False))
     drawn = torch.Generator().manual_seed(1)
     for layer in network.features:
         if isinstance(layer, torch.nn.Conv2d):
@@ -271,21 +272,32 @@ class TestVGG:
         assert opened.sha256 == files.sha256(weights)
         assert vgg.sha256 is None
 
-    def test_a_missing_file_says_what_to_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        home = tmp_path / "vgg" / "vgg16-397923af.pth"
-        monkeypatch.setattr(vgg_file, "HOME", home)
-        for path, named in ((None, home), (tmp_path / "mine.pth", tmp_path / "mine.pth")):
-            with pytest.raises(InputError) as caught:
-                open_vgg(path)
-            said = str(caught.value)
-            assert said.startswith(f"{named}: is missing: `python -m eqvi download weights vgg` ")
-            assert "ms_ssim is its offline alternative" in said
-            assert "\n" not in said
+    def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError) as caught:
+            open_vgg(tmp_path / "mine.pth")
+        said = str(caught.value)
+        assert said.startswith(f"{tmp_path}/mine.pth: there is no such file: `python -m eqvi download weights vgg` ")
+        assert said.endswith("the term ms_ssim is its offline alternative")
+        assert "\n" not in said
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_without_a_name_it_is_the_file_in_results_or_torchvisions_download(
+        self, there: bool, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The download itself: `tests/model/test_torchvision_models.py`."""
+        network = VGG16._replace(folder=tmp_path, file=f"vgg16-{files.sha256(weights)[:8]}.pth")
+        monkeypatch.setattr(vgg_module, "VGG16", network)
+        fetched = []
+        monkeypatch.setattr(vgg_module, "download", lambda wanted: fetched.append(wanted) or weights)
+        if there:
+            network.path.symlink_to(weights)
+        assert open_vgg().sha256 == files.sha256(weights)
+        assert fetched == ([] if there else [network])
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"features.21.bias": None}, "lacks features.21.bias"),
+            ({"features.21.bias": None}, "is not VGG-16's: it lacks features.21.bias"),
             ({"features.22.bias": torch.zeros(2)}, "is not VGG-16's: it holds features.22.bias"),
             ({"features.0.bias": torch.zeros(2)}, r"features.0.bias has shape \(2,\), VGG-16's has \(64,\)"),
             ({"features.0.bias": 3}, "holds no dictionary of tensors"),
