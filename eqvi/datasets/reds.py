@@ -15,7 +15,7 @@ from typing import NamedTuple
 from eqvi.errors import InputError
 from eqvi.media.frame_names import REDS_RATE
 from eqvi.media.image import ClipFrame
-from eqvi.media.image_files import check_frames, read_image
+from eqvi.media.image_files import read_headers, read_image
 
 #: Positions from one frame to the next, by frames a second.
 SPACING = {15: 8, 30: 4, 60: 2}
@@ -198,7 +198,7 @@ def _open_clip(name: str, inputs: Path, truth: Path, factor: int) -> RedsClip:
 
 def _open_sequence(folder: Path, rate: int) -> ImageSequence:
     sequence = ImageSequence(folder, rate, _positions(folder, rate), (0, 0))
-    first = check_frames(sequence.paths())[0]
+    first = read_headers(sequence.paths())[0]
     if (first.format, first.channels, first.depth) != ("PNG", 3, 8):
         raise InputError(f"{first.path}: is no 8-bit RGB PNG, as every frame of REDS_VTSR is: replace the clip")
     return sequence._replace(size=first.size)

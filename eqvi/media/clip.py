@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from eqvi.errors import InputError
 from eqvi.media.image import ClipFrame, crop_image, resize_image
-from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
+from eqvi.media.image_files import FORMATS, Header, list_frames, read_headers, read_image
 from eqvi.media.video_reader import VideoInfo, decode, probe
 
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
@@ -21,37 +21,21 @@ _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip whose headers have been read.
+    """A clip whose headers have been read."""
 
-    Attributes:
-        path: folder or video file.
-        size: (width, height) of the frames after resizing and cropping.
-        rate: frames a second; of a folder, as given to `open_clip`.
-        count: number of frames, as far as known.
-        time_base: seconds a tick of the times.
-        depth: bits a channel, 8 or 16.
-        channels: 1 to 4, as in `eqvi.media.image.Image`.
-        suffix: of a file that stores a frame unchanged.
-        stems: names of all frames of a folder, without suffix.
-        video: what the video file contains; None for a folder.
-        identity: changes when the files do.
-        notes: what the user should know, one line each.
-        read: starts reading the frames.
-    """
-
-    path: Path
-    size: tuple[int, int]
-    rate: Fraction
-    count: int | None
-    time_base: Fraction
-    depth: int
-    channels: int
-    suffix: str
-    stems: list[str]
-    video: VideoInfo | None
-    identity: str
-    notes: list[str]
-    read: Callable[[], Iterator[ClipFrame]]
+    path: Path  # folder or video file
+    size: tuple[int, int]  # (width, height) of the frames after resizing and cropping
+    rate: Fraction  # frames a second; of a folder, as given to `open_clip`
+    count: int | None  # number of frames, as far as known
+    time_base: Fraction  # seconds a tick of the times
+    depth: int  # bits a channel, 8 or 16
+    channels: int  # 1 to 4, as in `eqvi.media.image.Image`
+    suffix: str  # of a file that stores a frame unchanged
+    stems: list[str]  # names of all frames of a folder, without suffix; empty for a video
+    video: VideoInfo | None  # what the video file contains; None for a folder
+    identity: str  # changes when the files do
+    notes: list[str]  # what the user should know, one line each
+    read: Callable[[], Iterator[ClipFrame]]  # starts reading the frames
 
 
 class Box(NamedTuple):
@@ -127,7 +111,7 @@ def parse_box(text: str) -> Box:
 
 def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
     paths, ignored = list_frames(path)
-    headers = check_frames(paths[:limit])
+    headers = read_headers(paths[:limit])
     first = headers[0]
     stems = [header.path.stem for header in headers]
     if len(set(stems)) < len(stems):

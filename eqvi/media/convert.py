@@ -17,6 +17,7 @@ from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
 from eqvi.media.colour import BT709
 from eqvi.media.frame_names import REDS_RATE, FrameNamer, reds_spacing
+from eqvi.media.image import Rounding
 from eqvi.media.image_files import FORMATS, list_frames
 from eqvi.media.output import FrameWriter, is_video, open_folder
 from eqvi.media.scene_cuts import CutDetector
@@ -30,61 +31,36 @@ _FRAME_SETTINGS = ("factor", "fps", "drop_inputs", "size", "crop", "naming", "sc
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of ``python -m eqvi interpolate``, under the same names.
+    """The options of ``python -m eqvi interpolate``, under the same names."""
 
-    Attributes:
-        factor: output frames for every input frame; 1 only copies or assembles.
-        fps: output frames a second instead, as text (``60``, ``29.97``, ``30000/1001``).
-        drop_inputs: output new frames only.
-        size, crop: ``WxH`` to resize input frames to, then ``WxH[+X+Y]`` of them to use.
-        naming: ``generic`` or ``reds``, see `eqvi.media.frame_names`.
-        scene_cuts: detect scene cuts and do not interpolate across them.
-        input_fps: rate of a folder of frames, as text; by default 30.
-        rounding: ``round``, or ``truncate`` as the published writer does.
-        format: ``png``, ``jpg`` or ``webp`` for a folder; None = as the input.
-        limit: use the first so many input frames only.
-        overwrite: replace an existing output.
-        lossless, crf, encoder_threads, audio: see `eqvi.media.video_writer`.
-    """
-
-    factor: int = 2
-    fps: str | None = None
-    drop_inputs: bool = False
-    size: str | None = None
-    crop: str | None = None
-    naming: Literal["generic", "reds"] = "generic"
-    scene_cuts: bool = True
-    input_fps: str | None = None
-    rounding: Literal["round", "truncate"] = "round"
-    format: Literal["png", "jpg", "webp"] | None = None
-    limit: int | None = None
-    overwrite: bool = False
-    lossless: bool = False
+    factor: int = 2  # output frames for every input frame; 1 only copies or assembles
+    fps: str | None = None  # output frames a second instead, such as 60, 29.97 or 30000/1001
+    drop_inputs: bool = False  # output new frames only
+    size: str | None = None  # WxH to resize input frames to
+    crop: str | None = None  # WxH[+X+Y], the part of the (resized) input frames to use
+    naming: Literal["generic", "reds"] = "generic"  # see `eqvi.media.frame_names`
+    scene_cuts: bool = True  # detect scene cuts and do not interpolate across them
+    input_fps: str | None = None  # rate of a folder of frames; by default 30
+    rounding: Rounding = "round"  # or truncate, as the published writer does
+    format: Literal["png", "jpg", "webp"] | None = None  # of a folder's frames; None = as the input
+    limit: int | None = None  # use the first so many input frames only
+    overwrite: bool = False  # replace an existing output
+    lossless: bool = False  # for this and the next three see `eqvi.media.video_writer`
     crf: int | None = None
     encoder_threads: int = 1
     audio: bool = True
 
 
 class Summary(NamedTuple):
-    """What a run did.
+    """What a run did."""
 
-    Attributes:
-        inputs: frames read.
-        new: frames computed.
-        repeated: frames repeated at scene cuts.
-        skipped: frames that an earlier, interrupted run had written.
-        cuts: names of the last frames before a scene cut.
-        uneven: gaps interpolated linearly because their neighbours are longer or shorter.
-        seconds: duration of the run.
-    """
-
-    inputs: int
-    new: int
-    repeated: int
-    skipped: int
-    cuts: tuple[str, ...]
-    uneven: int
-    seconds: float
+    inputs: int  # frames read
+    new: int  # frames computed
+    repeated: int  # frames repeated at scene cuts
+    skipped: int  # frames that an earlier, interrupted run had written
+    cuts: tuple[str, ...]  # names of the last frames before a scene cut
+    uneven: int  # gaps interpolated linearly because their neighbours are longer or shorter
+    seconds: float  # duration of the run
 
 
 def convert(

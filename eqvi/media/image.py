@@ -19,15 +19,12 @@ Pixels = NDArray[Any]
 
 
 class Image(NamedTuple):
-    """An image as stored.
+    """An image as stored."""
 
-    Attributes:
-        pixels: (H, W, C), uint8 or uint16. C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
-        profile: ICC colour profile, passed on as it is.
-    """
-
-    pixels: Pixels
-    profile: bytes | None = None
+    pixels: (
+        Pixels  # (H, W, C), uint8 or uint16; C: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied)
+    )
+    profile: bytes | None = None  # ICC colour profile, passed on as it is
 
     @property
     def size(self) -> tuple[int, int]:
@@ -51,20 +48,13 @@ class Image(NamedTuple):
 
 
 class ClipFrame(NamedTuple):
-    """An image with its place in a clip.
+    """An image with its place in a clip."""
 
-    Attributes:
-        image: the pixels, already resized and cropped.
-        stem: its name without suffix.
-        time, duration: when it appears and for how long, in seconds.
-        path: the file that contains exactly `image`, if there is one.
-    """
-
-    image: Image
-    stem: str
-    time: Fraction
-    duration: Fraction
-    path: Path | None
+    image: Image  # already resized and cropped
+    stem: str  # its name without suffix
+    time: Fraction  # when it appears, in seconds
+    duration: Fraction  # for how long, in seconds
+    path: Path | None  # the file that contains exactly `image`, if there is one
 
 
 def to_tensor(image: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:

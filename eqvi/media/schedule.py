@@ -16,15 +16,10 @@ TOLERANCE = Fraction(1, 2000)
 
 
 class Step(NamedTuple):
-    """One output frame.
+    """One output frame."""
 
-    Attributes:
-        t: position between the two input frames; 0 and 1 are those frames themselves.
-        time: seconds from the clip's start.
-    """
-
-    t: Fraction
-    time: Fraction
+    t: Fraction  # position between the two input frames; 0 and 1 are those frames themselves
+    time: Fraction  # seconds from the clip's start
 
     @property
     def is_new(self) -> bool:

@@ -22,37 +22,21 @@ from eqvi.media.image import ClipFrame, Image
 
 
 class VideoInfo(NamedTuple):
-    """What a video file contains.
-
-    Attributes:
-        path: the file.
-        size: (width, height) in pixels as shown, that is after rotation.
-        rate: frames a second on average.
-        frames: how many, by the file's count or its duration; None if it has neither.
-        end: when the last frame ends, in seconds from 0, by the video stream's duration; None if it has none.
-        start: seconds on the file's own clock that count as 0.
-        time_base: seconds a tick of the video's timestamps.
-        rotation: degrees counterclockwise by which `decode` turns the stored frames.
-        depth: bits a channel.
-        pixel_aspect: width of a pixel as shown over its height.
-        colour: the colour tags.
-        audio: names of the audio streams' codecs.
-        notes: what a user might not expect, one line each.
-    """
+    """What a video file contains."""
 
     path: Path
-    size: tuple[int, int]
-    rate: Fraction
-    frames: int | None
-    end: Fraction | None
-    start: Fraction
-    time_base: Fraction
-    rotation: int
-    depth: int
-    pixel_aspect: Fraction
+    size: tuple[int, int]  # (width, height) in pixels as shown, that is after rotation
+    rate: Fraction  # frames a second on average
+    frames: int | None  # how many, by the file's count or its duration; None if it has neither
+    end: Fraction | None  # when the last frame ends, in seconds from 0; None if the stream has no duration
+    start: Fraction  # seconds on the file's own clock that count as 0
+    time_base: Fraction  # seconds a tick of the video's timestamps
+    rotation: int  # degrees counterclockwise by which `decode` turns the stored frames
+    depth: int  # bits a channel
+    pixel_aspect: Fraction  # width of a pixel as shown over its height
     colour: Colour
-    audio: tuple[str, ...]
-    notes: tuple[str, ...]
+    audio: tuple[str, ...]  # names of the audio streams' codecs
+    notes: tuple[str, ...]  # what a user might not expect, one line each
 
 
 def probe(path: Path) -> VideoInfo:

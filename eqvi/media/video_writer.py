@@ -66,19 +66,12 @@ def choose_encoding(
 
 
 class Companion(NamedTuple):
-    """The source video, whose titles and audio are copied into the new one.
-
-    Attributes:
-        path: the file.
-        start: seconds on its own clock that count as 0.
-        audio: whether to copy its audio.
-        cut_audio: whether the audio ends with the last frame instead of where it ends by itself.
-    """
+    """The source video, whose titles and audio are copied into the new one."""
 
     path: Path
-    start: Fraction
-    audio: bool
-    cut_audio: bool = False
+    start: Fraction  # seconds on its own clock that count as 0
+    audio: bool  # whether to copy its audio
+    cut_audio: bool = False  # whether the audio ends with the last frame instead of where it ends by itself
 
 
 @contextlib.contextmanager

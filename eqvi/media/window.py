@@ -21,23 +21,18 @@ _UNEVEN = Fraction(1, 4)
 
 
 class Window(NamedTuple):
-    """Two frames to interpolate between, and their neighbours where those can be used.
+    """Two frames to interpolate between, and their neighbours.
 
-    Attributes:
-        position: number of `first` in the clip.
-        before, after: None at the clip's ends, beyond a scene cut, and where the neighbouring gap is not as long.
-        first, second: the frames to interpolate between; `second` is None after the clip's last frame.
-        cut: whether `first` and `second` belong to different shots.
-        uneven: whether `before` or `after` is None only because of its distance in time.
+    A neighbour is None at the clip's ends, beyond a scene cut, and where the neighbouring gap is not as long.
     """
 
-    position: int
+    position: int  # number of `first` in the clip
     before: ClipFrame | None
     first: ClipFrame
-    second: ClipFrame | None
+    second: ClipFrame | None  # None after the clip's last frame
     after: ClipFrame | None
-    cut: bool
-    uneven: bool
+    cut: bool  # whether `first` and `second` belong to different shots
+    uneven: bool  # whether `before` or `after` is None only because of its distance in time
 
 
 def windows(

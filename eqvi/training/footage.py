@@ -17,7 +17,7 @@ from eqvi.datasets.checksums import fingerprint
 from eqvi.datasets.reds import SPACING, SPLITS, check_root, clip_names, infer_rate, rate_folder
 from eqvi.errors import InputError
 from eqvi.media.image import Image, crop_image, to_tensor
-from eqvi.media.image_files import FORMATS, Header, check_frames, list_frames, read_image
+from eqvi.media.image_files import FORMATS, Header, list_frames, read_headers, read_image
 from eqvi.media.video_writer import CONTAINERS
 from eqvi.training.augment import Augmentation, augment
 from eqvi.training.samples import FrameSample
@@ -234,7 +234,7 @@ def _open_clip(folder: Path) -> _Clip:
         raise InputError(_extract(video))
     paths, _ = list_frames(folder)
     _check_numbers(folder, paths)
-    return _Clip(folder, [path.name for path in paths], check_frames([paths[0], paths[-1]])[0])
+    return _Clip(folder, [path.name for path in paths], read_headers([paths[0], paths[-1]])[0])
 
 
 def _check_numbers(folder: Path, paths: Sequence[Path]) -> None:

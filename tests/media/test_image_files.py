@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from eqvi.errors import InputError
 from eqvi.media.image import Image, alpha_to_tensor, crop_image, from_tensor, resize_image, to_tensor
-from eqvi.media.image_files import check_frames, list_frames, read_header, read_image, write_image
+from eqvi.media.image_files import list_frames, read_header, read_headers, read_image, write_image
 
 RNG = np.random.default_rng(1)
 
@@ -220,7 +220,7 @@ def test_frames_that_differ(tmp_path: Path, other: Image, name: str, what: tuple
     write_image(tmp_path / "a.png", noise(3))
     write_image(tmp_path / name, other)
     with pytest.raises(InputError) as error:
-        check_frames([tmp_path / "a.png", tmp_path / name])
+        read_headers([tmp_path / "a.png", tmp_path / name])
     one_line(error, "a.png", name, *what)
 
 
