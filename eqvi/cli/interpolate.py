@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi interpolate``: a clip or video in, a clip or video with more frames out."""
+"""The command ``python -m eqvi interpolate``: frames between those of a folder or a video file."""
 
 import argparse
 from dataclasses import fields
@@ -12,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="IN", type=Path, help="folder of PNG, JPEG or WebP frames, or a video file")
     add("target", metavar="OUT", type=Path, help="folder, or a video file (.mp4 .m4v .mov .mkv .webm)")
-    many = parser.add_mutually_exclusive_group()
-    many.add_argument("--factor", type=int, default=2, help="frames out for every frame in; 1 only copies (default 2)")
-    many.add_argument("--fps", metavar="RATE", help="output frames a second instead, such as 60 or 59.94")
+    rates = parser.add_mutually_exclusive_group()
+    rates.add_argument("--factor", type=int, default=2, help="frames out for every frame in; 1 only copies (default 2)")
+    rates.add_argument("--fps", metavar="RATE", help="output frames a second instead, such as 60 or 59.94")
     add("--drop-inputs", action="store_true", help="output new frames only")
     add("--size", metavar="WxH", help="resize inputs first")
     add("--crop", metavar="WxH[+X+Y]", help="use this part of the (resized) inputs; the middle without +X+Y")
@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
     add("--crf", type=int, help="video quality, smaller is better (default 18 for H.264, 28 for VP9)")
-    add(
-        "--encoder-threads",
-        type=int,
-        default=1,
-        metavar="N",
-        help="more is faster, 1 (default) most repeatable",
-    )
+    add("--encoder-threads", type=int, default=1, metavar="N", help="1 (default) for repeatable bytes, more for speed")
     add("--no-audio", dest="audio", action="store_false", help="leave the sound out")
     add("--overwrite", action="store_true", help="replace an existing output instead of refusing or resuming")
 
