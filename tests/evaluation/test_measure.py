@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from published import state_dict, write_checkpoint
-from reds_folder import frame, write_reds
+from reds_copy import frame, write_sliding
 from skimage.data import coffee
 
 from eqvi import devices, metrics, provenance
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reds(tmp_path: Path) -> Path:
-    return write_reds(tmp_path / "reds")
+    return write_sliding(tmp_path / "reds")
 
 
 class TestClips:
@@ -180,7 +180,7 @@ class TestLayout:
 
     def test_the_published_way_on_a_miniature(self, tmp_path):
         """A checkpoint in the published format, the five clips of REDS_VTSR5, the published run's name."""
-        reds = write_reds(tmp_path / "reds", ("002", "005", "010", "017", "025"), (15, 30), inputs=3)
+        reds = write_sliding(tmp_path / "reds", ("002", "005", "010", "017", "025"), (15, 30), inputs=3)
         file = tmp_path / "weights" / PUBLISHED["stage3_rcsn_rqfp"][0]
         file.parent.mkdir(parents=True)
         write_checkpoint(file, state_dict("eqvi"))
@@ -209,7 +209,7 @@ class TestInterruption:
         return [*command, "--step", "4", "--models", "baseline", "--out", str(out)]
 
     def test_ten_kills_lose_and_repeat_nothing(self, tmp_path):
-        reds = write_reds(tmp_path / "reds", inputs=8)
+        reds = write_sliding(tmp_path / "reds", inputs=8)
         assert subprocess.run(self.command(reds, tmp_path / "whole"), cwd=ROOT, capture_output=True).returncode == 0
         draw, journal = random.Random(5), tmp_path / "killed/.baseline_rendered_x4.part/0-of-1.csv"
         total, killed, lengths = 42, 0, []
@@ -324,7 +324,7 @@ class TestBadInput:
 
     def test_a_missing_frame(self, reds, capsys):
         (reds / "val/val_15fps/001/00000016.png").unlink()
-        assert "001/00000016.png: is missing" in self.refused(reds, capsys, "--dataset", "rendered")
+        assert "001: 1 of 6 frames missing: 00000016" in self.refused(reds, capsys, "--dataset", "rendered")
 
     def test_two_sizes(self, reds, capsys):
         write_image(reds / "val/val_30fps/000/00000004.png", Image(frame(0, 4, (78, 64))))
@@ -333,7 +333,7 @@ class TestBadInput:
     def test_60_frames_a_second_where_30_are_meant(self, reds, capsys):
         shutil.rmtree(reds / "val/val_30fps")
         shutil.copytree(reds / "val/val_60fps", reds / "val/val_30fps")
-        assert "holds frames at 60 a second, by their names; 30 are meant here" in self.refused(
+        assert "holds frames at 60 a second, by their names, where 30 are meant" in self.refused(
             reds, capsys, "--dataset", "rendered"
         )
 
