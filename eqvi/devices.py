@@ -1,6 +1,8 @@
 """Devices by the names that users give them, and this process among those that torchrun started."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from eqvi.errors import InputError
 
@@ -44,3 +46,16 @@ def local_device(name: str) -> str:
         device = f"cuda:{int(place) % torch.cuda.device_count()}"
         torch.cuda.set_device(device)
     return device
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch on the CPU: sums in one order, the same bits on any number of cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

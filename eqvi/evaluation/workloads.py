@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.datasets.photographs import photograph, resample
+from eqvi.devices import one_thread
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
@@ -183,13 +184,9 @@ def data(load: Workload, folder: Path) -> list[Task]:
     numbers = itertools.count()
 
     def prepare(_: None, source: Any, count: int) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as in a worker process
-        try:
+        with one_thread():  # as in a worker process
             for number in itertools.islice(numbers, count):
                 source.sample(number)
-        finally:
-            torch.set_num_threads(threads)
 
     return [
         Task("data", "rendered", "windows", 1, lambda: None, partial(prepare, source=rendered, count=1)),

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from eqvi.datasets.random_scenes import draw_clip
 from eqvi.datasets.rendering import demo_scene
+from eqvi.devices import one_thread
 from eqvi.metrics import to_8bit
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import DEFAULT_MODEL, load_model
@@ -86,12 +87,8 @@ def write(folder: Path, shown: Mapping[str, Window], times: Sequence[float] = TI
         shown: windows by a name for files.
         times: of the new frames.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in one order: the same bytes on any number of cores
-    try:
+    with one_thread():
         made = [_window(folder, name, window, times) for name, window in shown.items()]
-    finally:
-        torch.set_num_threads(threads)
     layers = [list(names) for names in LAYERS.values()]
     _script(folder / "explorer/data.js", "window.EQVI_DATA", {"times": list(times), "layers": layers, "windows": made})
 

@@ -111,8 +111,9 @@ def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int
                 bar.update()
     # The interpolator returns frames alone: the intermediate results are computed again.
     around = torch.stack([to_tensor(frame.image, device) for frame in frames[middle : middle + 4]], dim=1)
-    result: Interpolation = model(around, 0.5)
-    return Film(loop, row, Interpolation(*(None if part is None else part.cpu() for part in result)))
+    result: dict[str, Any] = model(around, 0.5)._asdict()
+    result = {name: None if part is None else part.cpu() for name, part in result.items()}
+    return Film(loop, row, Interpolation(**result))
 
 
 def write_loop(pictures: Sequence[Image], path: Path, fps: int) -> int:
@@ -125,9 +126,9 @@ def write_loop(pictures: Sequence[Image], path: Path, fps: int) -> int:
     """
     forth = [PIL.Image.fromarray(picture.pixels) for picture in pictures]
     first, *others = forth + forth[-2:0:-1]
-    options = {"save_all": True, "append_images": others, "duration": round(1000 / fps), "loop": 0}
+    milliseconds = round(1000 / fps)
     with replacing(path) as partial:
-        first.save(partial, quality=70, method=6, **options)
+        first.save(partial, quality=70, method=6, save_all=True, append_images=others, duration=milliseconds, loop=0)
         size = partial.stat().st_size
         if size > MAX_BYTES:
             raise InputError(f"{path}: has {size} bytes, more than {MAX_BYTES}: give a smaller --width or fewer --gaps")
