@@ -1,7 +1,7 @@
-"""The command ``python -m eqvi ship``: what a finished training run is kept by in the project.
+"""The command ``python -m eqvi ship``: copies a finished training run into the project's results.
 
 Its weights go to ``results/weights/NAME.safetensors`` in half precision, its record, scores and a thinned curve to
-``results/training/NAME/``. Weights of a name that a preset has are found by it: ``--model eqvi-quarter-dis``.
+``results/training/NAME/``. A preset uses the weights of its own name: ``--model eqvi-quarter-dis``.
 """
 
 import argparse
@@ -13,24 +13,32 @@ from statistics import mean
 import torch
 
 from eqvi.errors import InputError
-from eqvi.files import replacing, sha256
+from eqvi.files import sha256
 from eqvi.model import checkpoint
 from eqvi.paths import RESULTS, WEIGHTS
-from eqvi.training.curve import read_curve
-from eqvi.training.run_folder import RECORD_FILE, WEIGHTS_FILE, is_finished
+from eqvi.training.run_folder import (
+    CURVE_FILE,
+    RECORD_FILE,
+    SCORES_FILE,
+    WEIGHTS_FILE,
+    is_finished,
+    read_curve,
+    write_curve,
+    write_record,
+)  # fmt: skip
 
-#: Rows of a curve that are kept, about.
-_KEPT = 300
+#: About how many rows a thinned curve has.
+_ROWS = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi ship``."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a finished training run")
-    parser.add_argument("name", metavar="NAME", help="what the weights are to be called; FOLDER/NAME groups them")
+    parser.add_argument("name", metavar="NAME", help="name of the weights; FOLDER/NAME groups them")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Keep a run's weights and record.
+    """Copy a run's weights and record, and print the file of weights.
 
     Raises:
         InputError: there is no finished run, the name cannot be used, or the disk is full.
@@ -41,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESULTS / "training") -> Path:
-    """Keep the weights of a finished run in half precision, and how they came to be; the file of weights.
+    """Copy the weights of a finished run in half precision, with its record and curves; the file of weights.
 
     Args:
         folder: of the run.
@@ -54,35 +62,28 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
     if not re.fullmatch(r"(?:[a-z0-9][a-z0-9_-]*/)?[a-z0-9][a-z0-9_-]*", name):
         raise InputError(f"name {name!r} cannot be used: take lower-case letters, digits, hyphens and underscores")
     if not is_finished(folder):
-        raise InputError(f"{folder}: holds no finished training run: let `python -m eqvi train` come to its end first")
+        raise InputError(f"{folder}: holds no finished training run: finish it with `python -m eqvi train` first")
     record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     load = checkpoint.load_flow if record["recipe"]["stage"] == "flow" else checkpoint.load
     target, home = weights / f"{name}.safetensors", training / name
     for place in (target.parent, home):
         place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(load(folder / WEIGHTS_FILE), target, torch.float16)
-    record["shipped_sha256"] = sha256(target)
-    with replacing(home / RECORD_FILE) as beside:
-        beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for file, rows in (
-        ("curve.csv", thinned(read_curve(folder / "curve.csv"), _KEPT)),
-        ("scores.csv", read_curve(folder / "scores.csv")),
-    ):
-        with replacing(home / file) as beside:
-            lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
-            beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_record(home, record | {"shipped_sha256": sha256(target)})
+    write_curve(home / CURVE_FILE, thinned(read_curve(folder / CURVE_FILE), _ROWS))
+    write_curve(home / SCORES_FILE, read_curve(folder / SCORES_FILE))
     return target
 
 
 def thinned(rows: list[dict[str, str]], most: int) -> list[dict[str, str]]:
     """A curve in about `most` rows, each for several steps: the last step, epoch and rate, the mean of the rest."""
-    each = max(1, len(rows) // most)
-    if each == 1:
+    size = max(1, len(rows) // most)
+    if size == 1:
         return rows
-    found = []
-    # Counted from the end, so that the end of the run is kept.
-    for last in range(len(rows) - 1, -1, -each):
-        group = rows[max(0, last - each + 1) : last + 1]
-        means = {name: f"{mean(float(row[name]) for row in group):.8g}" for name in rows[0]}
-        found.append(means | {name: rows[last][name] for name in ("step", "epoch", "rate")})
-    return found[::-1]
+    means = []
+    # Counted from the end, so that the last step is in it.
+    for last in range(len(rows) - 1, -1, -size):
+        group = rows[max(0, last - size + 1) : last + 1]
+        row = {name: f"{mean(float(row[name]) for row in group):.8g}" for name in rows[0]}
+        means.append(row | {name: rows[last][name] for name in ("step", "epoch", "rate")})
+    return means[::-1]

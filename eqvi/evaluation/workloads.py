@@ -31,7 +31,7 @@ from eqvi.model.geometry import resize
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import Loss
-from eqvi.training.objectives import FrameLearner
+from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
 from eqvi.training.samples import FrameBatch
@@ -110,7 +110,7 @@ def training(load: Workload, folder: Path | None = None) -> list[Task]:
     torch.manual_seed(recipe.seed)
     model = _placed(EQVI(recipe.config()), load)
     trainable = freeze_all_but(model, find_stage(STAGE).trains)
-    learner = FrameLearner(model, Loss(recipe.loss_terms()).to(load.device), getattr(torch, recipe.precision))
+    learner = FrameObjective(model, Loss(recipe.loss_terms()).to(load.device), getattr(torch, recipe.precision))
     optimizer = torch.optim.AdamW(trainable, lr=recipe.rate, weight_decay=recipe.decay)
     batch = panned_batch(load.batch, load.crop)
 

@@ -1,7 +1,6 @@
-"""Several processes that train one model together, as torchrun starts them; alone without it."""
+"""Several processes that train one model together, as torchrun starts them, and signals that end a run."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,27 +8,27 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from eqvi.errors import InputError
+from eqvi.devices import shard
 
 
 class Processes:
-    """This process among those that train together; use as a context.
+    """This process among those that train together; use as a context, in which they are connected.
 
     Attributes:
         rank, world: which of how many.
+
+    Raises:
+        InputError: RANK or WORLD_SIZE is no number.
     """
 
     def __init__(self, device: str) -> None:
-        try:
-            self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        except ValueError:
-            raise InputError("RANK and WORLD_SIZE must be whole numbers: unset them, or use torchrun") from None
+        self.rank, self.world = shard()
         self._device = device
 
     def __enter__(self) -> "Processes":
         if self.world > 1:
             backend = "nccl" if self._device.startswith("cuda") else "gloo"
-            # The first to come may wait while another renders a store.
+            # The others may wait for hours while the first one renders a store.
             dist.init_process_group(backend, timeout=timedelta(hours=12))
         return self
 
@@ -43,7 +42,7 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait until all processes have come here."""
         if self.world > 1:
             dist.barrier()
 
@@ -54,41 +53,41 @@ class Processes:
             values /= self.world
         return values
 
-    def agree(self, value: int) -> bool:
-        """Whether all have the same number."""
+    def largest(self, value: float) -> float:
+        """The largest value of all processes."""
         if self.world == 1:
-            return True
-        both = torch.tensor([value, -value], device=self._device)
-        dist.all_reduce(both, dist.ReduceOp.MAX)
-        return both[0].item() == -both[1].item()
+            return value
+        tensor = torch.tensor(float(value), dtype=torch.float64, device=self._device)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        return tensor.item()
+
+    def agree(self, value: int) -> bool:
+        """Whether all processes have the same number."""
+        return self.largest(value) == -self.largest(-value)
 
     def any(self, flag: bool) -> bool:
-        """Whether one of them says so."""
-        if self.world == 1:
-            return flag
-        value = torch.tensor(float(flag), device=self._device)
-        dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value)
+        """Whether one of the processes says so."""
+        return bool(self.largest(flag))
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a polite kill has come since: a run then ends after its step, with its state on disk."""
-    asked: list[int] = []
+def deferred_signals() -> Iterator[Callable[[], bool]]:
+    """Defer Ctrl-C and SIGTERM: the function given says whether one has come, a second one interrupts at once."""
+    received: list[int] = []
     names = (signal.SIGINT, signal.SIGTERM)
 
     def note(number: int, frame: object) -> None:
-        if asked:  # asked twice: at once
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
 
     try:
-        before = [signal.signal(name, note) for name in names]
-    except ValueError:  # not the main thread, which alone hears signals
+        handlers = [signal.signal(name, note) for name in names]
+    except ValueError:  # not the main thread, which alone receives signals
         yield lambda: False
         return
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
-        for name, handler in zip(names, before, strict=True):
+        for name, handler in zip(names, handlers, strict=True):
             signal.signal(name, handler)

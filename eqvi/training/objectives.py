@@ -1,4 +1,7 @@
-"""What learns: a model and its loss as one module, from a batch to named losses. `total` is what is minimised."""
+"""Training objectives: model and loss in one module, so that DDP wraps both.
+
+Each maps a batch to its losses by name; ``total`` is the one that is minimized.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +17,14 @@ from eqvi.training.samples import FlowBatch, FrameBatch
 LEVEL_WEIGHTS = (0.32, 0.32, 0.32, 0.64, 1.28)
 
 
-class FrameLearner(nn.Module):
-    """EQVI held to the true frame. Flows are found once a window, forward only, and without gradient.
+class FrameObjective(nn.Module):
+    """Loss of EQVI's new frames. The flows are estimated without gradient, or taken from the batch.
 
     Args:
         model: with its frozen parts frozen.
         loss: of the new frame.
-        precision: of the learned parts' convolutions, under autocast where it is bfloat16. Flows, warps, reversal and
-            losses stay in float32: bfloat16 could not tell positions of a frame's pixels apart.
+        precision: of the trained parts' convolutions, under autocast where it is bfloat16. Flows, warps, reversal and
+            losses stay in float32: bfloat16 cannot tell neighbouring pixel positions of a wide frame apart.
     """
 
     def __init__(self, model: EQVI, loss: Loss, precision: torch.dtype = torch.float32) -> None:
@@ -29,8 +32,7 @@ class FrameLearner(nn.Module):
         self.model, self.loss, self.precision = model, loss, precision
 
     def forward(self, batch: FrameBatch) -> dict[str, Tensor]:
-        frame = self.frame(batch)
-        return self.loss(frame, batch.truth)
+        return self.loss(self.frame(batch), batch.truth)
 
     def frame(self, batch: FrameBatch) -> Float[Tensor, "b 3 h w"]:
         """The new frames of a batch."""
@@ -43,12 +45,12 @@ class FrameLearner(nn.Module):
             return self.model.interpolate(batch.frames, motion, batch.t).frame.float()
 
 
-class FlowLearner(nn.Module):
-    """A flow network held to exact flow at each of its levels.
+class FlowObjective(nn.Module):
+    """PWC-Net's multi-level end-point loss of a flow network (Sun et al., CVPR 2018).
 
     Args:
         model: the flow network.
-        precision: as of `FrameLearner`.
+        precision: as of `FrameObjective`.
     """
 
     def __init__(self, model: ScopeFlow, precision: torch.dtype = torch.float32) -> None:
@@ -56,22 +58,18 @@ class FlowLearner(nn.Module):
         self.model, self.precision = model, precision
 
     def forward(self, batch: FlowBatch) -> dict[str, Tensor]:
-        """PWC-Net's multi-level end-point loss (Sun et al., CVPR 2018); ``epe`` is the finest level's, in pixels."""
+        """``total``, and as ``epe`` the end-point error of the finest level in pixels."""
         with torch.autocast(batch.first.device.type, self.precision, enabled=self.precision != torch.float32):
             flows = self.model.levels(self.model.features(batch.first), self.model.features(batch.second))
         errors = [mean_end_point_error(flow.float() * FLOW_UNIT, batch.flow, batch.weight) for flow in flows]
         total = torch.stack([w * e / FLOW_UNIT for w, e in zip(LEVEL_WEIGHTS, errors, strict=True)]).sum()
         return {"total": total, "epe": errors[-1]}
 
-    def flow(self, batch: FlowBatch) -> Float[Tensor, "b 2 h w"]:
-        """The flows of a batch, at full size."""
-        return self.model(batch.first, batch.second)
-
 
 def mean_end_point_error(
     flow: Float[Tensor, "b 2 p q"], truth: Float[Tensor, "b 2 h w"], weight: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
-    """Mean distance in pixels between a flow and the truth, which is averaged down to the flow's size.
+    """Mean distance in pixels between a flow and the true one, which is averaged down to the flow's size.
 
     Args:
         flow: of any size, in pixels of the full-size image.
@@ -79,9 +77,9 @@ def mean_end_point_error(
         weight: of each pixel of the truth.
     """
     size = (flow.shape[-2], flow.shape[-1])
-    share = F.adaptive_avg_pool2d(weight, size)
-    wanted = F.adaptive_avg_pool2d(truth * weight, size) / share.clamp_min(1e-6)
+    pooled_weight = F.adaptive_avg_pool2d(weight, size)
+    pooled_truth = F.adaptive_avg_pool2d(truth * weight, size) / pooled_weight.clamp_min(1e-6)
     # Not `norm`, whose gradient is undefined where flow and truth are equal.
-    distance = ((flow - wanted).square().sum(1, keepdim=True) + 1e-12).sqrt()
-    # A mean for each sample first: the loss of a batch is then that of its parts, in however many processes.
-    return ((distance * share).sum((1, 2, 3)) / share.sum((1, 2, 3)).clamp_min(1e-6)).mean()
+    distance = ((flow - pooled_truth).square().sum(1, keepdim=True) + 1e-12).sqrt()
+    # A mean for each sample first, so that the loss of a batch is the mean over its parts, in any number of processes.
+    return ((distance * pooled_weight).sum((1, 2, 3)) / pooled_weight.sum((1, 2, 3)).clamp_min(1e-6)).mean()

@@ -1,175 +1,174 @@
-"""All stages one after the other, each from what the one before it wrote, and what became of the model's parts."""
+"""All stages one after the other, each from the weights of the one before it, and the parts that each changed."""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.markdown import markdown_table
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.curve import read_curve
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import validation_samples
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.objectives import FlowLearner, FrameLearner
+from eqvi.training.objectives import FlowObjective, FrameObjective
 from eqvi.training.recipe import Recipe
-from eqvi.training.run_folder import WEIGHTS_FILE
+from eqvi.training.run_folder import SCORES_FILE, WEIGHTS_FILE, read_curve
 from eqvi.training.samples import FlowBatch, FrameBatch, FrameSample, collate
 from eqvi.training.stages import find_stage
 from eqvi.training.train import train
 
 
-class Link(NamedTuple):
-    """One run of a chain.
+class StageRun(NamedTuple):
+    """The finished run of one stage.
 
     Attributes:
-        name: of the run.
-        recipe: what it did.
-        folder: where it is.
-        learning: parameters that learn.
-        before, after: every part of its model with a hash of its weights, at the beginning and at the end.
-        scores: the first and the last, each by name.
-        losses: on what it is scored on, before the first step and after the last; of frames the published loss,
-            whatever else the run may have minimised.
+        name, recipe, folder: of the run.
+        trained: number of trained parameters.
+        before, after: part of the model -> hash of its weights, before the first step and after the last.
+        scores: of the first and the last validation.
+        losses: on the validation samples, before the first step and after the last; of frames the published loss,
+            whatever the run minimized.
     """
 
     name: str
     recipe: Recipe
     folder: Path
-    learning: int
+    trained: int
     before: dict[str, str]
     after: dict[str, str]
     scores: tuple[dict[str, float], dict[str, float]]
     losses: tuple[float, float]
 
 
-def train_chain(
+def train_stages(
     folder: Path,
     runs: Mapping[str, Mapping[str, Any]],
     common: Mapping[str, Any],
     device: str = "cpu",
     restart: bool = False,
-) -> list[Link]:
-    """Carry out runs in their order; one that is done already is only read.
+) -> list[StageRun]:
+    """Carry out runs in their order; a finished one is only read.
 
     Args:
         folder: gets a folder for each run.
-        runs: name -> what is special about it, as fields of a `Recipe`; in ``after`` and ``flow`` the name of an
-            earlier run stands for its weights.
+        runs: name -> its own fields of a `Recipe`; in ``after`` and ``flow`` the name of an earlier run stands for its
+            weights.
         common: fields that all share.
-        device: where.
-        restart: throw away what is there.
+        device: where to train.
+        restart: remove the runs that are there.
 
     Raises:
         InputError: as `eqvi.training.train.train`.
     """
-    links = []
-    for name, special in runs.items():
-        values = {**common, **special}
-        given = {field: str(folder / values[field] / WEIGHTS_FILE) for field in ("after", "flow") if values.get(field)}
-        links.append(_carried_out(name, Recipe.from_values(values | given), folder / name, device, restart))
-    return links
+    stage_runs = []
+    for name, own in runs.items():
+        values = {**common, **own}
+        values |= {field: str(folder / values[field] / WEIGHTS_FILE) for field in ("after", "flow") if field in values}
+        stage_runs.append(_train_stage(name, Recipe.from_values(values), folder / name, device, restart))
+    return stage_runs
 
 
-def parts_of(model: EQVI | ScopeFlow) -> dict[str, nn.Module]:
-    """The parts that stages train or freeze, by name, those without weights left out.
+def named_parts(model: EQVI | ScopeFlow) -> dict[str, nn.Module]:
+    """The parts with weights that stages train or freeze.
 
-    ``occlusion``, a part of the flow network that EQVI does not read, stands apart from ``flow``, and ``context``, the
-    fixed convolution of RCSN, from ``residual``.
+    Two that are never trained are listed by themselves: ``occlusion`` of ``flow``, which EQVI does not use, and
+    ``context`` of ``residual``, the fixed convolution of RCSN.
     """
-    parts: dict[str, nn.Module] = {"flow": model} if isinstance(model, ScopeFlow) else dict(model.named_children())
-    found: dict[str, nn.Module] = {}
-    for name, part in parts.items():
-        apart = {"flow": "occlusion", "residual": "context"}.get(name)
-        inner = dict(part.named_children())
-        if apart in inner:
-            alone = inner.pop(apart)
-            found |= {name: nn.ModuleList(inner.values()), apart: alone}
+    whole: dict[str, nn.Module] = {"flow": model} if isinstance(model, ScopeFlow) else dict(model.named_children())
+    parts: dict[str, nn.Module] = {}
+    for name, part in whole.items():
+        frozen = {"flow": "occlusion", "residual": "context"}.get(name)
+        children = dict(part.named_children())
+        if frozen in children:
+            frozen_part = children.pop(frozen)
+            parts |= {name: nn.ModuleList(children.values()), frozen: frozen_part}
         else:
-            found[name] = part
-    return {name: part for name, part in found.items() if any(True for _ in part.parameters())}
+            parts[name] = part
+    return {name: part for name, part in parts.items() if any(True for _ in part.parameters())}
 
 
-def hashes_of(model: EQVI | ScopeFlow) -> dict[str, str]:
-    """Every part of `parts_of` with a hash of its weights."""
-    found = {}
-    for name, part in parts_of(model).items():
+def part_hashes(model: EQVI | ScopeFlow) -> dict[str, str]:
+    """Each of `named_parts` with the sha256 of its weights."""
+    hashes = {}
+    for name, part in named_parts(model).items():
         digest = hashlib.sha256()
         for value in part.state_dict().values():
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        found[name] = digest.hexdigest()
-    return found
+        hashes[name] = digest.hexdigest()
+    return hashes
 
 
-def frozen_table(model: EQVI | ScopeFlow) -> str:
-    """Every part of a model with its parameters, and whether it learns."""
-    rows = []
-    for name, part in parts_of(model).items():
-        count = sum(parameter.numel() for parameter in part.parameters())
-        learns = any(parameter.requires_grad for parameter in part.parameters())
-        rows.append((name, f"{count:,}", "learns" if learns else "frozen"))
-    return markdown_table(["part", "parameters", ""], rows)
+def parts_table(model: EQVI | ScopeFlow) -> pd.DataFrame:
+    """Each of `named_parts` with its number of parameters and whether it is trained."""
+    rows = {}
+    for name, part in named_parts(model).items():
+        parameters = list(part.parameters())
+        rows[name] = (sum(p.numel() for p in parameters), any(p.requires_grad for p in parameters))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["parameters", "trained"]).rename_axis("part")
 
 
-def frames_of(links: list[Link], window: FrameSample) -> dict[str, Float[Tensor, "1 3 h w"]]:
+def new_frames(runs: list[StageRun], window: FrameSample) -> dict[str, Float[Tensor, "1 3 h w"]]:
     """The new frame of a window by each run's model, flow networks left out; run -> (1, 3, H, W)."""
-    found = {}
     with torch.inference_mode():
-        for link in links:
-            if link.recipe.stage != "flow":
-                found[link.name] = checkpoint.load(link.folder / WEIGHTS_FILE)(window.frames[None], window.t).frame
-    return found
+        return {
+            run.name: checkpoint.load(run.folder / WEIGHTS_FILE)(window.frames[None], window.t).frame
+            for run in runs
+            if run.recipe.stage != "flow"
+        }
 
 
-def chain_table(links: list[Link]) -> str:
-    """A row for each run: where it starts, what learns, and how loss and score moved."""
+def stage_table(runs: list[StageRun]) -> pd.DataFrame:
+    """A row for each run: what it starts from, what it trains, and loss and score before and after."""
     rows = []
-    for link in links:
-        digits, unit = (3, "px") if link.recipe.stage == "flow" else (2, "dB")
-        own = next(iter(link.scores[0]))
-        score = [f"{scores[own]:.{digits}f} {unit}" for scores in link.scores]
-        start = Path(link.recipe.after or link.recipe.flow).parent.name or "nothing"
-        learns = ", ".join(find_stage(link.recipe.stage).trains)
-        loss = [f"{value:.3f}" for value in link.losses]
-        rows.append((link.name, start, learns, f"{link.learning:,}", *loss, *score))
-    header = ["run", "starts from", "trains", "parameters", "loss before", "after", "score before", "after"]
-    return markdown_table(header, rows)
+    for run in runs:
+        score = next(iter(run.scores[0]))
+        rows.append(
+            {
+                "run": run.name,
+                "starts from": Path(run.recipe.after or run.recipe.flow).parent.name or "nothing",
+                "trains": ", ".join(find_stage(run.recipe.stage).trains),
+                "parameters": run.trained,
+                "loss before": run.losses[0],
+                "loss after": run.losses[1],
+                "score": {"epe": "EPE, px", "psnr": "PSNR, dB"}[score],
+                "score before": run.scores[0][score],
+                "score after": run.scores[1][score],
+            }
+        )
+    return pd.DataFrame(rows).set_index("run")
 
 
-def parts_table(links: list[Link]) -> str:
-    """A row for each run, a column for each part: the first digits of its hash, and whether the run changed it."""
-    names = list(dict.fromkeys(name for link in links for name in link.after))
-    rows = []
-    for link in links:
-        cells = []
-        for name in names:
-            digest = link.after.get(name, "")[:6]
-            cells.append((f"**{digest}** new" if digest != link.before.get(name, "")[:6] else digest) or "none")
-        rows.append((link.name, *cells))
-    return markdown_table(["run", *names], rows)
+def hash_table(runs: list[StageRun]) -> pd.DataFrame:
+    """A row for each run, a column for each part: the start of its hash, with a star where the run changed it."""
+    rows = {
+        run.name: {name: digest[:6] + "*" * (digest != run.before.get(name)) for name, digest in run.after.items()}
+        for run in runs
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
-def _carried_out(name: str, recipe: Recipe, folder: Path, device: str, restart: bool) -> Link:
+def _train_stage(name: str, recipe: Recipe, folder: Path, device: str, restart: bool) -> StageRun:
     first = initial_model(recipe)
-    learning = sum(parameter.numel() for parameter in first.parameters() if parameter.requires_grad)
+    trained = sum(parameter.numel() for parameter in first.parameters() if parameter.requires_grad)
     train(recipe, folder, device, progress=False, restart=restart)
     weights = folder / WEIGHTS_FILE
     last = checkpoint.load_flow(weights) if recipe.stage == "flow" else checkpoint.load(weights)
     samples = collate(validation_samples(recipe))
     losses = _loss(first, samples), _loss(last, samples)
-    scores = [{key: float(value) for key, value in row.items()} for row in read_curve(folder / "scores.csv")]
-    for row in scores:
-        del row["step"]
-    return Link(name, recipe, folder, learning, hashes_of(first), hashes_of(last), (scores[0], scores[-1]), losses)
+    rows = [{key: float(value) for key, value in row.items()} for row in read_curve(folder / SCORES_FILE)]
+    scores = [{key: value for key, value in row.items() if key != "step"} for row in (rows[0], rows[-1])]
+    return StageRun(
+        name, recipe, folder, trained, part_hashes(first), part_hashes(last), (scores[0], scores[1]), losses
+    )
 
 
 def _loss(model: EQVI | ScopeFlow, samples: FrameBatch | FlowBatch) -> float:
-    learner = FlowLearner(model) if isinstance(model, ScopeFlow) else FrameLearner(model, Loss(PUBLISHED))
+    objective = FlowObjective(model) if isinstance(model, ScopeFlow) else FrameObjective(model, Loss(PUBLISHED))
     with torch.inference_mode():
-        return learner(samples)["total"].item()
+        return objective(samples)["total"].item()

@@ -1,6 +1,31 @@
-"""A training run's recipe: all that decides what it makes. Two runs of one on one machine end with the same weights.
+"""A training run's recipe: all that decides its weights. On one machine, two runs of one recipe end with the same.
 
 How a run is carried out (device, processes, workers, when it stops) is no part of it.
+
+Training as published (the released code, and the names of the authors' runs and checkpoints; no seed was published):
+
+- Sample: 13 consecutive frames of a REDS_VTSR clip at 60 fps. I0, I1, I2, I3 are numbers 0, 4, 8, 12, which is 15 fps;
+  the target is number 5, 6 or 7 at random: t = 1/4, 1/2 or 3/4. Windows start every 4 frames, 43 in each of 240 clips:
+  10 320 samples an epoch, 860 steps.
+- Augmentation: a random crop of 512x512; with p = 1/2 mirrored left-right and reversed in time, both together.
+- Loss: 5 Laplacian + 10 L1 on the final frame, clamped as step 7 of `eqvi.model.eqvi` leaves it. The Laplacian pyramid
+  has 5 levels and the remainder, replicate padding and average pooling; each level's mean absolute difference is
+  summed. Its 5x5 kernel adds the Gaussians of the two axes instead of multiplying them: k[y, x] = g(y) + g(x),
+  g(u) = exp(-u^2 / (2 sigma^2))^2, sigma 2, normalized. The published weights were trained with it, so it is kept.
+- Adam, learning rate 1e-4, x0.1 at epochs 99 and 149 of 200 (configured as 100 and 150; the scheduler is stepped before
+  the epoch), batch 12. Four RTX 2080 Ti took about an hour an epoch.
+- Frozen: ScopeFlow throughout, and the context convolution of RCSN.
+
+Stages as published, and how each is known:
+
+    1            refinement and mask on plain quadratic motion, Laplacian loss (a run's name)
+    2            adds RCSN and fine-tunes (a run's name)
+    3            switches motion to RQFP and fine-tunes for about 28 epochs, 5 Laplacian + 10 L1 (names of a run
+                 and of a checkpoint)
+    4            adds MS-Fusion and trains its 11 297 parameters alone (the released code)
+    scratch      stages 1 to 3 at once with RQFP, by the recipe above: 21 699 500 of 28 071 018 parameters (released)
+    scratch-vgg  as scratch, with a distance in VGG-16's conv4_3 features (the README); its weight is not published
+    flow         the flow network: ours, as ScopeFlow's own training was not released
 """
 
 import dataclasses
@@ -19,8 +44,8 @@ Precision = Literal["float32", "bfloat16"]
 Start = Literal["published", "plain"]
 
 
-def _said(default: Any, text: str) -> Any:
-    """A field with its explanation, which the command line and README show."""
+def _option(default: Any, text: str) -> Any:
+    """A field with its explanation, which the command line shows."""
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata={"help": text, "default": default})
     return field(default=default, metadata={"help": text, "default": default})
@@ -34,48 +59,47 @@ class Recipe:
         InputError: a value that cannot be used, on construction.
     """
 
-    stage: str = _said("scratch", "flow, 1, 2, 3, 4, scratch or scratch-vgg")
-    preset: str = _said("eqvi", "widths and flow estimator, by preset")
-    motion: str = _said("", "motion model instead of the stage's: linear, quadratic, least_squares, rectified")
-    residual: str = _said("", "with RCSN (yes) or without (no), instead of the stage's")
-    after: str = _said("", "checkpoint to start from: of the stage before, or any whose parts fit")
-    flow: str = _said("", "checkpoint of the flow network, where the preset has one: ScopeFlow, IRR-PWC or ours")
-    context: str = _said("", "torchvision's ResNet-18 for RCSN's context; without it a fixed bank of cosine filters")
-    vgg: str = _said("", "torchvision's VGG-16 for the term vgg; without it results/weights/vgg")
-    data: str = _said("rendered", "rendered, or a folder: REDS_VTSR's or any of clips")
-    spacing: int = _said(4, "frames of a clip from one input frame to the next")
-    every: int = _said(4, "windows of a clip start every so many frames")
-    windows: int = _said(10320, "rendered windows in an epoch")
-    calm: float = _said(0.0, "share of rendered windows that are calmer: slower, half of them on a still background")
-    compressed: float = _said(0.0, "share of a store's windows that have been through H.264, as most footage has")
-    store: str = _said(
-        "",
-        "folder: so many windows are rendered once and kept there, with DIS's flows, or the exact ones for stage flow",
+    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch or scratch-vgg")
+    preset: str = _option("eqvi", "widths and flow estimator, by preset")
+    motion: str = _option("", "motion model instead of the stage's: linear, quadratic, least_squares, rectified")
+    residual: str = _option("", "with RCSN (yes) or without (no), instead of the stage's")
+    after: str = _option("", "checkpoint to start from: of the stage before, or any whose parts fit")
+    flow: str = _option("", "checkpoint of the flow network, where the preset has one: ScopeFlow, IRR-PWC or ours")
+    context: str = _option("", "torchvision's ResNet-18 for RCSN's context; without it a fixed bank of cosine filters")
+    vgg: str = _option("", "torchvision's VGG-16 for the term vgg; without it results/weights/vgg")
+    data: str = _option("rendered", "rendered, or a folder: REDS_VTSR's or any of clips")
+    spacing: int = _option(4, "frames of a clip from one input frame to the next")
+    every: int = _option(4, "frames of a clip from the start of one window to the next")
+    windows: int = _option(10320, "rendered windows in an epoch")
+    calm: float = _option(0.0, "share of rendered windows with slow motion, half of them on a still background")
+    compressed: float = _option(0.0, "share of a store's windows that are encoded by H.264, as most footage is")
+    store: str = _option(
+        "", "folder of windows that are rendered once, with DIS's flows, or the exact ones for stage flow"
     )
-    stored: int = _said(0, "height and width of a stored window in pixels; 0: half more than crop")
-    crop: int = _said(512, "height and width of what is trained on, pixels")
-    augment: str = _said("published", "published (mirrored and reversed together, by half), full or none")
-    epochs: int = _said(200, "over the data")
-    steps: int = _said(0, "instead of epochs: so many")
-    batch: int = _said(12, "windows in a step, over all processes")
-    accumulate: int = _said(1, "parts that a process takes its share of a step in, one after the other")
-    rate: float = _said(1e-4, "highest learning rate, of Adam")
-    schedule: str = _said("published", "of the rate: published, cosine or constant")
-    decay: float = _said(0.0, "weight decay, decoupled (AdamW); 0: Adam")
-    clip: float = _said(0.0, "largest norm of the gradient; 0: any")
-    terms: dict[str, float] = _said(  # noqa: RUF009 (gives each recipe a dictionary of its own)
+    stored: int = _option(0, "height and width of a stored window in pixels; 0: half more than crop")
+    crop: int = _option(512, "height and width of a training sample, pixels")
+    augment: str = _option("published", "published (half of all mirrored and reversed in time), full or none")
+    epochs: int = _option(200, "passes over the data")
+    steps: int = _option(0, "number of steps, instead of epochs")
+    batch: int = _option(12, "windows in a step, over all processes")
+    accumulate: int = _option(1, "parts of a step, one after the other, to save memory")
+    rate: float = _option(1e-4, "highest learning rate, of Adam")
+    schedule: str = _option("published", "of the learning rate: published, cosine or constant")
+    decay: float = _option(0.0, "weight decay, decoupled (AdamW); 0: Adam")
+    clip: float = _option(0.0, "largest norm of the gradient; 0: no limit")
+    terms: dict[str, float] = _option(  # noqa: RUF009 (gives each recipe a dictionary of its own)
         {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, and for scratch-vgg 0.1 vgg"
     )
-    begin: str = _said(
+    begin: str = _option(
         "published", "new parts: published (random weights) or plain (last layers at 0, flow's features smooth)"
     )
-    average: float = _said(0.0, "moving average of the weights, kept share a step (such as 0.999); 0: none")
-    precision: str = _said("float32", "of the convolutions: float32 or bfloat16")
-    channels_last: bool = _said(False, "memory layout of convolutions, faster where there are tensor cores")
-    validation: str = _said("rendered", "what it is scored on: rendered, or a folder as of data")
-    scored: int = _said(16, "windows it is scored on")
-    score_every: int = _said(1000, "steps between scores")
-    seed: int = _said(0, "of everything that is drawn")
+    average: float = _option(0.0, "decay of the weights' moving average, such as 0.999; 0: no average")
+    precision: str = _option("float32", "of the convolutions: float32 or bfloat16")
+    channels_last: bool = _option(False, "memory layout of convolutions, faster where there are tensor cores")
+    validation: str = _option("rendered", "validation data: rendered, or a folder as of data")
+    scored: int = _option(16, "windows of a validation")
+    score_every: int = _option(1000, "steps between validations")
+    seed: int = _option(0, "of all random draws")
 
     def __post_init__(self) -> None:
         find_stage(self.stage)
@@ -109,12 +133,12 @@ class Recipe:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} {getattr(self, name)} must lie in 0 to 1")
         if self.compressed and not self.store:
-            raise InputError(f"compressed {self.compressed} is for windows that are kept: give store as well")
+            raise InputError(f"compressed {self.compressed} is for stored windows: give store as well")
         if self.batch % self.accumulate:
-            raise InputError(f"batch {self.batch} cannot be taken in {self.accumulate} equal parts")
+            raise InputError(f"batch {self.batch} cannot be divided into {self.accumulate} equal parts")
 
     def config(self) -> EQVIConfig:
-        """What the run makes."""
+        """The model that the run trains."""
         residual = None if not self.residual else self.residual == "yes"
         motion: Any = self.motion or None
         return stage_config(find_stage(self.stage), PRESETS[self.preset], motion, residual)
@@ -123,25 +147,24 @@ class Recipe:
         """The terms of the loss and their weights."""
         if self.terms:
             return dict(self.terms)
-        published = {"laplacian": 5.0, "l1": 10.0}
         # The published weight of the perceptual term is not known; 0.1 is ours.
-        return published | ({"vgg": 0.1} if find_stage(self.stage).perceptual else {})
+        return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if find_stage(self.stage).perceptual else {})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Recipe":
-        """A recipe from named values, as a YAML file or a notebook gives them.
+        """A recipe from named values, as from a YAML file or a notebook.
 
         Raises:
             InputError: an unknown name, a value of another type or one that cannot be used.
         """
-        known = {each.name: each for each in dataclasses.fields(cls)}
-        given = dict(values)
+        defaults = {option.name: option.metadata["default"] for option in dataclasses.fields(cls)}
+        typed = dict(values)
         for name, value in values.items():
-            if name not in known:
-                raise InputError(f"a recipe has no {name!r}: choose from {', '.join(known)}")
-            wanted = type(known[name].metadata["default"])
-            if type(value) is int and wanted is float:
-                given[name] = float(value)
-            elif type(value) is not wanted:
-                raise InputError(f"{name}={value!r} must be of type {wanted.__name__}")
-        return cls(**given)
+            if name not in defaults:
+                raise InputError(f"a recipe has no {name!r}: choose from {', '.join(defaults)}")
+            kind = type(defaults[name])
+            if type(value) is int and kind is float:
+                typed[name] = float(value)
+            elif type(value) is not kind:
+                raise InputError(f"{name}={value!r} must be of type {kind.__name__}")
+        return cls(**typed)

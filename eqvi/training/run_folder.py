@@ -1,50 +1,170 @@
-"""What a run leaves: weights in our format and the published one, and the record of what made them."""
+"""The files of a training run (`FILES`): how its state, curves, record and weights are written and read."""
 
+import csv
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
-from eqvi.files import replacing, sha256
+from eqvi.errors import InputError
+from eqvi.files import replacing, sha256, write_failure
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import SampleSource
+from eqvi.training.samples import FlowBatch, FrameBatch, SampleSource
 
-WEIGHTS_FILE, PUBLISHED_FILE, RECORD_FILE = "weights.safetensors", "published.ckpt", "run.json"
+WEIGHTS_FILE, PUBLISHED_FILE, RECORD_FILE, STATE_FILE = "weights.safetensors", "published.ckpt", "run.json", "state.pt"
+CURVE_FILE, SCORES_FILE, CURVES_PICTURE, EXAMPLES_FOLDER = "curve.csv", "scores.csv", "curves.png", "examples"
+
+#: Everything that a run writes to its folder, and what for.
+FILES = {
+    WEIGHTS_FILE: "the weights, in our format: for `eqvi.load`, and for the next stage",
+    PUBLISHED_FILE: "the same under the published names, in the published file format",
+    RECORD_FILE: "record of the run: recipe, data, hashes, commit, versions, device, scores",
+    CURVE_FILE: "every step: learning rate, each term of the loss, norm of the gradient",
+    SCORES_FILE: "every validation: score of the model and of the baselines",
+    CURVES_PICTURE: "both as a picture, drawn anew at every validation",
+    EXAMPLES_FOLDER: "example frames of every validation",
+    STATE_FILE: "all that is needed to resume",
+    "tensorboard": "TensorBoard's logs",
+    "bad_batch_*.safetensors": "the batch at which the loss was no longer finite",
+}
+
+# The learning rate, the position in the data and every random draw follow from the step and the recipe's seed.
+_STATE_FIELDS = ("recipe", "step", "steps", "scores", "spent", "model", "optimiser", "average")
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
 
-def provenance(
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run; on a full disk or a kill the last one stays.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = folder / STATE_FILE
+    try:
+        with replacing(path, sync=True) as partial:
+            torch.save(state, partial)
+    except RuntimeError:  # torch's zip writer turns a full disk into one
+        raise InputError(f"{path}: cannot be written: is the disk full? The last good state is kept") from None
+
+
+def load_state(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The state of the run in a folder; None where there is none.
+
+    Raises:
+        InputError: it cannot be read, or belongs to another recipe.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name: content[name] for name in _STATE_FIELDS}
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}): remove it to start anew") from None
+    for name, value in dataclasses.asdict(recipe).items():
+        if state["recipe"].get(name) != value:
+            raise InputError(
+                f"{folder}: holds a run with {name}={state['recipe'].get(name)!r}, not {value!r}: give another folder, "
+                "or --restart"
+            )
+    return state
+
+
+def append_row(path: Path, row: Mapping[str, object]) -> None:
+    """Append a row to a curve, whose rows have the same columns, ``step`` first.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+
+
+def read_curve(path: Path) -> list[dict[str, str]]:
+    """The complete rows of a curve: a kill may have cut the last one short.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: name a run that has a curve") from None
+    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+
+
+def write_curve(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a curve anew.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        if rows:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def truncate_curve(path: Path, last_step: int) -> None:
+    """Remove the rows after a step, which a resumed run writes again.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+    rows = read_curve(path) if path.is_file() else []
+    write_curve(path, [row for row in rows if int(row["step"]) <= last_step])
+
+
+def run_record(
     recipe: Recipe, source: SampleSource, steps: int, device: torch.device, processes: int
 ) -> dict[str, Any]:
-    """What makes a run, in plain values."""
-    given = {name: getattr(recipe, name) for name in ("after", "flow", "context", "vgg")}
+    """What a run is made from, in plain values."""
+    inputs = {name: getattr(recipe, name) for name in ("after", "flow", "context", "vgg")}
     return {
         "recipe": dataclasses.asdict(recipe),
         "steps": steps,
         "data": source.record(),
-        "inputs_sha256": {name: sha256(Path(path)) for name, path in given.items() if path},
+        "inputs_sha256": {name: sha256(Path(path)) for name, path in inputs.items() if path},
         **surroundings(device, _PACKAGES),
         "threads": torch.get_num_threads(),
-        "processes": processes,
+        "processes": world,
     }
 
 
-def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores: dict[str, float]) -> None:
-    """Write the weights of a run that has come to its end, and complete its record.
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run.
 
     Raises:
         InputError: the disk is full, or the folder not writable.
     """
-    weights = folder / WEIGHTS_FILE
-    checkpoint.save(model, weights)
+    with replacing(folder / RECORD_FILE) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def write_result(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores: dict[str, float]) -> None:
+    """Write the weights of a finished run, and complete its record.
+
+    Raises:
+        InputError: the disk is full, or the folder not writable.
+    """
+    checkpoint.save(model, folder / WEIGHTS_FILE)
     if isinstance(model, ScopeFlow):
         if model.scalings == 2:
             checkpoint.export_published_flow(model, folder / PUBLISHED_FILE)
@@ -52,33 +172,36 @@ def finish(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores
         checkpoint.export_published(
             model, folder / PUBLISHED_FILE, f"trained by eqvi, stage {record['recipe']['stage']}"
         )
-    done = record | {"scores": scores, "weights_sha256": sha256(weights)}
-    with replacing(folder / RECORD_FILE) as beside:
-        beside.write_text(json.dumps(done, indent=1), encoding="utf-8")
-
-
-def throw_away(folder: Path) -> None:
-    """Remove what a run has left in its folder, and nothing else that lies there."""
-    for name in (
-        "state.pt",
-        "curve.csv",
-        "scores.csv",
-        "curves.png",
-        RECORD_FILE,
-        WEIGHTS_FILE,
-        PUBLISHED_FILE,
-        "bad_batch_*",
-    ):
-        for path in folder.glob(name):
-            path.unlink(missing_ok=True)
-    for name in ("tensorboard", "examples"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    write_record(folder, record | {"scores": scores, "weights_sha256": sha256(folder / WEIGHTS_FILE)})
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether `finish` has done its work there, and its weights are still as they were."""
+    """Whether a folder holds a finished run with unchanged weights."""
     try:
         record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         return record.get("weights_sha256") == sha256(folder / WEIGHTS_FILE)
     except (OSError, ValueError):
         return False
+
+
+def remove_run(folder: Path) -> None:
+    """Remove the files of a run, and nothing else that lies in its folder."""
+    for pattern in FILES:
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def save_bad_batch(folder: Path, rank: int, parts: Sequence[FrameBatch | FlowBatch]) -> Path:
+    """Save the batch of a failed step as ``PART.FIELD`` tensors; the file."""
+    path = folder / f"bad_batch_{rank}.safetensors"
+    tensors = {
+        f"{number}.{name}": value.cpu().contiguous()
+        for number, part in enumerate(parts)
+        for name, value in part._asdict().items()
+        if value is not None
+    }
+    save_file(tensors, path)
+    return path

@@ -1,7 +1,6 @@
-"""The stages of training: which model each makes, which parts of it learn, and where it starts.
+"""The stages of training: the model of each, which parts of it are trained, and which stage it starts from.
 
-Source: facts.md, "Training" (the published stages, known from names of runs and from the released code); spec.md,
-section 5. `flow` is ours: the flow network's own training was never released.
+What is known of the published ones stands at the head of `eqvi.training.recipe`.
 """
 
 import dataclasses
@@ -20,10 +19,9 @@ class Stage(NamedTuple):
 
     Attributes:
         purpose: in a line.
-        trains: the parts of `eqvi.EQVI` that learn; all others are frozen.
-        motion: its motion model.
-        residual, multi_scale: as in `eqvi.EQVIConfig`.
-        after: the stage whose result it starts from; None if it starts from nothing.
+        trains: the parts of `eqvi.EQVI` that are trained; all others are frozen.
+        motion, residual, multi_scale: as in `eqvi.EQVIConfig`.
+        after: the stage whose weights it starts from, if any.
         perceptual: whether its loss has a perceptual term.
     """
 
@@ -63,7 +61,7 @@ def find_stage(name: str) -> Stage:
 def stage_config(
     stage: Stage, base: EQVIConfig, motion: MotionKind | None = None, residual: bool | None = None
 ) -> EQVIConfig:
-    """What a stage makes of a model of `base`'s widths and flow.
+    """The model of a stage.
 
     Args:
         stage: one of `STAGES`.
@@ -80,17 +78,17 @@ def stage_config(
 
 
 def freeze_all_but(model: EQVI | ScopeFlow, parts: tuple[str, ...]) -> list[nn.Parameter]:
-    """Let only `parts` of a model learn, and give their parameters.
+    """Freeze a model but for the named parts; the parameters that stay trainable.
 
-    The context convolution of RCSN never learns. In a flow network on its own the occlusion decoder does not: it feeds
-    nothing that EQVI reads.
+    The context convolution of RCSN is always frozen, and in a flow network by itself the occlusion decoder, on which
+    no flow depends.
     """
     model.requires_grad_(False)
     if isinstance(model, ScopeFlow):
-        learning: list[nn.Module | None] = [part for name, part in model.named_children() if name != "occlusion"]
+        trained: list[nn.Module | None] = [part for name, part in model.named_children() if name != "occlusion"]
     else:
-        learning = [getattr(model, name) for name in parts]
-    for part in learning:
+        trained = [getattr(model, name) for name in parts]
+    for part in trained:
         if part is not None:
             part.requires_grad_(True)
     if isinstance(model, EQVI) and model.residual is not None:

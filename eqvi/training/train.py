@@ -1,45 +1,49 @@
-"""The engine: carries a recipe out, step by step, on one process or several, and can be stopped anywhere.
+"""The training loop: `train` carries out a recipe, on one process or several, and can be stopped and resumed anywhere.
 
-A run lives in a folder: ``state.pt`` (`eqvi.training.snapshot`), ``curve.csv`` (a row a step), ``scores.csv`` (a row a
-score), ``run.json`` (what made it), and at its end ``weights.safetensors`` and, where the
-model has a published form, ``published.ckpt``.
+A run lives in a folder, whose files `eqvi.training.run_folder` lists.
 """
 
 import contextlib
-import dataclasses
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.training.distributed import Processes, stopped_by_signals
+from eqvi.training import run_folder
+from eqvi.training.distributed import Processes, deferred_signals
 from eqvi.training.recipe import Recipe
-from eqvi.training.run_folder import is_finished
-from eqvi.training.snapshot import load_state
-from eqvi.training.trainer import Progress, Run
+from eqvi.training.trainer import Run, prepare
+from eqvi.training.validation import Example
 
 #: Seconds between two states on disk: what a kill can cost.
 SAVE_EVERY = 60.0
 
-#: Seconds between two calls of `tick`.
-TICK_EVERY = 15.0
+#: Seconds between two calls of `on_refresh`.
+REFRESH_EVERY = 15.0
 
 
-class Outcome(NamedTuple):
-    """How a call ended.
+class Progress(NamedTuple):
+    """How far a run has come.
 
     Attributes:
-        step, steps: done, and in all; less than all if the time was up.
-        scores: the last ones.
+        folder: of the run.
+        step, steps: done, and in all.
+        scores: of the last validation, by name: the model's ``psnr`` or ``epe``, then those of the baselines.
+        examples: example frames of that validation, for `on_validation` only.
     """
 
+    folder: Path
     step: int
     steps: int
     scores: dict[str, float]
+    examples: tuple[Example, ...] = ()
 
 
 def train(
@@ -49,84 +53,144 @@ def train(
     workers: int = 0,
     minutes: float | None = None,
     progress: bool = True,
-    listen: Callable[[Progress], None] | None = None,
+    on_validation: Callable[[Progress], None] | None = None,
+    on_refresh: Callable[[], None] | None = None,
     save_every: float = SAVE_EVERY,
     tensorboard: bool = False,
     restart: bool = False,
-    tick: Callable[[], None] | None = None,
-) -> Outcome:
-    """Carry out a recipe; a run that was interrupted, however, goes on where it was.
+) -> Progress:
+    """Carry out a recipe, or resume it where an interrupted run stopped; a finished run is left as it is.
 
     Args:
-        recipe: what to do.
+        recipe: the training run.
         folder: of the run.
-        device: where; under torchrun each process has its own.
+        device: where to train; under torchrun each process has its own.
         workers: processes that prepare samples.
-        minutes: after which the run is saved and ends, to be gone on with by the same call.
+        minutes: time budget; the state is saved when it is used up, and the same call resumes.
         progress: show a bar where there is a terminal.
-        listen: called after every score.
+        on_validation: called after every validation.
+        on_refresh: called every `REFRESH_EVERY` seconds between steps, to draw the curves anew.
         save_every: seconds between two states on disk.
         tensorboard: write TensorBoard's logs as well.
-        restart: throw away the run that the folder holds, once all that the recipe names has been found in order.
-        tick: called every `TICK_EVERY` seconds, between scores too.
+        restart: remove the run that is in the folder, once all that the recipe names has been checked.
 
-    A run that has come to its end is left as it is.
+    Returns:
+        Where the run stands; fewer than all steps are done if the time budget was used up.
 
     Raises:
         InputError: something that the recipe names cannot be used, the folder holds another run or one that is under
             way, the disk is full, or the loss is no longer finite; the last good state is kept.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the step, with the state saved.
     """
-    began = time.monotonic()
-    with Processes(device) as processes, contextlib.ExitStack() as held:
-        state = None if restart else load_state(folder)
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        processes = stack.enter_context(Processes(device))
+        state = None if restart else run_folder.load_state(folder, recipe)
         if not processes.agree(-1 if state is None else state["step"]):
             raise InputError(f"{folder}: not all processes find the same state there: give a folder that they share")
-        if state is not None:
-            _check_recipe(folder, recipe, state["recipe"])
-            if state["step"] == state.get("steps") and is_finished(folder):
-                return Outcome(state["step"], state["steps"], state["scores"])
-        # What comes before the first step may take long (a store is rendered) and can be broken off at once.
-        run = Run(recipe, folder, state, torch.device(device), processes, workers, held, tensorboard, restart)
-        stopped = held.enter_context(stopped_by_signals())
-        saved = ticked = time.monotonic()
-        try:
-            bar = tqdm(
-                total=run.steps * recipe.batch, initial=run.step * recipe.batch, unit="window", desc=folder.name,
-                disable=None if progress and processes.first else True, smoothing=0.05,
-            )  # fmt: skip
-            with bar:
-                if run.step < run.steps and run.step == 0:
-                    run.score(listen)
-                for losses in run.go():
-                    bar.set_postfix_str(f"loss {losses['total']:.4f}, rate {losses['rate']:.2g}", refresh=False)
-                    bar.update(recipe.batch)
-                    if run.step % recipe.score_every == 0 or run.step == run.steps:
-                        run.score(listen)
-                    spent = time.monotonic() - began
-                    over = stopped() or (minutes is not None and spent > 60 * minutes)
-                    if processes.any(over):
-                        break
-                    if tick is not None and processes.first and time.monotonic() - ticked >= TICK_EVERY:
-                        tick()
-                        ticked = time.monotonic()
-                    if time.monotonic() - saved >= save_every:
-                        run.save()
-                        saved = time.monotonic()
-            run.save()
-            if run.step == run.steps:
-                run.finish()
-            processes.wait()
-        finally:
-            run.close()
-        if stopped():
-            raise KeyboardInterrupt
-        return Outcome(run.step, run.steps, run.scores)
-
-
-def _check_recipe(folder: Path, recipe: Recipe, found: dict[str, Any]) -> None:
-    for name, value in dataclasses.asdict(recipe).items():
-        if found.get(name) != value:
-            raise InputError(
-                f"{folder}: holds a run with {name}={found.get(name)!r}, not {value!r}: give another folder, or "
-                "--restart"
+        if state is not None and state["step"] == state["steps"] and run_folder.is_finished(folder):
+            return Progress(folder, state["step"], state["steps"], state["scores"])
+        writer_class = _summary_writer() if tensorboard and processes.first else None
+        run = prepare(recipe, folder, state, torch.device(device), processes, workers, restart, stack)
+        trainer, model, optimizer = run.trainer, run.trainer.model, run.trainer.optimizer
+        board = None
+        if writer_class is not None:
+            board = stack.enter_context(writer_class(folder / "tensorboard", purge_step=trainer.step + 1))
+        bar = stack.enter_context(
+            tqdm(
+                total=trainer.steps * recipe.batch, initial=trainer.step * recipe.batch, unit="window",
+                desc=folder.name, disable=None if progress and processes.first else True, smoothing=0.05,
             )
+        )  # fmt: skip
+        # From here on a signal ends the run after its step, with the state saved.
+        stop_requested = stack.enter_context(deferred_signals())
+        # On a CPU, which others may use too, the process's own seconds.
+        clock = time.process_time if torch.device(device).type == "cpu" else time.perf_counter
+        saved = refreshed = time.monotonic()
+
+        if trainer.step == 0 and processes.first:
+            _validate(run, folder, board, on_validation)
+        while trainer.step < trainer.steps:
+            step_started = clock()
+            rate = trainer.learning_rate
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            # Gradients add up over the parts of a step; processes exchange theirs once, with the last part.
+            optimizer.zero_grad(set_to_none=True)
+            parts, part_losses = [], []
+            for part in range(recipe.accumulate):
+                parts.append(next(run.batches))
+                if isinstance(run.objective, DistributedDataParallel):
+                    run.objective.require_backward_grad_sync = part == recipe.accumulate - 1
+                losses = run.objective(parts[-1])
+                (losses["total"] / recipe.accumulate).backward()
+                part_losses.append(torch.stack([value.detach() for value in losses.values()]))
+            norm = nn.utils.clip_grad_norm_(trainer.parameters, recipe.clip or torch.inf)
+            means = processes.mean(torch.stack(part_losses).mean(0)).tolist()
+            values = dict(zip(losses, means, strict=True)) | {"gradient": norm.item()}
+            if bad := ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value)):
+                path = run_folder.save_bad_batch(folder, processes.rank, parts)
+                raise InputError(
+                    f"step {trainer.step + 1}: {bad}: the batch is in {path}, the last good state is kept: try a lower "
+                    "rate or a clip of the gradient"
+                )
+            optimizer.step()
+            if trainer.average is not None:
+                trainer.average.update_parameters(model)
+            epoch = trainer.step // trainer.epoch_steps
+            trainer.step += 1
+            trainer.spent["seconds"] += clock() - step_started
+            trainer.spent["steps"] += 1
+
+            bar.set_postfix_str(f"loss {values['total']:.4f}, rate {rate:.2g}", refresh=False)
+            bar.update(recipe.batch)
+            if processes.first:
+                row = {"step": trainer.step, "epoch": epoch, "rate": rate, **values}
+                _log(folder / run_folder.CURVE_FILE, row, 8, board)
+                if trainer.step % recipe.score_every == 0 or trainer.step == trainer.steps:
+                    _validate(run, folder, board, on_validation)
+            over_time = minutes is not None and time.monotonic() - started > 60 * minutes
+            if processes.any(stop_requested() or over_time):
+                break
+            if on_refresh is not None and processes.first and time.monotonic() - refreshed >= REFRESH_EVERY:
+                on_refresh()
+                refreshed = time.monotonic()
+            if processes.first and time.monotonic() - saved >= save_every:
+                run_folder.save_state(folder, trainer.state_dict())
+                saved = time.monotonic()
+
+        if processes.first:
+            run_folder.save_state(folder, trainer.state_dict())
+            if trainer.step == trainer.steps:
+                minutes_spent = {"minutes": round(trainer.spent["seconds"] / 60, 1), "of_steps": trainer.spent["steps"]}
+                with trainer.averaged_weights():
+                    run_folder.write_result(folder, model, run.record | {"device_time": minutes_spent}, trainer.scores)
+        processes.wait()
+        if stop_requested():
+            raise KeyboardInterrupt
+        return Progress(folder, trainer.step, trainer.steps, trainer.scores)
+
+
+def _validate(run: Run, folder: Path, board: Any, on_validation: Callable[[Progress], None] | None) -> None:
+    trainer = run.trainer
+    with trainer.averaged_weights():
+        trainer.scores = run.validation(trainer.model)
+        examples = run.validation.examples(trainer.model) if on_validation is not None else []
+    _log(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, board)
+    if on_validation is not None:
+        on_validation(Progress(folder, trainer.step, trainer.steps, trainer.scores, tuple(examples)))
+
+
+def _log(path: Path, row: Mapping[str, float], digits: int, board: Any) -> None:
+    run_folder.append_row(path, {k: f"{v:.{digits}g}" if isinstance(v, float) else v for k, v in row.items()})
+    for name, value in row.items() if board is not None else ():
+        board.add_scalar(f"{path.stem}/{name}", value, row["step"])
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("TensorBoard's logs need its package: `pip install tensorboard`, or leave it out") from None
+    return SummaryWriter

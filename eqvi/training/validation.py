@@ -1,7 +1,7 @@
-"""How good a model is while it learns: scores on a small fixed set, beside what needs no learning."""
+"""Validation during training: scores on a small fixed set, beside baselines that need no training."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,102 +11,115 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI, Motion
-from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
+from eqvi.model.scopeflow import ScopeFlow
+from eqvi.training.objectives import mean_end_point_error
 from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, collate
 
-#: The samples of which frames are kept as pictures.
-SHOWN = 2
+#: Samples of which example frames are shown.
+EXAMPLES = 2
 
 
 class Example(NamedTuple):
-    """A new frame among its rivals, each (1, 3, H, W)."""
+    """The true frame, and the model's beside those of the baselines, each (1, 3, H, W); flows as colours."""
 
     truth: Float[Tensor, "1 3 h w"]
     frames: dict[str, Float[Tensor, "1 3 h w"]]
 
 
-class FrameScores:
+class FrameValidation:
     """Mean PSNR in dB of new frames (8 bits, RGB) on fixed windows.
 
-    Beside it `blend`, the average of the neighbours weighted by time, and `warp`, the same flow and motion model
-    without any learned part.
+    The baselines are `blend`, the average of the neighbours weighted by time, and `warp`, the same flow and motion
+    model without any trained part.
 
     Args:
         windows: of one size.
-        model: whose flow and motion are used; its flow must not learn.
-        device: where it works.
+        model: whose flow, which must be frozen, and motion model are used.
+        device: where it is computed.
     """
 
     def __init__(self, windows: Sequence[FrameSample], model: EQVI, device: torch.device) -> None:
-        self._batches = [_moved(collate([window]), device) for window in windows]
+        self._batches = [_to_device(collate([window]), device) for window in windows]
         self._motions = [_motion(model, batch) for batch in self._batches]
         config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False)
         plain = EQVI(config).to(device)
         plain.flow = model.flow
         # Two scales pad small windows to more, and their flows with them.
-        known = [_motion(plain, batch) for batch in self._batches] if model.config.multi_scale else self._motions
-        self._rivals: list[dict[str, Tensor]] = []
+        motions = [_motion(plain, batch) for batch in self._batches] if model.config.multi_scale else self._motions
+        self._baselines = []
         with torch.inference_mode():
-            for batch, motion in zip(self._batches, known, strict=True):
-                share = batch.t.view(-1, 1, 1, 1)
-                blend = torch.lerp(batch.frames[:, 1], batch.frames[:, 2], share)
+            for batch, motion in zip(self._batches, motions, strict=True):
+                blend = torch.lerp(batch.frames[:, 1], batch.frames[:, 2], batch.t.view(-1, 1, 1, 1))
                 warp = plain.interpolate(batch.frames, motion, batch.t).frame
-                self._rivals.append({"blend": blend, "warp": warp})
-        self._known = {
-            name: _mean(_psnr(r[name], b.truth) for r, b in zip(self._rivals, self._batches, strict=True))
-            for name in ("blend", "warp")
-        }
+                self._baselines.append({"blend": blend, "warp": warp})
+        self._known = {name: self._psnr([frames[name] for frames in self._baselines]) for name in ("blend", "warp")}
 
-    def __call__(self, learner: FrameLearner) -> dict[str, float]:
-        """PSNR of the model and of its rivals."""
-        frames = self._frames(learner, len(self._batches))
-        return {"psnr": _mean(_psnr(f, b.truth) for f, b in zip(frames, self._batches, strict=True))} | self._known
+    def __call__(self, model: EQVI) -> dict[str, float]:
+        """PSNR of the model and of the baselines."""
+        return {"psnr": self._psnr(self._frames(model, len(self._batches)))} | self._known
 
-    def examples(self, learner: FrameLearner) -> list[Example]:
-        """The first few new frames with their rivals."""
-        frames = self._frames(learner, SHOWN)
-        kept = zip(frames, self._rivals, self._batches, strict=False)
-        return [Example(batch.truth, rivals | {"model": frame}) for frame, rivals, batch in kept]
+    def examples(self, model: EQVI) -> list[Example]:
+        """The first few new frames."""
+        frames = self._frames(model, EXAMPLES)
+        rows = zip(frames, self._baselines, self._batches, strict=False)
+        return [Example(batch.truth, baselines | {"model": frame}) for frame, baselines, batch in rows]
 
-    def _frames(self, learner: FrameLearner, count: int) -> list[Tensor]:
+    def _frames(self, model: EQVI, count: int) -> list[Tensor]:
         with torch.inference_mode():
             pairs = zip(self._batches[:count], self._motions[:count], strict=True)
-            return [learner.model.interpolate(b.frames, m, b.t).frame for b, m in pairs]
+            return [model.interpolate(batch.frames, motion, batch.t).frame for batch, motion in pairs]
+
+    def _psnr(self, frames: list[Tensor]) -> float:
+        pairs = zip(frames, self._batches, strict=True)
+        values = [metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(batch.truth)) for frame, batch in pairs]
+        return sum(values) / len(values)
 
 
-class FlowScores:
-    """Mean end-point error in pixels on fixed pairs of frames; beside it `still` (no motion) and `dis` (OpenCV's DIS).
+class FlowValidation:
+    """Mean end-point error in pixels on fixed pairs of frames.
+
+    The baselines are `still` (no motion) and `dis` (OpenCV's DIS).
 
     Args:
         pairs: of one size.
-        device: where it works.
+        device: where it is computed.
     """
 
     def __init__(self, pairs: Sequence[FlowSample], device: torch.device) -> None:
-        self._batches = [_moved(collate([pair]), device) for pair in pairs]
+        self._batches: list[FlowBatch] = [_to_device(collate([pair]), device) for pair in pairs]
         dis = DIS()
         self._known = {
-            "still": _mean(_epe(torch.zeros_like(b.flow), b) for b in self._batches),
-            "dis": _mean(_epe(dis(b.first, b.second), b) for b in self._batches),
+            "still": self._error([torch.zeros_like(batch.flow) for batch in self._batches]),
+            "dis": self._error([dis(batch.first, batch.second) for batch in self._batches]),
         }
 
-    def __call__(self, learner: FlowLearner) -> dict[str, float]:
-        """End-point error of the model and of its rivals."""
+    def __call__(self, model: ScopeFlow) -> dict[str, float]:
+        """End-point error of the model and of the baselines."""
         with torch.inference_mode():
-            return {"epe": _mean(_epe(learner.flow(b), b) for b in self._batches)} | self._known
+            return {"epe": self._error([model(batch.first, batch.second) for batch in self._batches])} | self._known
 
-    def examples(self, learner: FlowLearner) -> list[Example]:
-        """The first few flows as colours, with their rivals."""
-        from eqvi.viz.colours import flow_scale, flow_to_rgb  # here, as only who shows pictures needs it
+    def examples(self, model: ScopeFlow) -> list[Example]:
+        """The first few flows as colours."""
+        from eqvi.viz.colours import flow_scale, flow_to_rgb  # only who shows pictures needs it
 
-        found = []
+        examples = []
         with torch.inference_mode():
-            for batch in self._batches[:SHOWN]:
-                size = flow_scale(batch.flow)
-                flows = {"dis": DIS()(batch.first, batch.second), "model": learner.flow(batch)}
-                colours = {name: flow_to_rgb(flow, size) for name, flow in flows.items()}
-                found.append(Example(flow_to_rgb(batch.flow, size), colours))
-        return found
+            for batch in self._batches[:EXAMPLES]:
+                scale = flow_scale(batch.flow)
+                flows = {"dis": DIS()(batch.first, batch.second), "model": model(batch.first, batch.second)}
+                colours = {name: flow_to_rgb(flow, scale) for name, flow in flows.items()}
+                examples.append(Example(flow_to_rgb(batch.flow, scale), colours))
+        return examples
+
+    def _error(self, flows: list[Tensor]) -> float:
+        pairs = zip(flows, self._batches, strict=True)
+        errors = [mean_end_point_error(flow, batch.flow, batch.weight).item() for flow, batch in pairs]
+        return sum(errors) / len(errors)
+
+
+def make_validation(samples: Sequence[Any], model: EQVI | ScopeFlow, device: torch.device) -> Any:
+    """The validation of a model: `FlowValidation` on pairs, `FrameValidation` on windows."""
+    return FlowValidation(samples, device) if isinstance(model, ScopeFlow) else FrameValidation(samples, model, device)
 
 
 def _motion(model: EQVI, batch: FrameBatch) -> Motion:
@@ -116,18 +129,5 @@ def _motion(model: EQVI, batch: FrameBatch) -> Motion:
         return motion._replace(features={}, half=half)  # features would only take memory
 
 
-def _moved(batch: Any, device: torch.device) -> Any:
+def _to_device(batch: Any, device: torch.device) -> Any:
     return type(batch)(*(None if field is None else field.to(device) for field in batch))
-
-
-def _psnr(frame: Tensor, truth: Tensor) -> float:
-    return metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(truth))
-
-
-def _epe(flow: Tensor, batch: FlowBatch) -> float:
-    return mean_end_point_error(flow, batch.flow, batch.weight).item()
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)

@@ -12,8 +12,8 @@ from eqvi.cli.ship import ship
 from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.model.config import PRESETS, EQVIConfig
-from eqvi.training.curve import read_curve
 from eqvi.training.recipe import Recipe
+from eqvi.training.run_folder import read_curve
 from eqvi.training.train import train
 
 
@@ -48,7 +48,7 @@ def test_weights_and_record_are_kept(finished: Path, tmp_path: Path) -> None:
 def test_long_curves_are_thinned_and_keep_their_end(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eqvi.cli.ship._KEPT", 2)
+    monkeypatch.setattr("eqvi.cli.ship._ROWS", 2)
     ship(finished, "mine", tmp_path / "weights", tmp_path / "training")
     kept, whole = (read_curve(path / "curve.csv") for path in (tmp_path / "training" / "mine", finished))
     assert [row["step"] for row in kept] == ["2", "4"]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from eqvi.__main__ import main
 from eqvi.paths import ROOT
-from eqvi.training.curve import read_curve
+from eqvi.training.run_folder import read_curve
 
 SMALL = ("--preset", "eqvi-quarter-dis", "--begin", "plain", "--crop", "64", "--windows", "4", "--batch", "2")
 SMALL += ("--steps", "2", "--scored", "1", "--score-every", "2", "--device", "cpu")
@@ -141,9 +141,8 @@ def test_a_restart_that_is_refused_loses_nothing(
 def test_a_time_budget(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--store", store, "--out", tmp_path)
     assert train(*options, "--minutes", "1e-9") == 0
-    assert (
-        capsys.readouterr().out == f"{tmp_path}: step 1 of 2 {_first_scores(tmp_path)}; run the same command to go on\n"
-    )
+    printed = f"{tmp_path}: step 1 of 2 {_first_scores(tmp_path)}; run the same command to resume\n"
+    assert capsys.readouterr().out == printed
     assert train(*options) == 0
     assert capsys.readouterr().out.endswith("; done\n")
 

@@ -83,15 +83,15 @@ class TestPictures:
 
     def test_samples(self) -> None:
         window = FrameSample(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
-        assert len(titles(monitor.sample(window))) == 12
+        assert len(titles(monitor.sample_page(window))) == 12
         pair = FlowSample(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
-        assert titles(monitor.sample(pair)) == ["first", "second", "exact flow", "left out of the loss"]
+        assert titles(monitor.sample_page(pair)) == ["first", "second", "exact flow", "left out of the loss"]
 
     def test_kept_as_files_the_same_every_time(self, tmp_path: Path) -> None:
         contents = []
         for name in ("a", "b"):
             make_run(tmp_path / name, 4, 10)
-            monitor.keep(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
+            monitor.save_pictures(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
             made = [tmp_path / name / "curves.png", tmp_path / name / "examples" / "step_000004.png"]
             contents.append([path.read_bytes() for path in made])
             with Image.open(made[0]) as picture:
@@ -122,12 +122,12 @@ class TestLive:
     def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(monitor, "save", lambda picture, name: folder / "curves.png")
         make_run(folder, 4, 4)
-        with monitor.Live(folder, "13_curves") as live:
+        with monitor.LiveCurves(folder, "13_curves") as live:
             for step in (0, 2, 4):
                 live(Progress(folder, step, 4, {}, [example("blend", "warp", "model")]))
 
     def break_off(self, folder: Path, *steps: int) -> None:
-        with monitor.Live(folder, "13_curves") as live:
+        with monitor.LiveCurves(folder, "13_curves") as live:
             for step in steps:
                 live(Progress(folder, step, 10, {}, [example("blend", "warp", "model")]))
             raise KeyboardInterrupt
@@ -148,8 +148,8 @@ class TestLive:
         make_run(tmp_path, 4, 10)
         with (tmp_path / "curve.csv").open("a") as file:
             file.write(file_line(tmp_path / "curve.csv", "5"))
-        live = monitor.Live(tmp_path, "13_curves")
-        live.tick()
+        live = monitor.LiveCurves(tmp_path, "13_curves")
+        live.refresh()
         assert shown[0][0] == "display"
         assert "step 5 of 10" in shown[0][1]
         assert (tmp_path / "curves.png").is_file()
@@ -166,7 +166,7 @@ class TestLive:
         with pytest.raises(KeyboardInterrupt):
             self.break_off(tmp_path, 4)
         assert shown == [("display", "Training, step 4 of 10.")]
-        assert capsys.readouterr().out == "Interrupted: run this cell again to go on.\n"
+        assert capsys.readouterr().out == "Interrupted: run this cell again to resume.\n"
         with pytest.raises(KeyboardInterrupt):
             self.break_off(tmp_path)
         assert shown[1:] == [("display", "Training, as far as the run has come.")]

@@ -7,7 +7,7 @@ from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.objectives import FlowLearner, FrameLearner, mean_end_point_error
+from eqvi.training.objectives import FlowObjective, FrameObjective, mean_end_point_error
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
 from eqvi.training.samples import FlowBatch, FrameBatch, collate
 
@@ -24,7 +24,7 @@ def batch() -> FrameBatch:
     return collate([source.sample(number) for number in range(2)])
 
 
-def fitted(learner: FlowLearner | FrameLearner, given: FlowBatch | FrameBatch, steps: int) -> list[float]:
+def fitted(learner: FlowObjective | FrameObjective, given: FlowBatch | FrameBatch, steps: int) -> list[float]:
     """The losses of so many steps on one batch."""
     learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     adam, losses = torch.optim.Adam(learning, lr=1e-3), []
@@ -41,13 +41,13 @@ def fitted(learner: FlowLearner | FrameLearner, given: FlowBatch | FrameBatch, s
 def test_a_flow_network_fits_a_batch(pairs: FlowBatch) -> None:
     model = ScopeFlow(0.125)
     model.occlusion.requires_grad_(False)
-    losses = fitted(FlowLearner(model), pairs, 25)
+    losses = fitted(FlowObjective(model), pairs, 25)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
 def test_frames_fit_a_batch(batch: FrameBatch) -> None:
     model = EQVI(EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=4))
-    losses = fitted(FrameLearner(model, Loss(PUBLISHED)), batch, 30)
+    losses = fitted(FrameObjective(model, Loss(PUBLISHED)), batch, 30)
     assert losses[-1] < 0.6 * losses[0]
 
 
@@ -67,7 +67,7 @@ def test_what_is_not_trusted_does_not_count(pairs: FlowBatch) -> None:
 
 
 def test_a_batch_is_the_mean_of_its_parts(pairs: FlowBatch) -> None:
-    learner = FlowLearner(ScopeFlow(0.0625))
+    learner = FlowObjective(ScopeFlow(0.0625))
     parts = [FlowBatch(*(field[index : index + 1] for field in pairs)) for index in range(4)]
     with torch.inference_mode():
         whole, alone = learner(pairs)["total"], [learner(part)["total"].item() for part in parts]
@@ -76,7 +76,7 @@ def test_a_batch_is_the_mean_of_its_parts(pairs: FlowBatch) -> None:
 
 def test_known_flows_are_taken_as_they_are(batch: FrameBatch) -> None:
     model = EQVI(EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=4))
-    learner = FrameLearner(model, Loss(PUBLISHED))
+    learner = FrameObjective(model, Loss(PUBLISHED))
     motion = model.estimate_motion(batch.frames)
     flows = torch.stack(
         [motion.flow_10, motion.flow_12, motion.flow_13, motion.flow_23, motion.flow_21, motion.flow_20]

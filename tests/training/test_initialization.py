@@ -1,0 +1,46 @@
+"""The model of a run before its first step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import recipe, same
+
+from eqvi.model.eqvi import EQVI
+from eqvi.training.filters import cosine_filters
+from eqvi.training.initialization import initial_model
+
+pytestmark = pytest.mark.usefixtures("tiny_presets")
+
+
+def test_a_plain_beginning_is_a_warp_blended_half_and_half() -> None:
+    model = initial_model(recipe(stage="scratch"))
+    assert isinstance(model, EQVI)
+    frames = torch.rand(1, 4, 3, 64, 64)
+    motion = model.estimate_motion(frames)
+    made = model.interpolate(frames, motion, 0.25)
+    assert torch.equal(made.mask, torch.full_like(made.mask, 0.5))
+    assert made.residual is not None
+    assert not made.residual.any()
+    assert torch.allclose(made.frame, 0.75 * made.warped_1 + 0.25 * made.warped_2, atol=1e-6)
+
+
+def test_context_filters(tmp_path: Path) -> None:
+    filters = cosine_filters(64).flatten(1)
+    assert torch.allclose(filters @ filters.T, torch.eye(64), atol=1e-5)
+    model = initial_model(recipe())
+    assert isinstance(model, EQVI)
+    assert model.residual is not None
+    assert torch.equal(model.residual.context.weight, cosine_filters(4))
+    given = torch.randn(4, 3, 7, 7)
+    torch.save({"conv1.weight": given, "fc.bias": torch.zeros(2)}, tmp_path / "resnet.pth")
+    model = initial_model(recipe(context=str(tmp_path / "resnet.pth")))
+    assert isinstance(model, EQVI)
+    assert model.residual is not None
+    assert torch.equal(model.residual.context.weight, given)
+
+
+def test_the_seed_decides_the_beginning() -> None:
+    first, again, other = (initial_model(recipe(seed=seed, begin="published")).state_dict() for seed in (1, 1, 2))
+    assert same(first, again)
+    assert not same(first, other)

@@ -1,0 +1,114 @@
+"""Recipes: refused values, defaults, and what they name."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import TINY, recipe
+
+from eqvi.errors import InputError
+from eqvi.model import checkpoint
+from eqvi.model.eqvi import EQVI
+from eqvi.model.scopeflow import ScopeFlow
+from eqvi.paths import ROOT
+from eqvi.training.recipe import Recipe
+from eqvi.training.train import train
+
+pytestmark = pytest.mark.usefixtures("tiny_presets")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"colour": 1}, "has no 'colour'"),
+        ({"batch": "two"}, "batch='two' must be of type int"),
+        ({"batch": True}, "batch=True must be of type int"),
+        ({"rate": "1e-4"}, "rate='1e-4' must be of type float"),
+        ({"stage": "5"}, "stage '5' is not known"),
+        ({"preset": "huge"}, "preset 'huge' is not known"),
+        ({"motion": "cubic"}, "motion 'cubic' is not known"),
+        ({"residual": "maybe"}, "residual 'maybe' is not known"),
+        ({"augment": "some"}, "augment 'some' is not known"),
+        ({"schedule": "linear"}, "schedule 'linear' is not known"),
+        ({"precision": "float16"}, "precision 'float16' is not known"),
+        ({"begin": "zero"}, "begin 'zero' is not known"),
+        ({"crop": 100}, "crop 100 cannot be used"),
+        ({"crop": 32}, "crop 32 cannot be used"),
+        ({"stored": 32}, "stored 32 is smaller than crop"),
+        ({"batch": 0}, "batch 0 is too small"),
+        ({"epochs": 0}, "epochs 0 is too small"),
+        ({"score_every": 0}, "score_every 0 is too small"),
+        ({"steps": -1}, "steps -1 cannot be used"),
+        ({"seed": -1}, "seed -1 cannot be used"),
+        ({"rate": 0.0}, "rate 0.0 cannot be used"),
+        ({"rate": float("inf")}, "rate inf cannot be used"),
+        ({"rate": float("nan")}, "rate nan cannot be used"),
+        ({"clip": float("nan")}, "clip nan cannot be used"),
+        ({"decay": float("inf")}, "decay inf cannot be used"),
+        ({"average": 1.0}, "average 1.0 must be at least 0 and below 1"),
+        ({"average": float("nan")}, "average nan must be"),
+        ({"batch": 3, "accumulate": 2}, "batch 3 cannot be divided into 2 equal parts"),
+    ],
+)
+def test_bad_values_are_refused(values: dict[str, Any], said: str, unchecked: None) -> None:
+    with pytest.raises(InputError, match=said.replace("(", r"\(")) as caught:
+        Recipe.from_values({"crop": 64, "preset": "tiny-dis"} | values)
+    assert "\n" not in str(caught.value)
+
+
+def test_defaults_are_the_published_recipe() -> None:
+    made = Recipe()
+    assert (made.stage, made.preset, made.crop, made.batch, made.epochs) == ("scratch", "eqvi", 512, 12, 200)
+    assert (made.rate, made.schedule, made.augment, made.spacing, made.every) == (
+        1e-4,
+        "published",
+        "published",
+        4,
+        4,
+    )
+    assert made.loss_terms() == {"laplacian": 5.0, "l1": 10.0}
+    assert Recipe(stage="scratch-vgg").loss_terms() == {"laplacian": 5.0, "l1": 10.0, "vgg": 0.1}
+    assert Recipe.from_values({"rate": 1}).rate == 1.0
+    assert Recipe.from_values(dataclasses.asdict(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"stage": "flow"}, "preset tiny-dis has no flow network to train"),
+        ({"stage": "2"}, "stage 2 goes on from another: give after"),
+        ({"preset": "tiny"}, "preset tiny has a flow network, which this stage does not train: give flow"),
+        ({"flow": "x.ckpt"}, "preset tiny-dis has no flow network: leave it out"),
+        ({"preset": "tiny", "flow": "missing.ckpt"}, "missing.ckpt: there is no such checkpoint"),
+        ({"stage": "2", "after": "missing.ckpt"}, "missing.ckpt: there is no such checkpoint"),
+        ({"context": "missing.pth"}, "missing.pth: there is no such file"),
+        ({"context": "tests"}, "tests: there is no such file"),
+        ({"context": "README.md"}, r"README.md: cannot be read \(.*weights resnet18` again"),
+        ({"data": "missing"}, "missing: there is no such folder"),
+        ({"validation": "missing"}, "missing: there is no such folder"),
+        ({"data": "y", "store": "x"}, "a store holds rendered windows"),
+        ({"stage": "flow", "preset": "tiny", "data": "y"}, "stage flow needs exact flow"),
+        ({"terms": {"l2": 1.0}}, "loss term 'l2' is not known"),
+        ({"terms": {"l1": -1.0}}, "must be a positive number"),
+        ({"terms": {"l1": "much"}}, "must be a positive number"),
+        ({"vgg": "missing.pth", "stage": "scratch-vgg"}, "missing.pth: there is no such file: .*ms_ssim"),
+        ({"stage": "2", "after": "WIDE"}, "its refinement is of other widths than this preset's"),
+        ({"stage": "2", "after": "README.md"}, "README.md: not a readable checkpoint"),
+    ],
+)
+def test_what_a_recipe_names_is_refused_if_it_cannot_be_used(
+    values: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
+) -> None:
+    monkeypatch.chdir(ROOT)
+    if "WIDE" in values.values():
+        wide = dataclasses.replace(TINY, flow="dis", refine_width=1 / 16, motion="quadratic", residual=False)
+        checkpoint.save(EQVI(wide), tmp_path / "wide.safetensors")
+        values = values | {"after": str(tmp_path / "wide.safetensors")}
+    if "FLOW" in values.values():
+        checkpoint.save(ScopeFlow(1 / 16), tmp_path / "flow.safetensors")
+        values = values | {"flow": str(tmp_path / "flow.safetensors")}
+    with pytest.raises(InputError, match=said) as caught:
+        train(recipe(**values), tmp_path / "run", progress=False)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
