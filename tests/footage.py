@@ -1,9 +1,9 @@
-"""Small clips, videos and a stand-in model for the tests of footage in and out."""
+"""Small clips and videos, and a stand-in for the model, for the tests of reading and writing."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from eqvi.media.colour import BT709, Colour
+from eqvi.media.convert import Settings, Summary, convert
 from eqvi.media.image import Image
 from eqvi.media.video_writer import choose_encoding, encode
 
 
 class Blended(NamedTuple):
-    """What `eqvi.model.eqvi.Interpolation` holds, as far as it is used."""
+    """The fields of `eqvi.model.eqvi.Interpolation` that are used."""
 
     frame: Tensor
     flow_t1: Tensor
@@ -26,10 +27,10 @@ class Blended(NamedTuple):
 
 
 class Blend:
-    """A stand-in with EQVI's two stages: it averages the neighbours and remembers how it was asked."""
+    """A stand-in with EQVI's two stages: it blends the neighbours and records its calls."""
 
     def __init__(self) -> None:
-        self.windows: list[tuple[int, bool]] = []  # frames in the window, whether `previous` was handed on
+        self.windows: list[tuple[int, bool]] = []  # frames in the window, whether `previous` was given
         self.times: list[float] = []
 
     def estimate_motion(self, frames: Tensor, previous: object = None) -> object:
@@ -55,7 +56,7 @@ def scene(count: int, size: tuple[int, int] = (64, 48), seed: int = 0, speed: in
 
 
 def write_folder(folder: Path, frames: Sequence[np.ndarray], name: str = "{:03d}.png", start: int = 1) -> Path:
-    """Frames as picture files."""
+    """Frames as image files."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, start):
         PIL.Image.fromarray(frame).save(folder / name.format(number))
@@ -128,5 +129,20 @@ def video_seconds(path: Path) -> Fraction:
 
 
 def hidden(folder: Path) -> list[str]:
-    """Names of hidden files other than the record of a run: what a failure must not leave."""
+    """Names of hidden files other than the record of a run, none of which a failure may leave."""
     return [entry.name for entry in folder.iterdir() if entry.name.startswith(".") and entry.name != ".eqvi-run"]
+
+
+def file_names(folder: Path) -> list[str]:
+    """Names of the visible files, sorted."""
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def file_contents(folder: Path) -> dict[str, bytes]:
+    """Bytes of the visible files by name."""
+    return {name: (folder / name).read_bytes() for name in file_names(folder)}
+
+
+def interpolate(source: Path, target: Path, model: Blend | None = None, **options: Any) -> Summary:
+    """`convert` with a stand-in for the model and some options."""
+    return convert(source, target, model or Blend(), Settings(**options))

@@ -1,50 +1,40 @@
-"""A clip or video in, a clip or video out, with a stand-in for the model."""
+"""Interpolation of a whole clip with a stand-in for the model: folder or video in, folder or video out."""
 
-import errno
-import json
-import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
-from footage import Blend, hidden, scene, sound_packets, video_seconds, with_sound, write_folder, write_video
+from footage import (
+    Blend,
+    file_contents,
+    file_names,
+    hidden,
+    interpolate,
+    scene,
+    sound_packets,
+    video_seconds,
+    with_sound,
+    write_folder,
+    write_video,
+)
 
 from eqvi.errors import InputError
 from eqvi.media import convert as convert_module
-from eqvi.media.convert import Settings, Summary, convert, summary_lines
+from eqvi.media.convert import summary_lines
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
-from eqvi.media.output import RECORD
 from eqvi.media.video_reader import decode, probe
 from eqvi.media.video_writer import choose_encoding, encode
 
 
-def go(source: Path, target: Path, model: Blend | None = None, **options: Any) -> Summary:
-    return convert(source, target, model or Blend(), Settings(**options))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files(folder)}
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "in", scene(5))
-
-
-def test_folder_to_folder(tmp_path: Path, clip: Path) -> None:
+def test_a_folder_gets_new_frames_between_copies_of_its_own(tmp_path: Path, clip: Path) -> None:
     model = Blend()
-    summary = go(clip, tmp_path / "out", model, factor=4)
+    summary = interpolate(clip, tmp_path / "out", model, factor=4)
     assert (summary.inputs, summary.new, summary.repeated, summary.cuts) == (5, 12, 0, ())
     expected = {f"{i:03d}.png" for i in range(1, 6)} | {f"{i:03d}_{k}.png" for i in range(1, 5) for k in range(3)}
-    assert set(files(tmp_path / "out")) == expected
+    assert set(file_names(tmp_path / "out")) == expected
     for i in range(1, 6):
         assert (tmp_path / "out" / f"{i:03d}.png").read_bytes() == (clip / f"{i:03d}.png").read_bytes()
     assert model.windows == [(2, False), (4, True), (4, True), (2, True)]
@@ -54,113 +44,113 @@ def test_folder_to_folder(tmp_path: Path, clip: Path) -> None:
     assert hidden(tmp_path / "out") == []
 
 
-def test_truncation_is_an_option(tmp_path: Path, clip: Path) -> None:
-    go(clip, tmp_path / "a")
-    go(clip, tmp_path / "b", rounding="truncate")
+def test_truncation_lowers_a_value_by_one_level_at_most(tmp_path: Path, clip: Path) -> None:
+    interpolate(clip, tmp_path / "a")
+    interpolate(clip, tmp_path / "b", rounding="truncate")
     rounded, truncated = (read_image(tmp_path / name / "001_0.png").pixels.astype(int) for name in "ab")
     assert set(np.unique(rounded - truncated)) == {0, 1}
 
 
-def test_drop_inputs(tmp_path: Path, clip: Path) -> None:
-    go(clip, tmp_path / "out", factor=3, drop_inputs=True)
-    assert files(tmp_path / "out") == [f"{i:03d}_{k}.png" for i in range(1, 5) for k in range(2)]
+def test_drop_inputs_leaves_new_frames_only(tmp_path: Path, clip: Path) -> None:
+    interpolate(clip, tmp_path / "out", factor=3, drop_inputs=True)
+    assert file_names(tmp_path / "out") == [f"{i:03d}_{k}.png" for i in range(1, 5) for k in range(2)]
 
 
-def test_factor_one_copies(tmp_path: Path, clip: Path) -> None:
+def test_factor_one_copies_without_the_model(tmp_path: Path, clip: Path) -> None:
     model = Blend()
-    go(clip, tmp_path / "out", model, factor=1)
-    assert contents(tmp_path / "out") == contents(clip)
+    interpolate(clip, tmp_path / "out", model, factor=1)
+    assert file_contents(tmp_path / "out") == file_contents(clip)
     assert model.windows == []
 
 
-def test_rate_of_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    go(clip, tmp_path / "out", fps="48", input_fps="24")
-    assert len(files(tmp_path / "out")) == 9
+def test_a_folder_is_resampled_to_a_rate(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interpolate(clip, tmp_path / "out", fps="48", input_fps="24")
+    assert len(file_names(tmp_path / "out")) == 9
     assert capsys.readouterr().err == ""
-    go(clip, tmp_path / "slow", fps="15")
-    assert files(tmp_path / "slow") == ["001.png", "003.png", "005.png"]
+    interpolate(clip, tmp_path / "slow", fps="15")
+    assert file_names(tmp_path / "slow") == ["001.png", "003.png", "005.png"]
     assert "no --input-fps given" in capsys.readouterr().err
 
 
-def test_reds_names(tmp_path: Path) -> None:
+def test_a_folder_keeps_reds_names(tmp_path: Path) -> None:
     clip = tmp_path / "in"
     clip.mkdir()
     for i, frame in enumerate(scene(4)):
         write_image(clip / f"{8 * i:08d}.png", Image(frame))
-    go(clip, tmp_path / "out", factor=4, naming="reds")
-    assert files(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 25, 2)]
+    interpolate(clip, tmp_path / "out", factor=4, naming="reds")
+    assert file_names(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 25, 2)]
     with pytest.raises(InputError, match="positions at 120"):
-        go(clip, tmp_path / "three", factor=3, naming="reds")
+        interpolate(clip, tmp_path / "three", factor=3, naming="reds")
     assert not (tmp_path / "three").exists()
     with pytest.raises(InputError, match="mean 15 frames a second"):
-        go(clip, tmp_path / "three", naming="reds", input_fps="30")
+        interpolate(clip, tmp_path / "three", naming="reds", input_fps="30")
 
 
-def test_sizes_and_formats(tmp_path: Path, clip: Path) -> None:
-    go(clip, tmp_path / "out", size="32x24", crop="20x10+4+6", format="webp")
-    assert {Path(name).suffix for name in files(tmp_path / "out")} == {".webp"}
+def test_frames_are_resized_cropped_and_stored_as_asked(tmp_path: Path, clip: Path) -> None:
+    interpolate(clip, tmp_path / "out", size="32x24", crop="20x10+4+6", format="webp")
+    assert {Path(name).suffix for name in file_names(tmp_path / "out")} == {".webp"}
     assert read_image(tmp_path / "out" / "001_0.webp").size == (20, 10)
-    go(clip, tmp_path / "middle", crop="20x10")
+    interpolate(clip, tmp_path / "middle", crop="20x10")
     whole = read_image(clip / "001.png").pixels
     np.testing.assert_array_equal(read_image(tmp_path / "middle" / "001.png").pixels, whole[19:29, 22:42])
     with pytest.raises(InputError, match="larger than the frames, which are 64x48"):
-        go(clip, tmp_path / "large", crop="65x10")
+        interpolate(clip, tmp_path / "large", crop="65x10")
     for option, value in (("size", "12"), ("size", "0x5"), ("crop", "5x5+1"), ("crop", "5x5+a+b"), ("limit", 0)):
         with pytest.raises(InputError, match=option):
-            go(clip, tmp_path / "bad", **{option: value})
+            interpolate(clip, tmp_path / "bad", **{option: value})
     assert not (tmp_path / "bad").exists()
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "said"),
+    ("channels", "dtype", "note"),
     [(1, np.uint8, "grey"), (4, np.uint8, "alpha"), (3, np.uint16, ""), (1, np.uint16, "grey")],
 )
 def test_grey_alpha_and_depth_are_kept(
-    tmp_path: Path, channels: int, dtype: type, said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, channels: int, dtype: type, note: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scale = np.iinfo(dtype).max // 255
     (tmp_path / "in").mkdir()
     for i, frame in enumerate(scene(3)):
         pixels = np.dstack([frame, frame[..., 0]])[..., :channels].astype(dtype) * scale
         write_image(tmp_path / "in" / f"{i}.png", Image(pixels))
-    go(tmp_path / "in", tmp_path / "out")
+    interpolate(tmp_path / "in", tmp_path / "out")
     new = read_image(tmp_path / "out" / "0_0.png")
     assert new.pixels.shape[2] == channels
     assert new.pixels.dtype == dtype
     notes = capsys.readouterr().err
-    assert said in notes
-    assert notes.count("\n") == bool(said)
+    assert note in notes
+    assert notes.count("\n") == bool(note)
 
 
 def test_ignored_files_are_counted(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clip / "notes.txt").write_text("x")
     (clip / "flow.flo").write_text("x")
     (clip / ".hidden.png").write_text("x")
-    go(clip, tmp_path / "out")
+    interpolate(clip, tmp_path / "out")
     assert f"2 entries of {clip} ignored" in capsys.readouterr().err
 
 
-def test_scene_cut(tmp_path: Path) -> None:
+def test_frames_are_repeated_at_a_scene_cut(tmp_path: Path) -> None:
     size = (160, 96)
     clip = write_folder(tmp_path / "in", [*scene(4, size, seed=1), *scene(4, size, seed=2)])
     model = Blend()
-    summary = go(clip, tmp_path / "out", model, factor=4)
+    summary = interpolate(clip, tmp_path / "out", model, factor=4)
     assert summary.cuts == ("004",)
     assert (summary.new, summary.repeated) == (18, 3)
     assert model.windows == [(2, False), (4, True), (2, True), (2, False), (4, True), (2, True)]
-    out = contents(tmp_path / "out")
+    out = file_contents(tmp_path / "out")
     assert out["004_0.png"] == out["004_1.png"] == out["004.png"]
     assert out["004_2.png"] == out["005.png"]
     assert any("1 scene cut(s)" in line and "004" in line for line in summary_lines(summary, tmp_path))
-    assert go(clip, tmp_path / "all", factor=4, scene_cuts=False).new == 21
+    assert interpolate(clip, tmp_path / "all", factor=4, scene_cuts=False).new == 21
 
 
-def test_video_from_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    go(clip, tmp_path / "out.mp4", factor=3, input_fps="25")
+def test_a_folder_becomes_a_video(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interpolate(clip, tmp_path / "out.mp4", factor=3, input_fps="25")
     origin = probe(tmp_path / "out.mp4")
     assert (origin.rate, origin.frames, video_seconds(tmp_path / "out.mp4")) == (75, 15, Fraction(5, 25))
     assert capsys.readouterr().err == ""
-    go(clip, tmp_path / "thirty.mkv", factor=1, lossless=True)
+    interpolate(clip, tmp_path / "thirty.mkv", factor=1, lossless=True)
     assert "30 a second" in capsys.readouterr().err
     assembled = [frame.image.pixels for frame in decode(probe(tmp_path / "thirty.mkv"))]
     for pixels, path in zip(assembled, sorted(clip.iterdir()), strict=True):
@@ -169,10 +159,10 @@ def test_video_from_a_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
 @pytest.mark.parametrize("options", [{"factor": 2}, {"factor": 3}, {"fps": "50"}, {"fps": "10"}, {"factor": 1}])
-def test_video_keeps_sound_and_duration(tmp_path: Path, target: str, options: dict[str, Any]) -> None:
+def test_a_video_keeps_its_sound_and_duration(tmp_path: Path, target: str, options: dict[str, Any]) -> None:
     silent = write_video(tmp_path / "s.mp4", scene(31), rate=Fraction(30000, 1001))
     loud = with_sound(silent, tmp_path / "in.mp4", 1.0)
-    go(loud, tmp_path / target, **options)
+    interpolate(loud, tmp_path / target, **options)
     assert [data for _, data in sound_packets(tmp_path / target)] == [data for _, data in sound_packets(loud)]
     assert abs(video_seconds(tmp_path / target) - video_seconds(loud)) <= Fraction(1, 1000)
     rate = Fraction(options["fps"]) if "fps" in options else Fraction(30000, 1001) * options["factor"]
@@ -181,46 +171,46 @@ def test_video_keeps_sound_and_duration(tmp_path: Path, target: str, options: di
     assert all(abs(time - times[0] - i / rate) <= Fraction(1, 1000) for i, time in enumerate(times))
 
 
-def test_variable_rate(tmp_path: Path) -> None:
+def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
     times = [Fraction(ms, 1000) for ms in (0, 30, 60, 90, 190, 220, 250)]
     source = write_video(tmp_path / "in.mp4", scene(7), times=times, end=Fraction(3, 10))
     model = Blend()
-    summary = go(source, tmp_path / "out.mp4", model)
+    summary = interpolate(source, tmp_path / "out.mp4", model)
     out = list(decode(probe(tmp_path / "out.mp4")))
-    between = [Fraction(ms, 1000) for ms in (0, 15, 30, 45, 60, 75, 90, 140, 190, 205, 220, 235, 250, 275)]
-    assert [frame.time for frame in out] == between
+    expected = [Fraction(ms, 1000) for ms in (0, 15, 30, 45, 60, 75, 90, 140, 190, 205, 220, 235, 250, 275)]
+    assert [frame.time for frame in out] == expected
     assert out[-1].time + out[-1].duration == Fraction(3, 10)
     # The long gap and both its neighbours have no even window.
     assert summary.uneven == 3
     assert [count for count, _ in model.windows] == [2, 4, 2, 2, 2, 2]
-    go(source, tmp_path / "even.mp4", fps="100")
+    interpolate(source, tmp_path / "even.mp4", fps="100")
     assert [frame.time for frame in decode(probe(tmp_path / "even.mp4"))] == [Fraction(i, 100) for i in range(30)]
 
 
-def test_video_to_folder_and_limit(tmp_path: Path) -> None:
+def test_a_video_becomes_a_folder_up_to_the_limit(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mkv", scene(9), lossless=True)
-    summary = go(source, tmp_path / "out", limit=3)
+    summary = interpolate(source, tmp_path / "out", limit=3)
     assert (summary.inputs, summary.new) == (3, 2)
-    assert files(tmp_path / "out") == ["000000.png", "000000_0.png", "000001.png", "000001_0.png", "000002.png"]
+    assert file_names(tmp_path / "out") == ["000000.png", "000000_0.png", "000001.png", "000001_0.png", "000002.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "000002.png").pixels, scene(9)[2])
-    go(source, tmp_path / "out.mp4", limit=3)
+    interpolate(source, tmp_path / "out.mp4", limit=3)
     assert video_seconds(tmp_path / "out.mp4") == Fraction(3, 30)
 
 
-def test_reds_names_of_a_video(tmp_path: Path) -> None:
+def test_a_video_gets_reds_names(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mkv", scene(3), rate=Fraction(15))
-    go(source, tmp_path / "out", naming="reds", factor=2)
-    assert files(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 17, 4)]
+    interpolate(source, tmp_path / "out", naming="reds", factor=2)
+    assert file_names(tmp_path / "out") == [f"{i:08d}.png" for i in range(0, 17, 4)]
     with pytest.raises(InputError, match="positions at 120"):
-        go(source, tmp_path / "bad", naming="reds", factor=16)
+        interpolate(source, tmp_path / "bad", naming="reds", factor=16)
 
 
-def test_odd_sizes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_sizes_give_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_folder(tmp_path / "in", scene(3, (63, 47)))
-    go(clip, tmp_path / "out.mp4", input_fps="30")
+    interpolate(clip, tmp_path / "out.mp4", input_fps="30")
     assert "63x47 is odd" in capsys.readouterr().err
     assert probe(tmp_path / "out.mp4").size == (63, 47)
-    go(clip, tmp_path / "even.mp4", input_fps="30", crop="62x46")
+    interpolate(clip, tmp_path / "even.mp4", input_fps="30", crop="62x46")
     assert capsys.readouterr().err == ""
 
 
@@ -231,161 +221,16 @@ def test_wide_pixels_stay_wide(tmp_path: Path) -> None:
         for i, frame in enumerate(scene(3)):
             writer.add("", Fraction(i, 30), Image(frame), None)
         writer.end(Fraction(3, 30))
-    go(tmp_path / "in.mp4", tmp_path / "out.mkv")
+    interpolate(tmp_path / "in.mp4", tmp_path / "out.mkv")
     assert probe(tmp_path / "out.mkv").pixel_aspect == wide
-    go(tmp_path / "in.mp4", tmp_path / "square.mp4", size="32x32")
+    interpolate(tmp_path / "in.mp4", tmp_path / "square.mp4", size="32x32")
     assert probe(tmp_path / "square.mp4").pixel_aspect == 1
 
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path, clip: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
-        go(clip, tmp_path / name, input_fps="30")
+        interpolate(clip, tmp_path / name, input_fps="30")
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-
-
-class Stopped(Blend):
-    """Is interrupted at its n-th new frame."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-
-    def interpolate(self, frames: Any, motion: object, t: float) -> Any:
-        if len(self.times) == self.after:
-            raise KeyboardInterrupt
-        return super().interpolate(frames, motion, t)
-
-
-def test_an_interrupted_run_goes_on(tmp_path: Path, clip: Path) -> None:
-    whole = go(clip, tmp_path / "whole", factor=4)
-    with pytest.raises(KeyboardInterrupt):
-        go(clip, tmp_path / "out", Stopped(5), factor=4)
-    assert len(files(tmp_path / "out")) == 2 + 5
-    assert hidden(tmp_path / "out") == []
-    model = Blend()
-    summary = go(clip, tmp_path / "out", model, factor=4)
-    assert summary.new == whole.new - 5 == len(model.times)
-    assert summary.skipped == 7
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-    again = Blend()
-    assert go(clip, tmp_path / "out", again, factor=4).new == 0
-    assert again.windows == []
-
-
-def test_other_settings_do_not_go_on(tmp_path: Path, clip: Path) -> None:
-    go(clip, tmp_path / "out", factor=4)
-    before = contents(tmp_path / "out")
-    with pytest.raises(InputError, match=r"holds a run with factor 4, not 2.*--overwrite"):
-        go(clip, tmp_path / "out")
-    with pytest.raises(InputError, match="rounding round, not truncate"):
-        go(clip, tmp_path / "out", factor=4, rounding="truncate")
-    with pytest.raises(InputError, match="holds a run with model"):
-        convert(clip, tmp_path / "out", Blend(), Settings(factor=4), model_identity="another")
-    write_image(clip / "003.png", Image(scene(1, seed=9)[0]))
-    with pytest.raises(InputError, match=r"holds a run with input in \("):
-        go(clip, tmp_path / "out", factor=4)
-    assert contents(tmp_path / "out") == before
-
-
-def test_overwrite_removes_what_was_written(tmp_path: Path, clip: Path) -> None:
-    go(clip, tmp_path / "out", factor=4)
-    (tmp_path / "out" / "mine.txt").write_text("kept")
-    go(clip, tmp_path / "out", overwrite=True)
-    assert files(tmp_path / "out") == sorted(
-        [f"{i:03d}.png" for i in range(1, 6)] + [f"{i:03d}_0.png" for i in range(1, 5)] + ["mine.txt"]
-    )
-    settings = json.loads((tmp_path / "out" / RECORD).read_text().splitlines()[0])
-    assert settings["factor"] == 2
-
-
-def test_a_foreign_record_cannot_reach_outside(tmp_path: Path, clip: Path) -> None:
-    victim = tmp_path / "victim.png"
-    victim.write_text("x")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / RECORD).write_text("{}\n../victim.png\n" + str(victim) + "\n")
-    go(clip, tmp_path / "out", overwrite=True)
-    assert victim.exists()
-
-
-def test_a_folder_with_other_files_is_refused(tmp_path: Path, clip: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "001_0.png").write_text("not ours")
-    with pytest.raises(InputError, match="holds other files"):
-        go(clip, tmp_path / "out")
-    assert (tmp_path / "out" / "001_0.png").read_text() == "not ours"
-    (tmp_path / "out" / RECORD).write_text("rubbish")
-    with pytest.raises(InputError, match="cannot be read"):
-        go(clip, tmp_path / "out")
-
-
-def test_an_existing_video_is_refused(tmp_path: Path, clip: Path) -> None:
-    (tmp_path / "out.mp4").write_text("precious")
-    with pytest.raises(InputError, match="exists already"):
-        go(clip, tmp_path / "out.mp4", input_fps="30")
-    assert (tmp_path / "out.mp4").read_text() == "precious"
-    go(clip, tmp_path / "out.mp4", input_fps="30", overwrite=True)
-    assert probe(tmp_path / "out.mp4").frames == 10
-
-
-def test_an_interrupted_video_leaves_nothing(tmp_path: Path, clip: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        go(clip, tmp_path / "out.mp4", Stopped(2), input_fps="30")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in"]
-
-
-def test_a_damaged_frame_keeps_what_is_done(tmp_path: Path, clip: Path) -> None:
-    data = (clip / "004.png").read_bytes()
-    (clip / "004.png").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"004\.png: is truncated"):
-        go(clip, tmp_path / "out")
-    assert files(tmp_path / "out") == ["001.png", "001_0.png"]
-    assert hidden(tmp_path / "out") == []
-    with pytest.raises(InputError, match=r"004\.png: is truncated"):
-        go(clip, tmp_path / "out.mp4", input_fps="30")
-    assert not list(tmp_path.glob("*.mp4"))
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_disk_that_fills(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = PIL.Image.Image.save
-
-    def full(self: PIL.Image.Image, path: Path, *args: Any, **options: Any) -> None:
-        if "002_0" in Path(path).name:
-            Path(path).write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(self, path, *args, **options)
-
-    monkeypatch.setattr(PIL.Image.Image, "save", full)
-    with pytest.raises(InputError, match=r"002_0\.png: cannot be written: the disk is full"):
-        go(clip, tmp_path / "out")
-    assert files(tmp_path / "out") == ["001.png", "001_0.png", "002.png"]
-    assert hidden(tmp_path / "out") == []
-    monkeypatch.undo()
-    go(clip, tmp_path / "out")
-    assert len(files(tmp_path / "out")) == 9
-
-
-def test_a_disk_too_full_to_copy_to(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(InputError, match="disk is full"):
-        go(clip, tmp_path / "out")
-
-
-@pytest.mark.parametrize("target", ["/proc/out", "/proc/out.mp4", "/dev/null/out"])
-def test_places_that_cannot_be_written(clip: Path, target: str) -> None:
-    with pytest.raises(InputError, match=target):
-        go(clip, Path(target), input_fps="30" if target.endswith("mp4") else None)
-
-
-def test_a_file_where_a_folder_is_wanted(tmp_path: Path, clip: Path) -> None:
-    (tmp_path / "out").write_text("x")
-    with pytest.raises(InputError, match="out: cannot be written"):
-        go(clip, tmp_path / "out")
-    with pytest.raises(InputError, match="cannot be written"):
-        go(clip, tmp_path / "out" / "a.mp4", input_fps="30")
 
 
 @pytest.mark.parametrize(
@@ -404,11 +249,11 @@ def test_a_file_where_a_folder_is_wanted(tmp_path: Path, clip: Path) -> None:
         ("out", {"limit": 1}, "one frame only"),
     ],
 )
-def test_options_that_make_no_sense(
+def test_options_without_effect_are_refused(
     tmp_path: Path, clip: Path, target: str, options: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(InputError, match=text) as error:
-        go(clip, tmp_path / target, **options)
+        interpolate(clip, tmp_path / target, **options)
     assert "\n" not in str(error.value)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in"]
 
@@ -416,7 +261,7 @@ def test_options_that_make_no_sense(
 def test_input_rate_of_a_video_is_refused(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", scene(3))
     with pytest.raises(InputError, match="says its own rate"):
-        go(source, tmp_path / "out", input_fps="30")
+        interpolate(source, tmp_path / "out", input_fps="30")
 
 
 def test_jpeg_with_alpha_is_refused_before_work(tmp_path: Path) -> None:
@@ -424,34 +269,34 @@ def test_jpeg_with_alpha_is_refused_before_work(tmp_path: Path) -> None:
     for i in range(3):
         write_image(tmp_path / "in" / f"{i}.png", Image(np.zeros((8, 8, 4), np.uint8)))
     with pytest.raises(InputError, match="JPEG holds no alpha"):
-        go(tmp_path / "in", tmp_path / "out", format="jpg")
+        interpolate(tmp_path / "in", tmp_path / "out", format="jpg")
     assert not (tmp_path / "out").exists()
 
 
 def test_misnamed_pictures_get_the_right_ending(tmp_path: Path, clip: Path) -> None:
     for path in list(clip.iterdir()):
         path.rename(path.with_suffix(".jpg"))  # PNG inside
-    go(clip, tmp_path / "out")
-    assert {Path(name).suffix for name in files(tmp_path / "out")} == {".png"}
+    interpolate(clip, tmp_path / "out")
+    assert {Path(name).suffix for name in file_names(tmp_path / "out")} == {".png"}
     assert read_image(tmp_path / "out" / "001_0.png").size == (64, 48)
 
 
 def test_progress_is_shown_on_a_terminal(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown: dict[str, Any] = {}
+    observed: dict[str, Any] = {}
     bar = convert_module.tqdm
 
-    class Watched(bar):  # type: ignore[valid-type, misc]
+    class Observed(bar):  # type: ignore[valid-type, misc]
         def __init__(self, **options: Any) -> None:
-            shown.update(options)
+            observed.update(options)
             super().__init__(**{**options, "disable": False})
 
         def close(self) -> None:
-            shown["done"] = self.n
+            observed["done"] = self.n
             super().close()
 
-    monkeypatch.setattr(convert_module, "tqdm", Watched)
-    go(clip, tmp_path / "out")
-    assert (shown["total"], shown["done"]) == (4, 4)
+    monkeypatch.setattr(convert_module, "tqdm", Observed)
+    interpolate(clip, tmp_path / "out")
+    assert (observed["total"], observed["done"]) == (4, 4)
     assert "new/s" in capsys.readouterr().err

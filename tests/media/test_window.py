@@ -1,6 +1,5 @@
-"""The sliding window, scene cuts, and new pictures from windows."""
+"""The sliding window, and the images interpolated from it."""
 
-import itertools
 import weakref
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,17 +10,12 @@ import torch
 from footage import Blend, Blended, scene
 
 from eqvi.errors import InputError
-from eqvi.media.clip import open_clip
 from eqvi.media.image import ClipFrame, Image
-from eqvi.media.scene_cuts import THRESHOLD, CutDetector, is_cut, thumbnail, unexplained
 from eqvi.media.window import Interpolator, Window, windows
-from eqvi.paths import ROOT
-
-CLIPS = ROOT.parent / "shared" / "clips"
 
 
 def frames(count: int, times: list[int] | None = None) -> list[ClipFrame]:
-    """Frames that are told apart by their names; the picture hardly matters."""
+    """Frames with names of their own, of a panning scene."""
     times = times or list(range(count))
     pictures = [Image(array) for array in scene(count)]
     return [
@@ -30,16 +24,16 @@ def frames(count: int, times: list[int] | None = None) -> list[ClipFrame]:
     ]
 
 
-def seen(window: Window) -> str:
+def stems(window: Window) -> str:
     return "".join(
         "-" if frame is None else frame.stem for frame in (window.before, window.first, window.second, window.after)
     )
 
 
 def test_windows_of_a_clip() -> None:
-    assert [seen(w) for w in windows(frames(5))] == ["-012", "0123", "1234", "234-", "34--"]
-    assert [seen(w) for w in windows(frames(2))] == ["-01-", "01--"]
-    assert [seen(w) for w in windows(frames(1))] == ["-0--"]
+    assert [stems(w) for w in windows(frames(5))] == ["-012", "0123", "1234", "234-", "34--"]
+    assert [stems(w) for w in windows(frames(2))] == ["-01-", "01--"]
+    assert [stems(w) for w in windows(frames(1))] == ["-0--"]
     assert list(windows([])) == []
     assert [w.position for w in windows(frames(3))] == [0, 1, 2]
 
@@ -48,30 +42,30 @@ def test_windows_do_not_reach_across_a_cut() -> None:
     def cut(a: ClipFrame, b: ClipFrame) -> bool:
         return a.stem in "3"
 
-    got = list(windows(frames(8), cut))
-    assert [seen(w) for w in got] == ["-012", "0123", "123-", "-34-", "-456", "4567", "567-", "67--"]
-    assert [w.cut for w in got] == [False, False, False, True, False, False, False, False]
+    result = list(windows(frames(8), cut))
+    assert [stems(w) for w in result] == ["-012", "0123", "123-", "-34-", "-456", "4567", "567-", "67--"]
+    assert [w.cut for w in result] == [False, False, False, True, False, False, False, False]
 
 
-def test_every_pair_is_judged_once_in_order() -> None:
-    asked = []
+def test_every_pair_is_checked_for_a_cut_once_in_order() -> None:
+    pairs = []
 
     def cut(a: ClipFrame, b: ClipFrame) -> bool:
-        asked.append(a.stem + b.stem)
+        pairs.append(a.stem + b.stem)
         return False
 
     list(windows(frames(6), cut))
-    assert asked == ["01", "12", "23", "34", "45"]
+    assert pairs == ["01", "12", "23", "34", "45"]
 
 
 def test_uneven_gaps_lose_their_neighbours() -> None:
     # A dropped frame after 2: the gap 2-3 is twice as long as the others.
-    got = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7])))
-    assert [seen(w) for w in got] == ["-012", "012-", "-23-", "-345", "3456", "456-", "56--"]
-    assert [w.uneven for w in got] == [False, True, True, True, False, False, False]
+    result = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7])))
+    assert [stems(w) for w in result] == ["-012", "012-", "-23-", "-345", "3456", "456-", "56--"]
+    assert [w.uneven for w in result] == [False, True, True, True, False, False, False]
 
 
-def test_four_frames_are_held_at_most() -> None:
+def test_four_frames_are_in_memory_at_most() -> None:
     alive: list[weakref.ref] = []
     most = 0
 
@@ -88,7 +82,7 @@ def test_four_frames_are_held_at_most() -> None:
     assert most == 4
 
 
-def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
+def test_motion_is_estimated_once_a_window_and_passed_on() -> None:
     model = Blend()
     interpolator = Interpolator(model)
     for window in windows(frames(6), lambda a, b: a.stem == "2"):
@@ -100,7 +94,7 @@ def test_motion_is_estimated_once_a_window_and_handed_on() -> None:
     assert model.times == [0.25, 0.5] * 4
 
 
-def test_motion_is_not_handed_on_over_a_gap() -> None:
+def test_motion_is_not_passed_on_over_a_gap() -> None:
     model = Blend()
     interpolator = Interpolator(model)
     for window in windows(frames(9)):
@@ -109,7 +103,7 @@ def test_motion_is_not_handed_on_over_a_gap() -> None:
     assert model.windows == [(4, False), (4, True), (4, False), (4, True)]
 
 
-def test_new_pictures_keep_colour_and_depth() -> None:
+def test_new_images_keep_colour_and_depth() -> None:
     for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
         pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
         clip = [ClipFrame(Image(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
@@ -129,7 +123,7 @@ class Shift(Blend):
         return still._replace(flow_t1=flow - 2 * t * right, flow_t2=flow + 2 * (1 - t) * right)
 
 
-def test_alpha_moves_with_the_picture() -> None:
+def test_alpha_moves_with_the_image() -> None:
     def sprite(x: int) -> Image:
         pixels = np.full((12, 20, 4), 255, np.uint8)
         pixels[..., 3] = 0
@@ -150,50 +144,3 @@ def test_too_little_memory_is_one_line() -> None:
 
     with pytest.raises(InputError, match="64x48 overfill the memory of cpu"):
         Interpolator(Greedy()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
-
-
-def test_cuts_between_scenes_and_not_within() -> None:
-    shots = [[Image(frame) for frame in scene(10, (320, 180), seed, speed=12)] for seed in range(3)]
-    thumbs = [thumbnail(picture) for shot in shots for picture in shot]
-    assert [i for i, (a, b) in enumerate(itertools.pairwise(thumbs)) if is_cut(a, b)] == [9, 19]
-
-
-def test_light_is_no_cut_and_black_is() -> None:
-    lit = scene(1, (320, 180))[0]
-    thumb = thumbnail(Image(lit))
-    flash = thumbnail(Image(np.clip(lit.astype(int) + 60, 0, 255).astype(np.uint8)))
-    black = thumbnail(Image(np.zeros_like(lit)))
-    assert not is_cut(thumb, flash)
-    assert not is_cut(thumb, thumb)
-    assert not is_cut(black, black)
-    assert is_cut(thumb, black)
-    assert is_cut(black, thumb)
-
-
-@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920), (64, 48), (8, 8), (4000, 20)])
-def test_thumbnails(size: tuple[int, int]) -> None:
-    for channels, dtype in ((1, np.uint8), (2, np.uint8), (3, np.uint16), (4, np.uint8)):
-        pixels = np.full((size[1], size[0], channels), np.iinfo(dtype).max // 2, dtype)
-        thumb = thumbnail(Image(pixels))
-        assert thumb.dtype == np.uint8
-        assert thumb.ndim == 2
-        assert set(np.unique(thumb)) == {127}
-        assert unexplained(thumb, thumb) == 0
-
-
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
-@pytest.mark.parametrize("name", ["car-turn", "karma_gopro/karma.mp4"])
-def test_no_false_cuts_in_real_footage(name: str) -> None:
-    thumbs = [thumbnail(frame.image) for frame in open_clip(CLIPS / name, limit=80).read()]
-    worst = max(min(unexplained(a, b), unexplained(b, a)) for a, b in itertools.pairwise(thumbs))
-    assert worst < THRESHOLD / 2
-
-
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="no real footage on this machine")
-def test_a_cut_in_real_footage_is_found() -> None:
-    def start(name: str) -> list[ClipFrame]:
-        return list(open_clip(CLIPS / name, limit=4, size=(426, 240)).read())
-
-    joined = [*start("car-turn"), *start("karma_gopro/karma.mp4"), *start("car-turn")]
-    joined = [frame._replace(time=Fraction(i, 30)) for i, frame in enumerate(joined)]
-    assert [w.position for w in windows(joined, CutDetector()) if w.cut] == [3, 7]
