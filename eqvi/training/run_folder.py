@@ -132,9 +132,7 @@ def truncate_curve(path: Path, last_step: int) -> None:
     write_curve(path, [row for row in rows if int(row["step"]) <= last_step])
 
 
-def run_record(
-    recipe: Recipe, source: SampleSource, steps: int, device: torch.device, processes: int
-) -> dict[str, Any]:
+def run_record(recipe: Recipe, source: SampleSource, steps: int, device: torch.device, world: int) -> dict[str, Any]:
     """What a run is made from, in plain values."""
     inputs = {name: getattr(recipe, name) for name in ("after", "flow", "context", "vgg")}
     return {
