@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi download``: fetch REDS_VTSR or published weights."""
+"""The command ``python -m eqvi download``: download REDS_VTSR or published weights."""
 
 import argparse
 from pathlib import Path
@@ -54,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
         if name not in sources:
             raise InputError(f"there is no {args.kind} called {name!r}: choose from {', '.join(sources)}")
     if args.to is None and args.kind == "data":
-        raise InputError(
-            "where shall the data go? REDS_VTSR is about 70 GB in all: name a folder, DATA=/path or --to /path"
-        )
+        raise InputError("REDS_VTSR is about 70 GB in all: name a folder for it with --to /path or DATA=/path")
     root = WEIGHTS if args.to is None else args.to
     folders = {name: root / sources[name].subfolder for name in names}
     places = {name: locate(sources[name], args.place, alone=len(names) == 1) for name in names}

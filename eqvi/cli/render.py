@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi render``: clips whose motion is known exactly, laid out like REDS_VTSR."""
+"""The command ``python -m eqvi render``: rendered clips with exact optical flow, laid out like REDS_VTSR."""
 
 import argparse
 import sys
@@ -15,6 +15,9 @@ from eqvi.datasets.rendering import PathKind
 from eqvi.errors import InputError
 from eqvi.media.clip import parse_size
 
+#: Input frames of a clip of REDS_VTSR.
+_REDS_FRAMES = 46
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi render``."""
@@ -28,32 +31,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=INTERVALS + 1,
         metavar="N",
-        help=f"a clip at 15 a second (%(default)s; REDS_VTSR: {_MOST_FRAMES}); in longer clips motion is gentler",
+        help=f"a clip at 15 a second (%(default)s; REDS_VTSR: {_REDS_FRAMES}); in longer clips motion is gentler",
     )
     parser.add_argument("--kind", choices=get_args(PathKind), help="of every path (default: each in turn)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the clips that are not there yet; a run that was interrupted goes on.
+    """Render the clips that are not there yet, so that an interrupted run is completed by the same command.
 
     Raises:
-        InputError: an option out of range, or a folder that holds other clips; nothing has been written then.
+        InputError: an option out of range, or a folder that holds other clips; nothing is written then.
     """
-    width, height = parse_size(args.size, "--size")
-    size = (height, width)
-    for name, value, low, high in (("clips", args.clips, 1, MAX_CLIPS), ("frames", args.frames, 4, _MOST_FRAMES)):
+    width, height = parse_size(args.size)
+    for name, value, low, high in (("clips", args.clips, 1, MAX_CLIPS), ("frames", args.frames, 4, _REDS_FRAMES)):
         if not low <= value <= high:
             raise InputError(f"--{name} {value} is out of range: give {low} to {high}")
-    clips = draw_clips(args.clips, args.seed, args.split, size, args.kind, args.frames - 1)
+    clips = draw_clips(args.clips, args.seed, args.split, (height, width), args.kind, args.frames - 1)
     check_folder(args.out, args.split, clips)
-    begun, made = monotonic(), 0
+    start, frames = monotonic(), 0
     for name, clip in tqdm(clips.items(), unit="clip", disable=None, file=sys.stderr):
-        made += write_rendered_clip(args.out, name, clip)
-    seconds = monotonic() - begun
-    note = f", {made / seconds:.1f} frames/s" if made else ", all there before"
-    print(f"{len(clips)} clips of {args.frames} frames at 15 a second, {width}x{height}: {args.out / args.split}{note}")
+        frames += write_rendered_clip(args.out, name, clip)
+    speed = f"{frames / (monotonic() - start):.1f} frames/s" if frames else "all there before"
+    print(
+        f"{len(clips)} clips of {args.frames} frames at 15 a second, {width}x{height}: {args.out / args.split}, {speed}"
+    )
     return 0
-
-
-#: Input frames of a clip of REDS_VTSR.
-_MOST_FRAMES = 46

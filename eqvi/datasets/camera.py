@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.datasets.rendering import Scene, render
+from eqvi.datasets.rendering import Scene, as_times, render
 from eqvi.errors import InputError
 
 _GAMMA = 2.2
@@ -50,8 +50,7 @@ def expose(scene: Scene, camera: Camera, times: float | Float[Tensor, " t"]) -> 
 
     A frame and its noise depend on its own time alone, so it is the same at any frame rate and in any batch.
     """
-    times = torch.as_tensor(times, dtype=None if isinstance(times, Tensor) else torch.float32).reshape(-1)
-    return torch.cat([_expose_one(scene, camera, time) for time in times.split(1)])
+    return torch.cat([_expose_one(scene, camera, time) for time in as_times(times).split(1)])
 
 
 def _expose_one(scene: Scene, camera: Camera, time: Tensor) -> Tensor:

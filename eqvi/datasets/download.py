@@ -98,9 +98,7 @@ def locate(source: Source, place: str | None, alone: bool) -> str | Path:
         return source.url
     is_file = place.endswith(Path(source.filename).suffix)
     if is_file and not alone:
-        raise InputError(
-            f"--from {place} is one file: name one thing to take from it, or the folder that holds them all"
-        )
+        raise InputError(f"--from {place} is one file: name one thing to take from it, or the folder of all files")
     if re.match(r"https?://", place):
         return place if is_file else f"{place.rstrip('/')}/{source.filename}"
     path = Path(place) if is_file else Path(place) / source.filename

@@ -101,9 +101,7 @@ def open_reds(root: Path, split: str = "val", factor: int = 2, names: Sequence[s
             name says, a file that is no 8-bit RGB PNG, or two frames of a clip that differ in size.
     """
     if factor not in (2, 4):
-        raise InputError(
-            f"factor {factor} has no truth in REDS_VTSR: choose 2 (15 to 30 frames a second) or 4 (15 to 60)"
-        )
+        raise InputError(f"factor {factor} has no truth in REDS_VTSR: choose 2 (15 to 30 fps) or 4 (15 to 60 fps)")
     if split not in ("train", "val"):
         raise InputError(f"split {split!r} has no public truth to measure on: choose train or val")
     inputs, truth = (rate_folder(root, split, rate) for rate in (15, 15 * factor))
@@ -128,9 +126,7 @@ def clip_names(folder: Path) -> list[str]:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from None
     strange = next((name for name in entries if not re.fullmatch(r"[0-9]{3}", name)), None)
     if strange is not None:
-        raise InputError(
-            f"{folder / strange}: is no clip of REDS_VTSR, which have three-digit names: move it elsewhere"
-        )
+        raise InputError(f"{folder / strange}: is no clip of REDS_VTSR (000, 001, ...): move it elsewhere")
     if not entries:
         raise InputError(f"{folder}: holds no clips: it should hold folders 000, 001, ...")
     return entries

@@ -194,12 +194,9 @@ def _colours(layer: Layer, local: Float[Tensor, "t 2 n"]) -> Float[Tensor, "t 3 
     return sampled[:, :, 0]
 
 
-def _as_times(times: float | Tensor) -> Float[Tensor, " t"]:
+def as_times(times: float | Tensor) -> Float[Tensor, " t"]:
+    """Times as a tensor, float32 unless they are one already."""
     return torch.as_tensor(times, dtype=None if isinstance(times, Tensor) else torch.float32).reshape(-1)
-
-
-def _points(scene: Scene, times: Tensor) -> Float[Tensor, "t 2 n"]:
-    return pixel_grid(*scene.size, times).reshape(1, 2, -1).expand(len(times), -1, -1)
 
 
 def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t 3 h w"]:
@@ -207,7 +204,7 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
 
     Every frame is sampled from the photographs: none is a warp of another.
     """
-    times = _as_times(times)
+    times = as_times(times)
     height, width = scene.size
     grid = pixel_grid(height, width, times)
     frames = times.new_zeros(len(times), 3, height, width)
@@ -226,8 +223,8 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
 
 def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Float[Tensor, " t"]) -> ExactFlow:
     """Exact flow and occlusion from time `start` to time `end`, or from each of many to the other at the same index."""
-    start, end = _as_times(start), _as_times(end)
-    points = _points(scene, start)
+    start, end = as_times(start), as_times(end)
+    points = pixel_grid(*scene.size, start).reshape(1, 2, -1).expand(len(start), -1, -1)
     extent = points.new_tensor([scene.size[1] - 1, scene.size[0] - 1]).view(1, 2, 1)
     flow = torch.zeros_like(points)
     occluded = torch.zeros_like(points[:, :1], dtype=torch.bool)

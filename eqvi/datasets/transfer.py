@@ -107,9 +107,7 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(
-            f"{folder}: {purpose} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: make room first"
-        )
+        raise InputError(f"{folder}: {purpose} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} are free: make room first")
 
 
 def _download(url: str, partial: Path, tag_file: Path, timeout: float) -> RemoteFile:
@@ -157,9 +155,7 @@ def _check_response(url: str, response: requests.Response) -> None:
     if not response.ok:
         raise InputError(f"{url}: the server answers {status}: check the address, or name another place with --from")
     if "text/html" in response.headers.get("Content-Type", ""):
-        raise InputError(
-            f"{url}: answers with a web page, not the file: open it in a browser, save the file, name it with --from"
-        )
+        raise InputError(f"{url}: is a web page, not the file: save the file with a browser and name it with --from")
 
 
 def _remote_file(response: requests.Response) -> RemoteFile:

@@ -128,8 +128,8 @@ def test_training_clips_lie_beside_validation_clips(tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--size", "64"], "--size '64'"),
-        (["--size", "64.5x48"], "--size '64.5x48'"),
+        (["--size", "64"], "size '64' must be"),
+        (["--size", "64.5x48"], "size '64.5x48' must be"),
         (["--size", "16x16"], "size 16x16 is too small"),
         (["--clips", "0"], "--clips 0"),
         (["--clips", "1001"], "--clips 1001"),
