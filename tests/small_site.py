@@ -14,7 +14,7 @@ from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 from eqvi.site.build import PARTS, Study
-from eqvi.site.explorer_data import Window, write
+from eqvi.site.explorer_data import ExplorerWindow, write
 from eqvi.viz.quadruplet import from_scene
 
 TIMES = (0.25, 0.5, 0.75)
@@ -94,11 +94,13 @@ def study(root: Path) -> Study:
     return Study(root, notebooks, executed, figures, results)
 
 
-def windows() -> dict[str, Window]:
+def windows() -> dict[str, ExplorerWindow]:
     """One window of a rendered scene, through a model with every part and random weights."""
     torch.manual_seed(0)
     return {
-        "tiny": Window(from_scene(demo_scene("cubic", SIZE), "the demo scene"), EQVI(CONFIG).eval(), "random weights")
+        "tiny": ExplorerWindow(
+            from_scene(demo_scene("cubic", SIZE), "the demo scene"), EQVI(CONFIG).eval(), "random weights"
+        )
     }
 
 

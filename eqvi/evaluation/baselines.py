@@ -61,8 +61,8 @@ class Minterpolate:
 
 def _filtered(frames: Iterator[ClipFrame], factor: int) -> Iterator[tuple[int, Image]]:
     """Number at the higher rate and image of every output frame."""
-    image = next(frames).image
-    width, height = image.size
+    last = next(frames).image
+    width, height = last.size
     graph = av.filter.Graph()
     source = f"video_size={width}x{height}:pix_fmt=rgb24:time_base=1/{factor}:frame_rate=1/1:pixel_aspect=1/1"
     steps = [
@@ -77,10 +77,11 @@ def _filtered(frames: Iterator[ClipFrame], factor: int) -> Iterator[tuple[int, I
     graph.configure()
 
     index = -1
-    for index, image in enumerate(chain([image], (frame.image for frame in frames))):
+    for index, image in enumerate(chain([last], (frame.image for frame in frames))):
+        last = image
         yield from _pushed(steps, image, index, factor)
     for extra in (1, 2):
-        yield from _pushed(steps, image, index + extra, factor)
+        yield from _pushed(steps, last, index + extra, factor)
     yield from _pushed(steps, None, 0, factor)
 
 

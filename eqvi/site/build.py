@@ -1,5 +1,6 @@
-"""Puts the site together: pages from templates, pictures, the explorer, and a last look at every link."""
+"""Builds the site: pages from templates, pictures and the explorer's data; then every link is checked."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ from eqvi.errors import InputError
 from eqvi.files import replacing_folder
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
 from eqvi.site import explorer_data, links, notebooks, verdicts
-from eqvi.site.links import Atlas, relative
-from eqvi.site.markdown import Heading, Renderer, converter, generated
-from eqvi.site.notebooks import ASSETS, Pictures
+from eqvi.site.links import relative
+from eqvi.site.markdown import Heading, Renderer, generated_part
+from eqvi.site.notebooks import ASSETS, PictureStore
 
-#: Most that a site may take, in bytes: free hosts take that much.
+#: Largest size of a site in bytes, which free hosts accept.
 LARGEST = 40_000_000
-#: Generated parts of README.md that the index shows: name, heading, what it is.
+#: Generated parts of the documents that the index shows: name, heading, what it is.
 PARTS = (
     ("published", "The published table", "Every figure the authors report, and what of it is measured here."),
     ("psnr results/real_clips_x2.csv", "On real footage, twice the frames",
@@ -27,12 +28,12 @@ PARTS = (
     ("ablation", "What each part is worth",
      "Small models of our own that differ in one part each, on rendered clips; weights are ours, not the published."),
 )  # fmt: skip
-FILM, STRIP = "film_loop.webp", "film_strip.png"
+FILM, STRIP = "figures/film_loop.webp", "figures/film_strip.png"
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where the study is that a site is made of."""
+    """The folders of the study that a site is made of."""
 
     root: Path = ROOT
     notebooks: Path = NOTEBOOKS
@@ -41,22 +42,22 @@ class Study:
     results: Path = RESULTS
 
     @property
-    def readme(self) -> Path:
-        """The study in words."""
-        return self.root / "README.md"
-
-    @property
-    def card(self) -> Path:
-        """The model card."""
-        return self.results / "weights" / "README.md"
+    def documents(self) -> dict[str, tuple[Path, str]]:
+        """The documents by page: file and title. The results in full are left out where they are not written."""
+        pages = {
+            "study.html": (self.root / "README.md", "The study in full"),
+            "results.html": (self.results / "README.md", "All results"),
+            "model-card.html": (self.results / "weights" / "README.md", "Model card"),
+        }
+        return {place: page for place, page in pages.items() if place != "results.html" or page[0].exists()}
 
     def name(self, path: Path) -> str:
-        """A path as links in the project say it."""
+        """The path of a file in the project, as links write it."""
         return path.relative_to(self.root).as_posix()
 
 
 class Page(NamedTuple):
-    """A notebook's page."""
+    """The page of a notebook; `place` is its path in the site."""
 
     source: Path
     place: str
@@ -64,7 +65,7 @@ class Page(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What was made."""
+    """Numbers of pages and links, size in bytes, and the notebooks that were left out."""
 
     pages: int
     links: int
@@ -72,16 +73,13 @@ class Site(NamedTuple):
     left_out: list[str]
 
 
-Explorer = Callable[[Path], None]
-
-
-def all_windows(folder: Path) -> None:
-    """The explorer of the study's own windows and models."""
+def write_explorer(folder: Path) -> None:
+    """Write the explorer of the study's own windows and models."""
     explorer_data.write(folder, explorer_data.windows())
 
 
-def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial: bool = False) -> Site:
-    """Make the site in a folder, in place of what was there once everything is done.
+def build(folder: Path, study: Study, explorer: Callable[[Path], None] = write_explorer, partial: bool = False) -> Site:
+    """Build the site in a folder; the last one stays until the new one is complete.
 
     Args:
         folder: of the site.
@@ -90,7 +88,7 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
         partial: leave out notebooks that were not executed instead of refusing.
 
     Raises:
-        InputError: something is missing or does not hold together; `folder` is then as it was.
+        InputError: something is missing or inconsistent; `folder` is then as it was.
     """
     folder = folder.resolve()
     sources = sorted(study.notebooks.glob("*.ipynb"))
@@ -99,21 +97,28 @@ def build(folder: Path, study: Study, explorer: Explorer = all_windows, partial:
         raise InputError(f"not executed: {', '.join(absent)}: run `make reproduce`, or leave them out by --partial")
     if folder.exists() and any(folder.iterdir()) and not (folder / "explorer" / "data.js").is_file():
         raise InputError(f"{folder} holds something that is no site: give another folder with --out")
-    with replacing_folder(folder) as partial_site:
+    with replacing_folder(folder) as new:
         try:
-            _Builder(partial_site, study, [path for path in sources if path.name not in absent]).everything(explorer)
+            _Builder(new, study, [path for path in sources if path.name not in absent]).write()
+            explorer(new)
         except OSError as error:
             raise InputError(f"{error.filename or folder}: {error.strerror}: the site was not made") from error
-        count = links.check(partial_site)
-        size = sum(path.stat().st_size for path in links.files(partial_site))
+        count = links.check(new)
+        size = sum(path.stat().st_size for path in links.files(new))
         if size > LARGEST:
             raise InputError(f"the site takes {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: show fewer windows")
-        pages = len(list(partial_site.rglob("*.html")))
+        pages = len(list(new.rglob("*.html")))
     return Site(pages, count, size, absent)
 
 
 class _Builder:
-    """One site under way."""
+    """Writes the pages of one site.
+
+    Args:
+        folder: of the site.
+        study: what it is made of.
+        sources: the notebooks that were executed.
+    """
 
     def __init__(self, folder: Path, study: Study, sources: list[Path]) -> None:
         self.folder, self.study = folder, study
@@ -122,89 +127,83 @@ class _Builder:
             Page(path, f"notebooks/{path.stem}.html", notebooks.title(notebook))
             for path, notebook in self.executed.items()
         ]
-        shown = [path for path in sorted(study.figures.iterdir()) if path.suffix in (".png", ".webp")]
-        self.figures = {f"figures/{path.name}": path for path in shown}
-        places = {study.name(path): place for place, path in self.figures.items()}
-        places |= {study.name(page.source): page.place for page in self.pages}
-        places |= {study.name(study.readme): "study.html", study.name(study.card): "model-card.html"}
-        self.atlas = Atlas(places)
+        images = [path for path in sorted(study.figures.iterdir()) if path.suffix in (".png", ".webp")]
+        self.figures = {f"figures/{path.name}": path for path in images}
+        self.places = {study.name(path): place for place, path in self.figures.items()}
+        self.places |= {study.name(page.source): page.place for page in self.pages}
+        self.places |= {study.name(path): place for place, (path, _) in study.documents.items()}
         self.templates = Environment(
             loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         )  # fmt: skip
 
-    def everything(self, explorer: Explorer) -> None:
-        for path in self.figures.values():
-            self._copy(path, f"figures/{path.name}")
-        for path in sorted(ASSETS.glob("*.css")) + sorted(ASSETS.glob("*.js")):
-            self._copy(path, path.name)
-        pictures = Pictures(self.figures, self.folder)
+    def write(self) -> None:
+        assets = [path for path in sorted(ASSETS.iterdir()) if path.suffix in (".css", ".js")]
+        for place, path in {**self.figures, **{path.name: path for path in assets}}.items():
+            target = self.folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        pictures = PictureStore(self.figures, self.folder)
         for number, page in enumerate(self.pages):
-            self._notebook(number, page, pictures)
-        self._document(self.study.readme, "study.html", "The study in full")
-        self._document(self.study.card, "model-card.html", "Model card")
-        self._gallery()
-        self._page("explorer.html", "explorer.html", title="Explorer")
+            renderer = self._renderer(page.source, page.place)
+            body = notebooks.body(self.executed[page.source], page.place, renderer.to_html, pictures)
+            neighbours = [None, *self.pages, None][number : number + 3 : 2]
+            steps = dict(zip(("before", "after"), neighbours, strict=True))
+            self._page(page.place, "notebook.html", page.title, body=body, contents=_contents(renderer), **steps)
+        for place, (path, title) in self.study.documents.items():
+            renderer = self._renderer(path, place)
+            body = renderer.to_html(_text(path))
+            self._page(place, "document.html", title, body=body, contents=_contents(renderer))
+        self._page("figures.html", "figures.html", "All figures", groups=self._gallery())
+        self._page("explorer.html", "explorer.html", "Explorer")
         self._index()
-        explorer(self.folder)  # last: it takes longest
 
-    def _copy(self, path: Path, place: str) -> None:
-        target = self.folder / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
+    def _renderer(self, document: Path, place: str) -> Renderer:
+        return Renderer(self.places, self.study.name(document), place)
 
-    def _page(self, place: str, template: str, **values: Any) -> None:
+    def _page(self, place: str, template: str, title: str, **values: Any) -> None:
         root = relative(".", place)
-        values |= {"place": place, "root": "" if root == "." else f"{root}/", "pages": self.pages}
+        values |= {"place": place, "title": title, "pages": self.pages, "documents": list(self.study.documents)}
         target = self.folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.templates.get_template(template).render(**values), encoding="utf-8")
+        text = self.templates.get_template(template).render(root="" if root == "." else f"{root}/", **values)
+        target.write_text(text, encoding="utf-8")
 
-    def _notebook(self, number: int, page: Page, pictures: Pictures) -> None:
-        renderer = Renderer(self.atlas, self.study.name(page.source), page.place)
-        body = notebooks.body(self.executed[page.source], page.place, converter(renderer), pictures)
-        before = self.pages[number - 1] if number else None
-        after = self.pages[number + 1] if number + 1 < len(self.pages) else None
-        self._page(
-            page.place, "notebook.html", title=page.title, body=body, contents=_contents(renderer.headings),
-            before=before, after=after,
-        )  # fmt: skip
-
-    def _document(self, path: Path, place: str, title: str) -> None:
-        renderer = Renderer(self.atlas, self.study.name(path), place)
-        body = converter(renderer)(_text(path))
-        self._page(place, "document.html", title=title, body=body, contents=_contents(renderer.headings))
-
-    def _gallery(self) -> None:
-        groups: list[tuple[str, str | None, list[dict[str, Any]]]] = []
-        shown = {page.source.name[:2]: page for page in self.pages}
+    def _gallery(self) -> list[tuple[str, str | None, list[dict[str, Any]]]]:
+        """The figures by notebook: its title, its page, and each figure's place, words and size."""
+        groups: dict[str, tuple[str, str | None, list[dict[str, Any]]]] = {}
+        numbered = {page.source.name[:2]: page for page in self.pages}
         for place, path in self.figures.items():
-            number = path.name[:2]
-            page = shown.get(number)
-            title = page.title if page else ("The film" if path.stem.startswith("film") else f"Notebook {number}")
-            if not groups or groups[-1][0] != title:
-                groups.append((title, page.place if page else None, []))
+            page = numbered.get(path.name[:2])
+            other = "The film" if path.stem.startswith("film") else f"Notebook {path.name[:2]}"
+            title = page.title if page else other
             with Image.open(path) as picture:
-                width, height = picture.size
-                words = picture.info.get("Description") or path.stem.replace("_", " ")
-            groups[-1][2].append({"src": place, "alt": words, "width": width, "height": height})
-        self._page("figures.html", "figures.html", title="All figures", groups=groups)
+                alt = picture.info.get("Description") or path.stem.replace("_", " ")
+                figure = {"src": place, "alt": alt, "width": picture.width, "height": picture.height}
+            groups.setdefault(title, (title, page.place if page else None, []))[2].append(figure)
+        return list(groups.values())
 
     def _index(self) -> None:
-        readme, name = _text(self.study.readme), self.study.name(self.study.readme)
-        render = converter(Renderer(self.atlas, name, "index.html"))
+        texts = {path: _text(path) for path, _ in self.study.documents.values()}
         tables = []
         for part, heading, words in PARTS:
-            table = generated(readme, part)
-            if table is None:
-                raise InputError(f"{name} has no generated part {part!r}: run `python -m eqvi readme`")
-            tables.append({"heading": heading, "words": words, "table": render(table)})
+            for path, text in texts.items():
+                table = generated_part(text, part)
+                if table is not None:
+                    html = self._renderer(path, "index.html").to_html(table)
+                    tables.append({"heading": heading, "words": words, "table": html})
+                    break
+            else:
+                names = " or ".join(map(self.study.name, texts))
+                raise InputError(f"{names} has no generated part {part!r}: run `python -m eqvi readme`")
+        path, readme = next(iter(texts.items()))
+        render = self._renderer(path, "index.html").to_html
         title, _, rest = readme.partition("\n")
         self._page(
-            "index.html", "index.html", title=title.removeprefix("# ").strip(),
+            "index.html", "index.html", title.removeprefix("# ").strip(),
             abstract=render(rest.partition("\n## ")[0].partition("\n![")[0]),
             groups=verdicts.groups(self.study.results), tables=tables, settles=_settles(readme, render),
-            film=f"figures/{FILM}" in self.figures and f"figures/{STRIP}" in self.figures,
+            film={FILM, STRIP} <= self.figures.keys(),
         )  # fmt: skip
 
 
@@ -215,16 +214,15 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror}: a site takes it from the project") from error
 
 
-def _contents(headings: list[Heading]) -> list[Heading]:
-    return [one for one in headings if one.level in (2, 3)]
+def _contents(renderer: Renderer) -> list[Heading]:
+    return [heading for heading in renderer.headings if heading.level in (2, 3)]
 
 
 def _settles(readme: str, render: Callable[[str], str]) -> dict[str, str]:
     """What each notebook settles, by its number: from the table of notebooks in README.md."""
-    found = {}
+    settles = {}
     for line in readme.splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
         if line.startswith("| [") and len(cells) == 2 and ".ipynb)" in cells[0]:
-            text = render(cells[1]).strip().removeprefix("<p>").removesuffix("</p>")
-            found[cells[0][1:3]] = text
-    return found
+            settles[cells[0][1:3]] = render(cells[1]).strip().removeprefix("<p>").removesuffix("</p>")
+    return settles

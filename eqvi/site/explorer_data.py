@@ -1,8 +1,8 @@
-"""What the site's explorer shows, made beforehand.
+"""Pictures and data of the site's explorer, computed beforehand.
 
-Layers of some windows at some times as strips of pictures, the PSNR of every variant, and the six flows on a grid, from
-which the page itself computes a pixel's motion. Pages opened from disk may not fetch data, so it comes as scripts that
-set a variable.
+For some windows of frames: the layers at some times as strips of pictures, the PSNR of every variant, and the six flows
+on a grid, from which the page itself computes a pixel's motion. Pages opened from disk cannot fetch data, so it comes
+as scripts that set a variable.
 """
 
 import base64
@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from eqvi.datasets.random_scenes import draw_clip
 from eqvi.datasets.rendering import demo_scene
@@ -35,9 +33,9 @@ from eqvi.viz.result_layers import Layer
 
 TIMES = tuple(number / 10 for number in range(1, 10))
 SIZE = (256, 448)
-#: Flows are kept at one in so many pixels both ways.
+#: Spacing in pixels of the grid of flows.
 STEP = 2
-#: Every layer by its name in `eqvi.viz.result_layers`: its name in the page and its heading there.
+#: Every layer of `eqvi.viz.result_layers`: its name in the page and its heading there.
 LAYERS = {
     result_layers.FRAME: ("frame", "new frame"),
     result_layers.TRUTH: ("truth", "true frame"),
@@ -56,49 +54,49 @@ _PHOTOGRAPHS = ("given", "frame", "truth", "warped1", "warped2")
 
 
 @dataclass(frozen=True)
-class Window:
-    """What can be looked at: four frames, and the model whose parts are switched, with a name for people."""
+class ExplorerWindow:
+    """Four frames, the model whose parts are switched, and the model's name for readers."""
 
     quadruplet: Quadruplet
     model: Any
     made_by: str
 
 
-def windows(size: tuple[int, int] = SIZE) -> dict[str, Window]:
-    """The windows that are shown, by a name for files. All are rendered: real footage is not ours to spread."""
+def windows(size: tuple[int, int] = SIZE) -> dict[str, ExplorerWindow]:
+    """The windows by a name for files. All are rendered: real footage is not ours to publish."""
     quarter, _ = load_model(DEFAULT_MODEL)
-    # The one kind of our models that has every part. It is an instrument: an eighth of the widths, minutes of training.
+    # The only model of ours with every part, for illustration: an eighth of the widths, minutes of training.
     whole, _ = load_model("family/fusion_0")
     portrait = from_scene(demo_scene("cubic", size), "portrait before a cup; the acceleration changes")
     drawn = from_scene(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration")
     again = replace(portrait, name="the portrait again, by the model that has MS-Fusion")
     return {
-        "portrait": Window(portrait, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
-        "drawn": Window(drawn, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
-        "fusion": Window(again, whole, "family/fusion_0, a smaller one, with RQFP, RCSN and MS-Fusion"),
+        "portrait": ExplorerWindow(portrait, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
+        "drawn": ExplorerWindow(drawn, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
+        "fusion": ExplorerWindow(again, whole, "family/fusion_0, a smaller one, with RQFP, RCSN and MS-Fusion"),
     }
 
 
-def write(folder: Path, shown: Mapping[str, Window], times: Sequence[float] = TIMES) -> None:
+def write(folder: Path, windows: Mapping[str, ExplorerWindow], times: Sequence[float] = TIMES) -> None:
     """Write the pictures and data of the explorer.
 
     Args:
         folder: of the site; everything goes into its ``explorer/``.
-        shown: windows by a name for files.
+        windows: by a name for files.
         times: of the new frames.
     """
-    with one_thread():
-        made = [_window(folder, name, window, times) for name, window in shown.items()]
+    with one_thread():  # one order of summation: the same bytes on any number of cores
+        data = [_write_window(folder, name, window, times) for name, window in windows.items()]
     layers = [list(names) for names in LAYERS.values()]
-    _script(folder / "explorer/data.js", "window.EQVI_DATA", {"times": list(times), "layers": layers, "windows": made})
+    _write_script(folder, "data.js", "window.EQVI_DATA", {"times": list(times), "layers": layers, "windows": data})
 
 
-def variants(offered: Sequence[str], own: Switches) -> list[Switches]:
-    """Every combination of a model's parts; the ensemble with the model as it was made alone, because it costs most."""
-    parts = [part for part in offered if part != "ensemble"]
-    found = [Switches(**dict(zip(parts, chosen, strict=True))) for chosen in product((False, True), repeat=len(parts))]
-    found.sort(key=lambda switches: sum(getattr(switches, part) for part in parts))
-    return [*found, Switches(own.rqfp, own.rcsn, own.fusion, ensemble=True)]
+def variants(available: Sequence[str], default: Switches) -> list[Switches]:
+    """Every combination of a model's parts; the ensemble, which costs most, with the model's own parts only."""
+    parts = [part for part in available if part != "ensemble"]
+    combinations = [Switches(**dict(zip(parts, on, strict=True))) for on in product((False, True), repeat=len(parts))]
+    combinations.sort(key=lambda switches: sum(getattr(switches, part) for part in parts))
+    return [*combinations, Switches(default.rqfp, default.rcsn, default.fusion, ensemble=True)]
 
 
 def key(switches: Switches) -> str:
@@ -106,109 +104,82 @@ def key(switches: Switches) -> str:
     return "+".join(part for part in NAMES if getattr(switches, part)) or "none"
 
 
-def label(switches: Switches) -> str:
-    """A variant's name for people."""
-    return " + ".join(name for part, name in NAMES.items() if getattr(switches, part)) or "no part"
+def _write_window(folder: Path, name: str, window: ExplorerWindow, times: Sequence[float]) -> dict[str, Any]:
+    quadruplet = replace(window.quadruplet, truth=functools.cache(window.quadruplet.truth))
+    strips: list[dict[str, Any]] = []  # shared by all variants that show the same
 
+    def strip(layer: str, panels: Sequence[Layer]) -> int:
+        """The index of the strip with these panels, one below the other; a new one is written."""
+        pixels = np.concatenate([to_8bit(panel.panel.rgb[None]) for panel in panels])
+        file = f"explorer/{name}/{layer}-{hashlib.sha256(pixels.tobytes()).hexdigest()[:8]}.webp"
+        entry = {"file": file, "notes": [panel.note for panel in panels], "alts": [panel.alt for panel in panels]}
+        if entry not in strips:
+            image = io.BytesIO()
+            Image.fromarray(pixels).save(image, "WEBP", quality=84 if layer in _PHOTOGRAPHS else 90, method=4)
+            _write(folder / file, image.getvalue())
+            strips.append(entry)
+        return strips.index(entry)
 
-class _Strips:
-    """The strips of one window, each kept once however many variants show it."""
-
-    def __init__(self, folder: Path, window: str) -> None:
-        self.folder, self.window = folder, window
-        self.found: list[dict[str, Any]] = []
-        self._known: dict[str, int] = {}
-
-    def add(self, name: str, layers: Sequence[Layer]) -> int:
-        """The number of the strip that shows these layers, one below the other."""
-        pixels = _strip([layer.panel.rgb for layer in layers])
-        words = {"notes": [layer.note for layer in layers], "alts": [layer.alt for layer in layers]}
-        content = hashlib.sha256(pixels.tobytes()).hexdigest()
-        digest = hashlib.sha256(f"{content} {json.dumps(words)}".encode()).hexdigest()
-        if digest not in self._known:
-            file = f"explorer/{self.window}/{name}-{content[:8]}.webp"
-            if not (self.folder / file).exists():
-                _put(self.folder / file, _webp(pixels, 84 if name in _PHOTOGRAPHS else 90))
-            self._known[digest] = len(self.found)
-            self.found.append({"file": file, **words})
-        return self._known[digest]
-
-
-def _window(folder: Path, name: str, window: Window, times: Sequence[float]) -> dict[str, Any]:
-    subject, model = replace(window.quadruplet, truth=functools.cache(window.quadruplet.truth)), window.model
-    exploration, strips = Exploration(model, subject), _Strips(folder, name)
+    whole = Exploration(window.model, quadruplet)
     legends: dict[str, Any] = {}
-    shown = []
-    given = strips.add("given", list(result_layers.input_frames(exploration).values()))
-    for switches in variants(exploration.available, exploration.default):
-        here = Exploration(model, subject)  # keeps what it makes: one for all variants would fill the memory
-        made = [result_layers.layers_at(here, t, switches) for t in times]
+    variant_data = []
+    given = strip("given", list(result_layers.input_frames(whole).values()))
+    for switches in variants(whole.available, whole.default):
+        exploration = Exploration(window.model, quadruplet)  # caches results: one for all would fill the memory
+        frames = [result_layers.layers_at(exploration, t, switches) for t in times]
         layers = {}
         for layer, (short, _) in LAYERS.items():
-            if layer not in made[0]:
-                continue
-            layers[short] = strips.add(short, [one[layer] for one in made])
-            if short not in legends:
-                legends[short] = _legend(folder, made[0][layer])
-        psnr = [here.psnr(t, switches) for t in times]
-        shown.append({"key": key(switches), "name": label(switches), "psnr": psnr, "layers": layers})
-    flows = f"explorer/{name}/flows.js"
-    _script(folder / flows, f"(window.EQVI_FLOWS = window.EQVI_FLOWS || {{}})[{json.dumps(name)}]", _flows(exploration))
-    height, width = subject.frames.shape[-2:]
+            if layer in frames[0]:
+                layers[short] = strip(short, [frame[layer] for frame in frames])
+                legends.setdefault(short, _legend(folder, frames[0][layer]))
+        label = " + ".join(title for part, title in NAMES.items() if getattr(switches, part)) or "no part"
+        psnr = [exploration.psnr(t, switches) for t in times]
+        variant_data.append({"key": key(switches), "name": label, "psnr": psnr, "layers": layers})
+    variable = f"(window.EQVI_FLOWS = window.EQVI_FLOWS || {{}})[{json.dumps(name)}]"
+    _write_script(folder, f"{name}/flows.js", variable, _flows(whole))
+    height, width = quadruplet.frames.shape[-2:]
     return {
         "key": name,
-        "name": subject.name,
+        "name": quadruplet.name,
         "model": window.made_by,
         "width": width,
         "height": height,
-        "parts": [[part, NAMES[part]] for part in exploration.available],
-        "own": key(exploration.default),
-        "variants": shown,
+        "parts": [[part, NAMES[part]] for part in whole.available],
+        "own": key(whole.default),
+        "variants": variant_data,
         "given": given,
-        "strips": strips.found,
+        "strips": strips,
         "legends": {short: legend for short, legend in legends.items() if legend},
-        "flows": flows,
+        "flows": f"explorer/{name}/flows.js",
     }
 
 
 def _legend(folder: Path, layer: Layer) -> dict[str, str] | None:
-    found = result_layers.legend(layer.panel)
-    if found is None:
+    legend = result_layers.legend(layer.panel)
+    if legend is None:
         return None
-    picture, left, right = found
+    picture, left, right = legend
     file = f"explorer/legend-{hashlib.sha256(picture).hexdigest()[:8]}.png"
-    _put(folder / file, picture)
+    _write(folder / file, picture)
     return {"file": file, "left": left, "right": right}
 
 
 def _flows(exploration: Exploration) -> dict[str, Any]:
-    """The six flows at every `STEP`-th pixel, as 16-bit integers of `unit` pixels, by the pixel."""
+    """The six flows at every `STEP`-th pixel, as 16-bit integers in multiples of `unit` pixels, pixel by pixel."""
     motion = exploration.motion()
-    fields = [getattr(motion, name)[0] for name in FLOWS]
-    grid: Tensor = torch.stack([field[:, ::STEP, ::STEP] for field in fields]).cpu()  # (6, 2, rows, columns)
+    grid = torch.stack([getattr(motion, name)[0, :, ::STEP, ::STEP] for name in FLOWS]).cpu()  # (6, 2, rows, columns)
     unit = max(float(grid.abs().max()), 1e-6) / 32767
-    whole = (grid / unit).round().to(torch.int16).permute(2, 3, 0, 1).contiguous().numpy().astype("<i2")
+    integers = (grid / unit).round().to(torch.int16).permute(2, 3, 0, 1).contiguous().numpy().astype("<i2")
     rows, columns = grid.shape[-2:]
-    text = base64.b64encode(whole.tobytes()).decode()
+    text = base64.b64encode(integers.tobytes()).decode()
     return {"step": STEP, "rows": rows, "columns": columns, "unit": unit, "order": FLOWS, "data": text}
 
 
-def _strip(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Pictures one below the other."""
-    return np.concatenate([to_8bit(rgb[None]) for rgb in pictures])
-
-
-def _webp(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=4)
-    return file.getvalue()
-
-
-def _script(path: Path, name: str, value: Any) -> None:
+def _write_script(folder: Path, file: str, variable: str, value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    _put(path, f"{name} = {text};\n".encode())
+    _write(folder / "explorer" / file, f"{variable} = {text};\n".encode())
 
 
-def _put(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -1,18 +1,21 @@
-"""Markdown as the site's pages show it: formulas as MathML, tables in boxes of their own, links into the site."""
+"""Markdown to HTML: formulas as MathML, tables in scrolling boxes, links into the site."""
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from eqvi.site.formulas import mathml
-from eqvi.site.links import Atlas
+from eqvi.errors import InputError
+from eqvi.site.links import site_link
 
 _TAG = re.compile(r"<[^>]+>")
 _INTERVAL = re.compile(r"\[[+-]?[\d.]+, [+-]?[\d.]+\]")
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+#: Commands that latex2mathml ignores silently, by what it knows.
+_NORMS = {r"\lVert": "‖", r"\rVert": "‖", r"\lvert": "|", r"\rvert": "|"}
 
 
 class Heading(NamedTuple):
@@ -23,28 +26,26 @@ class Heading(NamedTuple):
     id: str
 
 
-def slug(text: str) -> str:
-    """The id of a heading, by GitHub's rule, so that links into README.md lead to the same place here."""
-    kept = re.sub(r"[^\w\- ]", "", text.strip().lower())
-    return kept.replace(" ", "-")
-
-
 class Renderer(IPythonRenderer):
-    """One page's Markdown.
+    """Renders the Markdown of one page and collects its headings.
 
     Args:
-        atlas: where the project's files are in the site.
-        document: the file of the project that the text is from.
+        places: path in the project to path in the site.
+        document: the file of the project that holds the text.
         page: the page of the site that shows it.
     """
 
-    def __init__(self, atlas: Atlas, document: str, page: str) -> None:
+    def __init__(self, places: Mapping[str, str], document: str, page: str) -> None:
         super().__init__(escape=False, exclude_anchor_links=True)
-        self.atlas, self.document, self.page = atlas, document, page
+        self.places, self.document, self.page = places, document, page
         self.headings: list[Heading] = []
 
+    def to_html(self, text: str) -> str:
+        """The HTML of Markdown text."""
+        return MarkdownWithMath(renderer=self).render(_COMMENT.sub("", text))
+
     def heading(self, text: str, level: int, **attrs: Any) -> str:
-        """A heading that can be linked to."""
+        """A heading with an id."""
         plain = html.unescape(_TAG.sub("", text))
         name = base = slug(plain)
         taken, number = {one.id for one in self.headings}, 1
@@ -54,7 +55,7 @@ class Renderer(IPythonRenderer):
         return f'<h{level} id="{html.escape(name)}">{text}</h{level}>\n'
 
     def block_math(self, body: str) -> str:
-        """A formula on a line of its own, which scrolls alone where it is too wide."""
+        """A formula on a line of its own, which scrolls where it is too wide."""
         return f'<span class="formula" tabindex="0">{mathml(body, display=True)}</span>'
 
     def inline_math(self, body: str) -> str:
@@ -62,33 +63,55 @@ class Renderer(IPythonRenderer):
         return mathml(body, display=False)
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """A link, or its text and where to look if the site does not hold it."""
-        place = self.atlas.href(url, self.document, self.page)
-        if place is None:
-            return f'<span class="elsewhere" title="in the project: {html.escape(url)}">{text}</span>'
-        return f'<a href="{html.escape(place)}">{text}</a>'
+        """A link, or its text with a note if the target is not in the site."""
+        place = site_link(url, self.document, self.page, self.places)
+        return self._missing(url, text) if place is None else f'<a href="{html.escape(place)}">{text}</a>'
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
-        """A picture of the project, with its words."""
-        place = self.atlas.href(url, self.document, self.page)
+        """A picture of the project with its alternative text."""
+        place = site_link(url, self.document, self.page, self.places)
         if place is None:
-            return f'<span class="elsewhere" title="in the project: {html.escape(url)}">[picture: {text}]</span>'
-        words = html.escape(html.unescape(_TAG.sub("", text)))
-        return f'<img class="card" loading="lazy" src="{html.escape(place)}" alt="{words}">'
+            return self._missing(url, f"[picture: {text}]")
+        alt = html.escape(html.unescape(_TAG.sub("", text)))
+        return f'<img class="card" loading="lazy" src="{html.escape(place)}" alt="{alt}">'
 
     def table(self, text: str) -> str:
         """A table in a box that scrolls by itself, also by keyboard; intervals stay on one line."""
-        text = _INTERVAL.sub(lambda found: f'<span class="between">{found[0]}</span>', text)
+        text = _INTERVAL.sub(r'<span class="between">\g<0></span>', text)
         return f'<div class="scroll" role="region" aria-label="table" tabindex="0"><table>{text}</table></div>\n'
 
-
-def converter(renderer: Renderer) -> Callable[[str], str]:
-    """From Markdown to HTML. The renderer keeps the headings that came by."""
-    return lambda text: MarkdownWithMath(renderer=renderer).render(_COMMENT.sub("", text))
+    def _missing(self, url: str, text: str) -> str:
+        return f'<span class="elsewhere" title="in the project: {html.escape(url)}">{text}</span>'
 
 
-def generated(document: str, name: str) -> str | None:
-    """What stands between a document's markers of that name (see `eqvi.markdown.fill`)."""
+def slug(text: str) -> str:
+    """The id of a heading by GitHub's rule, so that links into README.md work on both."""
+    return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
+
+
+def mathml(latex: str, display: bool) -> str:
+    r"""A LaTeX formula as a ``<math>`` element, which browsers typeset without script, font or request.
+
+    Args:
+        latex: without its dollars.
+        display: on a line of its own, else within the text.
+
+    Raises:
+        InputError: an unknown command, which would show as its own name.
+    """
+    text = re.sub(r"\\[lr][Vv]ert(?![a-zA-Z])", lambda match: _NORMS[match[0]], latex.strip())
+    try:
+        element = convert(text, display="block" if display else "inline")
+    except Exception as error:  # latex2mathml has two dozen kinds, each a plain Exception
+        raise InputError(f"formula {latex.strip()!r} cannot be set: {type(error).__name__}") from error
+    unknown = re.search(r"\\[a-zA-Z]+", element)
+    if unknown:
+        raise InputError(f"formula {latex.strip()!r}: {unknown[0]} is not known to latex2mathml: write it otherwise")
+    return element
+
+
+def generated_part(document: str, name: str) -> str | None:
+    """The text between a document's markers of that name (see `eqvi.markdown.fill`)."""
     edge = re.escape(name)
-    found = re.search(rf"<!-- begin: {edge} -->\n(.*?)\n<!-- end: {edge} -->", document, re.DOTALL)
-    return found[1] if found else None
+    match = re.search(rf"<!-- begin: {edge} -->\n(.*?)\n<!-- end: {edge} -->", document, re.DOTALL)
+    return match[1] if match else None

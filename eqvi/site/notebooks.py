@@ -1,4 +1,4 @@
-"""Executed notebooks as pages: nbconvert's bare HTML with our cells, pictures as files."""
+"""Executed notebooks as pages: nbconvert's basic HTML with our cell template, pictures as files."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -16,12 +16,12 @@ from PIL import Image
 from eqvi.errors import InputError
 from eqvi.site.links import relative
 
-_CARRIED = re.compile(r'src="data:(?:video|image)/(?P<kind>mp4|webm|png|webp|jpeg);base64,(?P<data>[^"]+)"')
 ASSETS = Path(__file__).parent / "assets"
+_EMBEDDED = re.compile(r'src="data:(?:video|image)/(?P<kind>mp4|webm|png|webp|jpeg);base64,(?P<data>[^"]+)"')
 
 
-class Pictures:
-    """The pictures of a site by what they hold: a figure that a notebook shows again is not kept twice.
+class PictureStore:
+    """The pictures of a site by content: a figure that a notebook shows again is stored once.
 
     Args:
         figures: the study's figures by their path in the site.
@@ -30,30 +30,21 @@ class Pictures:
 
     def __init__(self, figures: dict[str, Path], folder: Path) -> None:
         self.folder = folder
-        self._known = {_digest(path.read_bytes()): place for place, path in figures.items()}
+        self._places = {hashlib.sha256(path.read_bytes()).digest(): place for place, path in figures.items()}
 
     def place(self, data: bytes, name: str) -> str:
-        """Where in the site a picture is; it is written as `name` if it was not there."""
-        digest = _digest(data)
-        if digest not in self._known:
+        """The path of a picture in the site; a new one is written as `name`."""
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._places:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            self._known[digest] = name
-        return self._known[digest]
-
-
-class Shown(NamedTuple):
-    """A picture as a cell's output: its place seen from the page, its words and size."""
-
-    src: str
-    alt: str
-    width: int
-    height: int
+            self._places[digest] = name
+        return self._places[digest]
 
 
 def title(notebook: NotebookNode) -> str:
-    """The heading that a notebook begins with."""
+    """The first heading of a notebook."""
     first = notebook.cells[0].source if notebook.cells else ""
     return first.partition("\n")[0].removeprefix("# ").strip()
 
@@ -70,14 +61,14 @@ def read(path: Path) -> NotebookNode:
         raise InputError(f"{path} is not an executed notebook: run the study again") from error
 
 
-def body(notebook: NotebookNode, page: str, markdown: Callable[[str], str], pictures: Pictures) -> str:
+def body(notebook: NotebookNode, page: str, markdown: Callable[[str], str], pictures: PictureStore) -> str:
     """The cells of a notebook as HTML.
 
     Args:
         notebook: executed.
-        page: where in the site it goes.
+        page: its path in the site.
         markdown: from Markdown to HTML.
-        pictures: takes those that cells show.
+        pictures: stores those that cells show.
     """
     copy = nbformat.from_dict(notebook)
     number = 0
@@ -87,10 +78,11 @@ def body(notebook: NotebookNode, page: str, markdown: Callable[[str], str], pict
             if "image/png" in data:
                 number += 1
                 place = f"pictures/{Path(page).stem}_{number}.png"
-                output.metadata["shown"] = _shown(output, page, place, pictures)
+                output.metadata["shown"] = _image_attributes(output, page, place, pictures)
             if "text/html" in data:
                 number += 1
-                data["text/html"] = _unpacked(data["text/html"], page, f"{Path(page).stem}_{number}", pictures)
+                name = f"pictures/{Path(page).stem}_{number}"
+                data["text/html"] = _extract_embedded(data["text/html"], page, name, pictures)
     exporter = HTMLExporter(
         raw_template=(ASSETS / "cells.html").read_text(encoding="utf-8"),
         template_name="basic",
@@ -99,26 +91,22 @@ def body(notebook: NotebookNode, page: str, markdown: Callable[[str], str], pict
     return exporter.from_notebook_node(copy)[0]
 
 
-def _shown(output: Any, page: str, name: str, pictures: Pictures) -> dict[str, Any]:
+def _image_attributes(output: Any, page: str, name: str, pictures: PictureStore) -> dict[str, Any]:
     data = base64.b64decode(output.data["image/png"])
     alt = output.metadata.get("image/png", {}).get("alt") or output.data.get("text/plain", "")
     with Image.open(io.BytesIO(data)) as picture:
         width, height = picture.size
-    return Shown(relative(pictures.place(data, name), page), alt, width, height)._asdict()
+    return {"src": relative(pictures.place(data, name), page), "alt": alt, "width": width, "height": height}
 
 
-def _unpacked(text: str, page: str, name: str, pictures: Pictures) -> str:
-    """A cell's HTML with the videos and pictures that it carries within itself as files."""
+def _extract_embedded(text: str, page: str, name: str, pictures: PictureStore) -> str:
+    """A cell's HTML with its embedded videos and pictures as files."""
     number = 0
 
-    def file(found: re.Match[str]) -> str:
+    def link(match: re.Match[str]) -> str:
         nonlocal number
         number += 1
-        place = f"pictures/{name}_{number}.{found['kind']}"
-        return f'src="{relative(pictures.place(base64.b64decode(found["data"]), place), page)}"'
+        place = f"{name}_{number}.{match['kind']}"
+        return f'src="{relative(pictures.place(base64.b64decode(match["data"]), place), page)}"'
 
-    return _CARRIED.sub(file, text)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return _EMBEDDED.sub(link, text)

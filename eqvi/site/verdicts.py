@@ -1,4 +1,4 @@
-"""The ledger of claims as the index shows it: by verdict, each with its interval. Knows no torch."""
+"""The verdicts on all claims as the index shows them: by verdict, each with its interval. Imports no torch."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from eqvi.errors import InputError
 from eqvi.markdown import read_rows
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
 
-#: Verdict, its name in the page, its short form and its sign: none is known by its colour alone.
+#: Verdict, its name in the page, its short form and its sign, so that none is told by colour alone.
 KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),
          (OPEN, "open", "cannot be decided", "?"), (MISSING, "missing", "not measured", "–"))  # fmt: skip
 
 
 class Interval(NamedTuple):
-    """Where an interval lies about zero, in percent of the width of its picture."""
+    """Position of an interval relative to zero, in percent of the width of its picture."""
 
     low: float
     high: float
@@ -46,7 +46,7 @@ def groups(results: Path) -> list[Group]:
         results: its folder.
 
     Raises:
-        InputError: it is missing, or holds a verdict that nobody gives.
+        InputError: it is missing, or holds an unknown verdict.
     """
     path = results / "claims.csv"
     try:
@@ -66,7 +66,7 @@ def groups(results: Path) -> list[Group]:
 
 
 def interval(finding: Finding) -> Interval | None:
-    """Where a measured difference lies; None for what is no difference or has no interval."""
+    """The interval of a measured difference; None for what is no difference or has no interval."""
     if not (finding.low and finding.high and finding.measured[:1] in "+-"):
         return None
     low, high, value = float(finding.low), float(finding.high), float(finding.measured)

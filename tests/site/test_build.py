@@ -17,9 +17,8 @@ from eqvi.paths import NOTEBOOKS, ROOT
 from eqvi.site import links
 from eqvi.site.build import PARTS, Study, build
 from eqvi.site.explorer_data import variants
-from eqvi.site.formulas import mathml
-from eqvi.site.links import Atlas, check
-from eqvi.site.markdown import Renderer, converter, generated, slug
+from eqvi.site.links import check
+from eqvi.site.markdown import Renderer, generated_part, mathml, slug
 from eqvi.site.verdicts import interval
 from eqvi.viz.exploration import Exploration, Switches
 
@@ -97,8 +96,8 @@ class TestPages:
         assert "said &lt; this" in text
 
     def test_the_project_s_own_readme_has_what_the_index_shows(self) -> None:
-        readme = (ROOT / "README.md").read_text()
-        assert [name for name, *_ in PARTS if generated(readme, name) is None] == []
+        texts = "".join(path.read_text() for path, _ in Study().documents.values())
+        assert [name for name, *_ in PARTS if generated_part(texts, name) is None] == []
 
 
 class TestBuilding:
@@ -127,7 +126,7 @@ class TestBuilding:
         study = small_site.study(tmp_path)
         build(tmp_path / "site", study, small_site.none)
         before = contents(tmp_path / "site")
-        study.card.write_text("# Card\n\n[nowhere](#nothing)\n")
+        (study.results / "weights" / "README.md").write_text("# Card\n\n[nowhere](#nothing)\n")
         with pytest.raises(InputError, match=r"^model-card.html: link '#nothing' leads to no such place in its page$"):
             build(tmp_path / "site", study, small_site.none)
         assert contents(tmp_path / "site") == before
@@ -137,7 +136,7 @@ class TestBuilding:
         study = small_site.study(tmp_path)
         with pytest.raises(InputError, match="holds something that is no site"):
             build(study.results, study, small_site.none)
-        assert study.card.is_file()
+        assert (study.results / "weights" / "README.md").is_file()
 
     def test_what_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         study = small_site.study(tmp_path)
@@ -152,8 +151,8 @@ class TestBuilding:
 
     def test_readme_without_its_tables(self, tmp_path: Path) -> None:
         study = small_site.study(tmp_path)
-        study.readme.write_text("# Title\n")
-        with pytest.raises(InputError, match=r"README.md has no generated part 'published'"):
+        (study.root / "README.md").write_text("# Title\n")
+        with pytest.raises(InputError, match=r"README.md or .*README.md has no generated part 'published'"):
             build(tmp_path / "site", study, small_site.none)
 
     def test_command_names_what_was_not_executed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +201,7 @@ class TestChecker:
 
 class TestMarkdown:
     def render(self, text: str) -> str:
-        return converter(Renderer(Atlas({"README.md": "study.html"}), "notebooks/01.ipynb", "notebooks/01.html"))(text)
+        return Renderer({"README.md": "study.html"}, "notebooks/01.ipynb", "notebooks/01.html").to_html(text)
 
     def test_slugs_are_github_s(self) -> None:
         assert slug("Parity, stage by stage") == "parity-stage-by-stage"
@@ -315,6 +314,7 @@ def test_assets_travel_with_the_package(tmp_path: Path) -> None:
 
 
 def test_the_study_s_own_places() -> None:
-    study = Study()
-    assert (study.readme, study.card) == (ROOT / "README.md", ROOT / "results/weights/README.md")
+    files = [path for path, _ in Study().documents.values()]
+    assert files[0] == ROOT / "README.md"
+    assert files[-1] == ROOT / "results/weights/README.md"
     assert shutil.which("make") is None or "site: $(STUDY)" in (ROOT / "Makefile").read_text()
