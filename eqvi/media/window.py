@@ -4,7 +4,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -44,31 +44,29 @@ def windows(
         frames: the clip.
         is_cut: whether two neighbours belong to different shots, called once for every pair, in order; None: never.
     """
-    is_cut = is_cut or (lambda a, b: False)
-    rest = iter(frames)
-    upcoming = deque(islice(rest, 2))
-    before: ClipFrame | None = None
-    cut_here = len(upcoming) == 2 and is_cut(upcoming[0], upcoming[1])
-    index = 0
-    while upcoming:
-        upcoming.extend(islice(rest, 1))
-        first, second, after = (*upcoming, None, None)[:3]
+
+    def cut_between(a: ClipFrame | None, b: ClipFrame | None) -> bool:
+        return is_cut is not None and a is not None and b is not None and is_cut(a, b)
+
+    padded = chain([None], frames, [None, None])
+    recent = deque(islice(padded, 3), maxlen=3)
+    cut_before, cut = False, cut_between(recent[1], recent[2])
+    for position, after in enumerate(padded):
+        before, first, second = recent
         assert first is not None
-        cut_next = second is not None and after is not None and is_cut(second, after)
-        if cut_here or cut_next:
-            after = None
-        earlier = None if cut_here else before
+        recent.append(after)
+        cut_after = cut_between(second, after)
+        before = None if cut_before or cut else before
+        after = None if cut or cut_after else after
         uneven = False
-        if second is not None and not cut_here:
+        if second is not None and not cut:
             gap = second.time - first.time
-            if earlier is not None and not _even(first.time - earlier.time, gap):
-                earlier, uneven = None, True
+            if before is not None and not _even(first.time - before.time, gap):
+                before, uneven = None, True
             if after is not None and not _even(after.time - second.time, gap):
                 after, uneven = None, True
-        yield Window(index, earlier, first, second, after, cut_here, uneven)
-        before, cut_here = (None if cut_here else first), cut_next
-        upcoming.popleft()
-        index += 1
+        yield Window(position, before, first, second, after, cut, uneven)
+        cut_before, cut = cut, cut_after
 
 
 class Interpolator:
