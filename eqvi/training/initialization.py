@@ -1,70 +1,126 @@
-"""The model that a run begins with: built by its recipe, its weights drawn from the seed or taken from a checkpoint."""
+"""The model that a run starts from: built from its recipe, its weights drawn from the seed or copied from checkpoints.
 
+Two initializations are this study's own. `cosine_filters` stands in for RCSN's context convolution, in the published
+model the first one of an ImageNet ResNet-18, where that has not been downloaded. `init_feature_pyramid` is for flow
+networks: flow is read from a cost volume, products of two images' features, and random weights leave nothing to read.
+All of a level's few channels may be dark, each layer passing on a tenth (features of 0.005 were seen); merely scaled
+up, random 3x3 filters at stride 2 alias, so that an image shifted by a pixel no longer resembles itself. Either way a
+narrow network stayed at zero flow (for 1000 and 500 steps).
+"""
+
+import itertools
+import math
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.datasets.photographs import SPLITS, photograph, resample
 from eqvi.errors import InputError
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
+from eqvi.model.layers import activate
+from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.torchvision_models import RESNET18, read_weights
-from eqvi.training.filters import cosine_filters
-from eqvi.training.pyramid import init_feature_pyramid
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, find_stage, freeze_all_but
 
-#: Where fusion begins if it begins plainly: sigmoid(4) = 0.98 of the full-size result.
-_FULL_SIZE = 4.0
+#: Bias of MS-Fusion's last layer with ``begin: plain``: sigmoid(4) = 0.98 of the full-size result.
+_FUSION_BIAS = 4.0
+
+_LINE = torch.tensor([1.0, 2.0, 1.0]) / 4
+_BLUR = _LINE[:, None] * _LINE
+_SLOPE = torch.tensor([-1.0, 0.0, 1.0]) * _LINE[:, None] * 2
+_CENTRE = nn.functional.pad(torch.ones(1, 1), (1,) * 4)
+#: Smooth filters of similar strength: blur, slope along x and along y, centre less surround.
+FILTERS = torch.stack((_BLUR, _SLOPE, _SLOPE.T, 2 * (_CENTRE - _BLUR)))
 
 
 def initial_model(recipe: Recipe) -> EQVI | ScopeFlow:
-    """The model of a recipe as it is before the first step, all but the learning parts frozen.
+    """The model of a recipe before the first step, with all but the parts that its stage trains frozen.
 
     Raises:
         InputError: a checkpoint is missing, or does not fit.
     """
     torch.manual_seed(recipe.seed)
-    model = _begin_flow(recipe) if recipe.stage == "flow" else _begin_frames(recipe)
+    model = _initial_flow_network(recipe) if recipe.stage == "flow" else _initial_eqvi(recipe)
     freeze_all_but(model, find_stage(recipe.stage).trains)
     return model
 
 
-def _begin_flow(recipe: Recipe) -> ScopeFlow:
+def cosine_filters(channels: int) -> Float[Tensor, "c 3 7 7"]:
+    """The `channels` lowest of 147 orthonormal filters of the discrete cosine transform, as a convolution from RGB.
+
+    Like a trained network's first filters they respond to edges and textures of several orientations and colours:
+    brightness first, then two colour differences, each counted as two steps of frequency higher.
+    """
+    side = 7
+    colours = (((1, 1, 1), 3, 0.0), ((1, 0, -1), 2, 2.0), ((1, -2, 1), 6, 2.0))
+    x = torch.arange(side) + 0.5
+    waves = [torch.cos(math.pi * k * x / side) * math.sqrt((1 if k == 0 else 2) / side) for k in range(side)]
+    filters = []
+    for (weights, square, penalty), ky, kx in itertools.product(colours, range(side), range(side)):
+        colour = torch.tensor(weights) / math.sqrt(square)
+        filters.append((math.hypot(ky, kx) + penalty, colour[:, None, None] * waves[ky][:, None] * waves[kx]))
+    filters.sort(key=lambda pair: pair[0])
+    return torch.stack([kernel for _, kernel in filters[:channels]])
+
+
+@torch.no_grad()
+def init_feature_pyramid(pyramid: FeaturePyramid) -> None:
+    """Draw smooth filters, and scale each channel to mean 0 and variance 1 on the training photographs.
+
+    Strided layers get a binomial blur, the others random mixtures of blur, slopes and surround. Layer by layer, as in
+    Mishkin and Matas, "All you need is a good init", ICLR 2016.
+    """
+    x = torch.cat([resample(photograph(name), (256, 256)) for name in SPLITS["train"]])
+    for level in pyramid.levels:
+        assert isinstance(level, nn.ModuleList)
+        for layer, bank in zip(level, (FILTERS[:1], FILTERS), strict=True):
+            assert isinstance(layer, nn.Conv2d)
+            mix = torch.randn(layer.out_channels, layer.in_channels, len(bank))
+            layer.weight.copy_(torch.einsum("oik,kyx->oiyx", mix, bank))
+            layer.weight.div_(layer(x).std((0, 2, 3)).clamp_min(1e-6).view(-1, 1, 1, 1))
+            layer.get_parameter("bias").sub_(layer(x).mean((0, 2, 3)))
+            x = activate(layer(x))
+
+
+def _initial_flow_network(recipe: Recipe) -> ScopeFlow:
     preset = PRESETS[recipe.preset]
     if preset.flow != "scopeflow":
         raise InputError(f"preset {recipe.preset} has no flow network to train: choose one with ScopeFlow")
     model = ScopeFlow(preset.flow_width, preset.flow_scalings)
     if recipe.begin == "plain":
         init_feature_pyramid(model.pyramid)
-        _silence(model.estimator.head, model.context.head)
+        _set_zero(model.estimator.head, model.context.head)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")
     return model
 
 
-def _begin_frames(recipe: Recipe) -> EQVI:
+def _initial_eqvi(recipe: Recipe) -> EQVI:
     config, stage = recipe.config(), find_stage(recipe.stage)
     model = EQVI(config)
     if model.residual is not None:
-        weights = _context_filters(recipe.context) if recipe.context else cosine_filters(config.context_channels)
-        if weights.shape != model.residual.context.weight.shape:
+        filters = _resnet_filters(recipe.context) if recipe.context else cosine_filters(config.context_channels)
+        if filters.shape != model.residual.context.weight.shape:
             raise InputError(
-                f"{recipe.context or 'the bank of cosine filters'} has {len(weights)} filters, "
+                f"{recipe.context or 'the bank of cosine filters'} has {len(filters)} filters, "
                 f"preset {recipe.preset} needs {config.context_channels}"
             )
-        model.residual.context.weight.data.copy_(weights)
+        model.residual.context.weight.data.copy_(filters)
     if recipe.begin == "plain":
-        _begin_plainly(model)
+        _init_plain(model)
     has_flow = config.flow != "scopeflow"
     if recipe.after:
         before = checkpoint.load(recipe.after)
         for name, part in model.named_children():
-            given = getattr(before, name)
-            if _has_weights(part) and _has_weights(given):
-                _copy(given, part, recipe.after, name)
+            source = getattr(before, name)
+            if _has_weights(part) and _has_weights(source):
+                _copy(source, part, recipe.after, name)
                 has_flow |= name == "flow"
             elif _has_weights(part) and name not in (*stage.trains, "flow"):
                 raise InputError(
@@ -72,8 +128,10 @@ def _begin_frames(recipe: Recipe) -> EQVI:
                     f"stage {stage.after}"
                 )
     elif stage.after is not None:
-        known = f"of stage {stage.after} ({STAGES[stage.after].purpose})"
-        raise InputError(f"stage {recipe.stage} goes on from another: give after, a checkpoint {known}")
+        purpose = STAGES[stage.after].purpose
+        raise InputError(
+            f"stage {recipe.stage} goes on from another: give after, a checkpoint of stage {stage.after} ({purpose})"
+        )
     if recipe.flow and config.flow == "scopeflow":
         _copy(checkpoint.load_flow(recipe.flow), model.flow, recipe.flow, "flow network")
         has_flow = True
@@ -91,39 +149,39 @@ def _has_weights(part: nn.Module | None) -> bool:
     return part is not None and any(True for _ in part.parameters())
 
 
-def _begin_plainly(model: EQVI) -> None:
-    """Last layers that put out nothing: the first frames are the two plain warps, weighted by time alone."""
+def _init_plain(model: EQVI) -> None:
+    """Set the last layers to zero: the first frames are the two plain warps, weighted by time alone."""
     assert model.refinement is not None
     assert model.mask is not None
-    heads = [model.refinement.unet.head, model.mask.head]
-    heads += [] if model.residual is None else [model.residual.unet.head]
-    heads += [] if model.fusion is None else [model.fusion.head]
-    _silence(*heads)
+    _set_zero(model.refinement.unet.head, model.mask.head)
+    if model.residual is not None:
+        _set_zero(model.residual.unet.head)
     if model.fusion is not None:
-        nn.init.constant_(model.fusion.head.get_parameter("bias"), _FULL_SIZE)
+        _set_zero(model.fusion.head)
+        nn.init.constant_(model.fusion.head.get_parameter("bias"), _FUSION_BIAS)
 
 
-def _silence(*layers: nn.Module) -> None:
+def _set_zero(*layers: nn.Module) -> None:
     for layer in layers:
         for parameter in layer.parameters():
             nn.init.zeros_(parameter)
 
 
-def _copy(given: nn.Module, part: nn.Module, path: str, name: str) -> None:
-    if isinstance(part, ScopeFlow) and isinstance(given, ScopeFlow) and part.scalings != given.scalings:
+def _copy(source: nn.Module, part: nn.Module, path: str, name: str) -> None:
+    if isinstance(part, ScopeFlow) and isinstance(source, ScopeFlow) and part.scalings != source.scalings:
         raise InputError(
-            f"{path}: its {name} scales flow {given.scalings} times, this preset's {part.scalings}: choose the preset "
+            f"{path}: its {name} scales flow {source.scalings} times, this preset's {part.scalings}: choose the preset "
             "to match"
         )
     try:
-        part.load_state_dict(given.state_dict())
+        part.load_state_dict(source.state_dict())
     except RuntimeError:
         raise InputError(
             f"{path}: its {name} is of other widths than this preset's: choose the preset to match"
         ) from None
 
 
-def _context_filters(path: str) -> Tensor:
+def _resnet_filters(path: str) -> Tensor:
     """The first convolution of torchvision's ResNet-18."""
     tensors, _ = read_weights(RESNET18, Path(path))
     if "conv1.weight" not in tensors:

@@ -1,4 +1,4 @@
-"""Samples rendered on the spot: windows to train interpolation on, pairs of frames with exact flow to train flow on."""
+"""Samples rendered on demand: windows to train interpolation on, pairs of frames with exact flow to train flow on."""
 
 import random
 from dataclasses import asdict, dataclass
@@ -12,21 +12,21 @@ from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.training.samples import FlowSample, FrameSample
 
-#: Window starts are drawn among the times of a clip at which its motion is about in view.
-_STARTS = (-1.5, 0.5)
+#: Where a window starts in a clip, in intervals: its moving objects are mostly in view then.
+START_RANGE = (-1.5, 0.5)
 
 
 @dataclass(frozen=True)
 class RenderedWindows:
-    """Windows without end, every one of a clip of its own.
+    """Windows, each of a random clip of its own; a `SampleSource`.
 
     Attributes:
         size: (height, width) in pixels.
-        epoch: windows that are called an epoch.
-        seed: which sequence.
-        split: whose pictures are shown.
-        times: among which the true frame's is drawn.
-        calm: how many of the clips are calmer, see `eqvi.datasets.random_scenes.draw_training_clip`.
+        epoch: windows in an epoch.
+        seed: of the sequence of clips.
+        split: of the photographs that the clips show.
+        times: of which the true frame's is drawn.
+        calm: share of slower clips, see `eqvi.datasets.random_scenes.draw_training_clip`.
     """
 
     size: tuple[int, int]
@@ -38,20 +38,20 @@ class RenderedWindows:
 
     def sample(self, number: int) -> FrameSample:
         """The window of that number."""
-        draw = random.Random(f"window {self.split} {self.seed} {number}")
-        clip = draw_training_clip(draw, self.split, self.size, self.calm)
-        start, t = draw.uniform(*_STARTS), draw.choice(self.times)
-        taken = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
-        return FrameSample(taken[:4], taken[4], t)
+        rng = random.Random(f"window {self.split} {self.seed} {number}")
+        clip = draw_training_clip(rng, self.split, self.size, self.calm)
+        start, t = rng.uniform(*START_RANGE), rng.choice(self.times)
+        frames = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
+        return FrameSample(frames[:4], frames[4], t)
 
     def record(self) -> dict[str, Any]:
-        """What it is made of, in plain values."""
+        """What the windows are made of, in plain values."""
         return {"source": "rendered windows", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class RenderedPairs:
-    """Pairs of frames without end, one or two intervals apart and in either order, with the exact flow.
+    """Pairs of frames, one or two intervals apart and in either order, with exact flow; a `SampleSource`.
 
     Attributes:
         size, epoch, seed, split, calm: as of `RenderedWindows`.
@@ -65,13 +65,13 @@ class RenderedPairs:
 
     def sample(self, number: int) -> FlowSample:
         """The pair of that number."""
-        draw = random.Random(f"pair {self.split} {self.seed} {number}")
-        clip = draw_training_clip(draw, self.split, self.size, self.calm)
-        start, apart = draw.uniform(*_STARTS), draw.choice((-1.0, 1.0, 2.0))
-        frames = expose(clip.scene, clip.camera, torch.tensor([start, start + apart]))
-        truth = exact_flow(clip.scene, start, start + apart)
+        rng = random.Random(f"pair {self.split} {self.seed} {number}")
+        clip = draw_training_clip(rng, self.split, self.size, self.calm)
+        start, distance = rng.uniform(*START_RANGE), rng.choice((-1.0, 1.0, 2.0))
+        frames = expose(clip.scene, clip.camera, torch.tensor([start, start + distance]))
+        truth = exact_flow(clip.scene, start, start + distance)
         return FlowSample(frames[0], frames[1], truth.flow[0], (~truth.mixed[0]).float())
 
     def record(self) -> dict[str, Any]:
-        """What it is made of, in plain values."""
+        """What the pairs are made of, in plain values."""
         return {"source": "rendered pairs", **asdict(self)}

@@ -1,4 +1,4 @@
-"""What a model is trained on: windows of four frames with the true frame between the middle two."""
+"""Training samples: four frames with the true frame between the middle two, or two frames with exact flow."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class FrameSample(NamedTuple):
-    """One sample.
+    """A window of four frames, and the frame to predict.
 
     Attributes:
         frames: (4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
         truth: (3, H, W), the frame at `t`.
         t: in (0, 1).
-        flows: (6, 2, H, W) in pixels, in the order of `eqvi.model.motion.FLOW_PAIRS`, where they were found beforehand.
+        flows: (6, 2, H, W) in pixels, in the order of `eqvi.model.motion.FLOW_PAIRS`; None: estimated in training.
     """
 
     frames: Float[Tensor, "4 3 h w"]
@@ -25,14 +25,7 @@ class FrameSample(NamedTuple):
 
 
 class FrameBatch(NamedTuple):
-    """Several windows.
-
-    Attributes:
-        frames: (B, 4, 3, H, W), as in `FrameSample`.
-        truth: (B, 3, H, W).
-        t: (B,).
-        flows: (B, 6, 2, H, W), or None.
-    """
+    """Several windows: the fields of `FrameSample` with a batch dimension in front."""
 
     frames: Float[Tensor, "b 4 3 h w"]
     truth: Float[Tensor, "b 3 h w"]
@@ -41,12 +34,12 @@ class FrameBatch(NamedTuple):
 
 
 class FlowSample(NamedTuple):
-    """One sample for a flow network.
+    """Two frames with the flow between them.
 
     Attributes:
         first, second: (3, H, W), RGB in [0, 1].
         flow: (2, H, W), from `first` to `second`, pixels; true even where its target is hidden or out of the frame.
-        weight: (1, H, W), how far it is trusted: 1, or 0 where a pixel shows two motions.
+        weight: (1, H, W), of each pixel in the loss: 1, or 0 where it shows two motions.
     """
 
     first: Float[Tensor, "3 h w"]
@@ -56,7 +49,7 @@ class FlowSample(NamedTuple):
 
 
 class FlowBatch(NamedTuple):
-    """Several pairs, as in `FlowSample` with a batch dimension in front."""
+    """Several pairs: the fields of `FlowSample` with a batch dimension in front."""
 
     first: Float[Tensor, "b 3 h w"]
     second: Float[Tensor, "b 3 h w"]
@@ -66,17 +59,17 @@ class FlowBatch(NamedTuple):
 
 @runtime_checkable
 class SampleSource(Protocol):
-    """Samples without end, each made from its number alone."""
+    """An endless dataset: sample `number` depends on the number alone, and belongs to epoch ``number // epoch``."""
 
     @property
     def epoch(self) -> int:
-        """Samples in an epoch; sample `number` belongs to epoch ``number // epoch``."""
+        """Samples in an epoch."""
 
     def sample(self, number: int) -> FrameSample | FlowSample:
-        """The sample of that number: the same whatever was asked for before."""
+        """The sample of that number."""
 
     def record(self) -> dict[str, Any]:
-        """What it is made of, in plain values, for the record of a run."""
+        """What the samples are made of, in plain values, for the record of a run."""
 
 
 def collate(samples: Sequence[FrameSample | FlowSample]) -> FrameBatch | FlowBatch:
@@ -84,5 +77,5 @@ def collate(samples: Sequence[FrameSample | FlowSample]) -> FrameBatch | FlowBat
     if isinstance(samples[0], FlowSample):
         return FlowBatch(*map(torch.stack, zip(*samples, strict=True)))
     frames, truths, times, flows = zip(*samples, strict=True)
-    known = None if any(flow is None for flow in flows) else torch.stack(flows)
-    return FrameBatch(torch.stack(frames), torch.stack(truths), torch.tensor(times), known)
+    stacked = None if any(flow is None for flow in flows) else torch.stack(flows)
+    return FrameBatch(torch.stack(frames), torch.stack(truths), torch.tensor(times), stacked)

@@ -1,29 +1,26 @@
-"""Windows made once and kept on disk with their flows, so that training reads what it would else make at every step.
+"""Rendered windows stored on disk with their flows, so that training reads what it would render at every step.
 
-Rendering a window and finding its six flows takes longer than a narrow model's step on it. A store holds a fixed number
-of windows, larger than what is trained on, each with a true frame for every t: crops, mirrors and reversals make new
-windows of them (`eqvi.training.augment`), whose flows follow without being estimated anew. For a model with ScopeFlow
-the frames alone are kept: its flows are found while it trains. To train a flow network the exact flows are kept, as the
-scenes have them (`eqvi.training.pairs`).
+Rendering a window and estimating its six flows takes longer than a narrow model's step on it. A store contains a fixed
+number of windows, larger than the crops that are trained on, each with a true frame for every t. Crops, flips and time
+reversal (`eqvi.training.augment`) make new windows of them, whose flows follow without a new estimate. For a model with
+ScopeFlow only the frames are stored: it estimates flow in training. To train a flow network, exact flows are stored.
 """
 
 import json
 import math
 import os
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from eqvi.datasets.camera import expose
-from eqvi.datasets.photographs import Split
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
@@ -34,25 +31,26 @@ from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.augment import Augmentation, augment, crop
-from eqvi.training.samples import FrameSample
+from eqvi.training.rendered import START_RANGE
+from eqvi.training.samples import FlowSample, FrameSample
 
-#: Quality at which windows are compressed, of libx264's: from hardly visible to plainly so.
-_CRF = (8, 22)
-
-#: Whose flows a store keeps: an estimator's (of ScopeFlow none), or the true ones.
+#: What flows a store contains: an estimator's (none for ScopeFlow), or exact ones.
 StoredFlow = FlowKind | Literal["exact"]
 
+# Constant rate factors of H.264 that compressed windows draw from: from hardly visible to plainly visible loss.
+_CRF = (8, 22)
+_TIMES = (0.25, 0.5, 0.75)  # of the true frames
 _RECORD = "store.json"
 _FRAMES, _TRUTHS, _FLOWS = "frames.npy", "truths.npy", "flows.npy"
 
 
 @dataclass(frozen=True)
 class StoredWindows:
-    """Windows out of a store, cropped and augmented.
+    """Windows of a store, cropped and augmented; a `SampleSource`. Each epoch visits all, in an order of its own.
 
     Attributes:
-        folder: the store, which `fill_store` has filled.
-        size: (height, width) of a window as it is trained on.
+        folder: the store, filled by `fill_store`.
+        size: (height, width) of the crops.
         augment: see `eqvi.training.augment.augment`.
         seed: of the order, crops and augmentation.
     """
@@ -68,38 +66,32 @@ class StoredWindows:
         return len(self._arrays[0])
 
     def sample(self, number: int) -> FrameSample:
-        """The window of that number: every epoch visits every stored window once, in an order of its own."""
+        """The window of that number."""
         epoch, place = divmod(number, self.epoch)
-        draw = random.Random(f"stored {self.seed} {number}")
-        frames, truths, *flows = (array[self._order(epoch)[place]] for array in self._arrays)
-        which = draw.randrange(len(truths))
-        whole = FrameSample(
+        index = _order(self.seed, epoch, self.epoch)[place]
+        rng = random.Random(f"stored {self.seed} {number}")
+        frames, truths, *flows = (array[index] for array in self._arrays)
+        k = rng.randrange(len(truths))
+        window = FrameSample(
             torch.from_numpy(frames).float() / 255,
-            torch.from_numpy(truths[which]).float() / 255,
-            self._record["times"][which],
+            torch.from_numpy(truths[k]).float() / 255,
+            self._record["times"][k],
             torch.from_numpy(flows[0]).float() if flows else None,
         )
         height, width = frames.shape[-2:]
-        y, x = draw.randint(0, height - self.size[0]), draw.randint(0, width - self.size[1])
-        return augment(crop(whole, y, x, *self.size), draw, self.augment)
+        y, x = rng.randint(0, height - self.size[0]), rng.randint(0, width - self.size[1])
+        return augment(crop(window, y, x, *self.size), rng, self.augment)
 
     def record(self) -> dict[str, Any]:
-        """What it is made of, in plain values."""
-        kept = {"size": list(self.size), "augment": self.augment, "seed": self.seed}
-        return {"source": "stored windows", **kept, "store": self._record}
-
-    def _order(self, epoch: int) -> Sequence[int]:
-        known = self.__dict__.setdefault("_orders", {})
-        if epoch not in known:
-            known.clear()
-            known[epoch] = random.Random(f"order {self.seed} {epoch}").sample(range(self.epoch), self.epoch)
-        return known[epoch]
+        """What the windows are made of, in plain values."""
+        options = {"size": list(self.size), "augment": self.augment, "seed": self.seed}
+        return {"source": "stored windows", **options, "store": self._record}
 
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        # Copied on access, a window at a time: "c" gives arrays that torch may take, and writes nothing back.
+        # Mode "c" copies a window on access: torch may use the array, and nothing is written back.
         try:
-            return tuple(np.load(self.folder / name, mmap_mode="c") for name in _files(self._record["flow"]))
+            return tuple(np.load(self.folder / name, mmap_mode="c") for name in _names(self._record["flow"]))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.folder}: a file of the store cannot be read ({error}): remove the folder"
@@ -109,147 +101,166 @@ class StoredWindows:
     def _record(self) -> dict[str, Any]:
         return json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Workers open the files themselves.
-        return {name: getattr(self, name) for name in ("folder", "size", "augment", "seed")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredWindows, (self.folder, self.size, self.augment, self.seed)  # workers open the files themselves
 
 
 @dataclass(frozen=True)
-class _Renderer:
-    """Makes one stored window; a data set for the loader that shares the work out to processes."""
+class StoredPairs:
+    """Pairs of frames with exact flow: one of the six of every stored window; a `SampleSource`.
+
+    Attributes:
+        windows: of a store that `fill_store` has filled with ``flow="exact"``.
+    """
+
+    windows: StoredWindows
+
+    @property
+    def epoch(self) -> int:
+        """Windows in the store."""
+        return self.windows.epoch
+
+    def sample(self, number: int) -> FlowSample:
+        """The pair of that number, cropped and augmented as its window is."""
+        window = self.windows.sample(number)
+        assert window.flows is not None
+        index = random.Random(f"stored pair {self.windows.seed} {number}").randrange(len(FLOW_PAIRS))
+        first, second = FLOW_PAIRS[index]
+        flow = window.flows[index]
+        is_exact = flow[:1].isfinite()
+        return FlowSample(window.frames[first], window.frames[second], flow.where(is_exact, 0.0), is_exact.float())
+
+    def record(self) -> dict[str, Any]:
+        """What the pairs are made of, in plain values."""
+        return self.windows.record() | {"source": "pairs of stored windows"}
+
+
+@dataclass(frozen=True)
+class RenderedStore:
+    """The windows that `fill_store` stores, rendered by index: a map-style dataset, so that workers can share them."""
 
     count: int
     size: tuple[int, int]
-    seed: int
-    split: Split
-    times: tuple[float, ...]
-    flow: StoredFlow
-    calm: float
-    compressed: float
+    flow: StoredFlow = "dis"
+    calm: float = 0.0
+    compressed: float = 0.0
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        draw = random.Random(f"store {self.split} {self.seed} {index}")
-        clip = draw_training_clip(draw, self.split, self.size, self.calm)
-        start = draw.uniform(-1.5, 0.5)
-        times = torch.tensor([-1.0, 0, 1, 2, *self.times])
-        taken = np.stack([to_8bit(frame[None]) for frame in expose(clip.scene, clip.camera, start + times)])
-        if self.compressed and draw.random() < self.compressed:
+        """Frames (4, 3, H, W) and true frames (3, 3, H, W) in 8 bits, and flows (6, 2, H, W) if there are any."""
+        rng = random.Random(f"store train 0 {index}")
+        clip = draw_training_clip(rng, "train", self.size, self.calm)
+        start = rng.uniform(*START_RANGE)
+        times = torch.tensor([-1.0, 0, 1, 2, *_TIMES])
+        images = np.stack([to_8bit(frame[None]) for frame in expose(clip.scene, clip.camera, start + times)])
+        if self.compressed and rng.random() < self.compressed:
             order = times.argsort().numpy()
-            taken[order] = through_h264(taken[order], draw.randint(*_CRF))
-        pixels = taken.transpose(0, 3, 1, 2)
-        # Flows are those of what is stored: of the frames in 8 bits, as footage has them.
-        frames = torch.from_numpy(np.ascontiguousarray(pixels[:4])).float() / 255
+            images[order] = through_h264(images[order], rng.randint(*_CRF))
+        frames, truths = np.split(images.transpose(0, 3, 1, 2), [4])
         if self.flow == "scopeflow":
-            return pixels[:4], pixels[4:]
+            return frames, truths
         if self.flow == "exact":
-            first, second = (start + times[list(ends)] for ends in zip(*FLOW_PAIRS, strict=True))
-            truth = exact_flow(clip.scene, first, second)
-            # Not a number where a pixel shows two motions and so has no true one.
-            return pixels[:4], pixels[4:], truth.flow.masked_fill(truth.mixed, math.nan).half().numpy()
+            start_times, end_times = (start + times[list(indices)] for indices in zip(*FLOW_PAIRS, strict=True))
+            exact = exact_flow(clip.scene, start_times, end_times)
+            return frames, truths, exact.flow.masked_fill(exact.mixed, math.nan).half().numpy()
         estimator = make_flow(self.flow)
-        flows = torch.cat([estimator(frames[a : a + 1], frames[b : b + 1]) for a, b in FLOW_PAIRS])
-        return pixels[:4], pixels[4:], flows.half().numpy()
+        # Of the frames as they are stored, in 8 bits, as footage has them.
+        inputs = torch.from_numpy(np.ascontiguousarray(frames)).float() / 255
+        flows = torch.cat([estimator(inputs[a : a + 1], inputs[b : b + 1]) for a, b in FLOW_PAIRS])
+        return frames, truths, flows.half().numpy()
+
+    def record(self) -> dict[str, Any]:
+        """What the store is made of, in plain values."""
+        clips = {"count": self.count, "size": list(self.size), "seed": 0, "split": "train", "times": list(_TIMES)}
+        return clips | {"flow": self.flow, "calm": self.calm, "compressed": self.compressed}
 
 
 def fill_store(
     folder: Path,
     count: int,
     size: tuple[int, int],
-    seed: int = 0,
-    split: Split = "train",
-    times: tuple[float, ...] = (0.25, 0.5, 0.75),
     flow: StoredFlow = "dis",
     calm: float = 0.0,
     compressed: float = 0.0,
     workers: int = 0,
     progress: bool = True,
 ) -> None:
-    """Render windows into a store; one that is interrupted goes on where it stopped, a full one is left as it is.
+    """Render windows into a store; an interrupted one resumes where it stopped, a full one is left as it is.
 
     Args:
         folder: the store.
         count: windows.
         size: (height, width) of each in pixels.
-        seed, split, calm: which windows; see `eqvi.datasets.random_scenes.draw_training_clip`.
-        times: of the true frames.
-        flow: whose flows are kept; of ScopeFlow none are. ``exact`` ones are not a number where a pixel shows two
-            motions.
-        compressed: how many of the windows have been through an encoder, as most footage has (`eqvi.media.h264`).
+        flow: what flows are stored; ``exact`` ones are NaN where a pixel shows two motions.
+        calm: share of slower clips, see `eqvi.datasets.random_scenes.draw_training_clip`.
+        compressed: share of the windows that are compressed and decoded, as most footage is (`eqvi.media.h264`).
         workers: processes that render; 0 renders in this one.
-        progress: show a bar where there is a terminal.
+        progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the store holds other windows, or cannot be written.
+        InputError: the store contains other windows, or cannot be written.
     """
-    maker = _Renderer(count, size, seed, split, times, flow, calm, compressed)
-    what = {"count": count, "size": list(size), "seed": seed, "split": split, "times": list(times), "flow": flow}
-    what |= {"calm": calm, "compressed": compressed}
-    done = 0
-    record = folder / _RECORD
+    store = RenderedStore(count, size, flow, calm, compressed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if record.is_file():
-            try:
-                found = json.loads(record.read_text(encoding="utf-8"))
-                done = found.pop("done")
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(f"{record}: is no record of a store: give another folder, or remove it") from None
-            if found != what:
-                raise InputError(f"{folder}: holds other windows ({found}): give another folder, or remove it")
+        done = _windows_done(folder, store.record())
         if done == count:
             return
-        arrays = _open(folder, bool(done), count, size, len(times), flow)
-        todo: Any = torch.utils.data.Subset(maker, range(done, count))  # type: ignore[arg-type] # has what is needed
+        arrays = _open_arrays(folder, store, is_new=not done)
+        rest: Any = Subset(store, range(done, count))  # type: ignore[arg-type] # has the two methods that are used
         context = "spawn" if workers else None
-        loader = DataLoader(
-            todo, batch_size=None, num_workers=workers, collate_fn=_as_it_is, multiprocessing_context=context
-        )
-        hidden = None if progress else True
-        for made in tqdm(loader, "rendering", count, initial=done, unit="window", disable=hidden):
-            for array, values in zip(arrays, made, strict=True):
-                array[done] = values
-            done += 1
-            if done % 50 == 0 or done == count:
+        loader = DataLoader(rest, batch_size=None, num_workers=workers, multiprocessing_context=context)
+        bar = tqdm(loader, "rendering", count, initial=done, unit="window", disable=None if progress else True)
+        for index, window in enumerate(bar, start=done):
+            for array, values in zip(arrays, window, strict=True):
+                array[index] = values
+            if (index + 1) % 50 == 0 or index + 1 == count:
                 for array in arrays:
                     array.flush()
-                _write(record, {**what, "done": done})
+                with replacing(folder / _RECORD) as partial:
+                    partial.write_text(json.dumps({**store.record(), "done": index + 1}), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
 
 
-def _as_it_is(made: Any) -> Any:
-    return made
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order in which an epoch visits the windows."""
+    return random.Random(f"order {seed} {epoch}").sample(range(count), count)
 
 
-def _files(flow: StoredFlow) -> tuple[str, ...]:
+def _names(flow: StoredFlow) -> tuple[str, ...]:
     return (_FRAMES, _TRUTHS) if flow == "scopeflow" else (_FRAMES, _TRUTHS, _FLOWS)
 
 
-def _open(
-    folder: Path, begun: bool, count: int, size: tuple[int, int], times: int, flow: StoredFlow
-) -> list[np.memmap]:
-    kinds: dict[str, tuple[Any, tuple[int, ...]]] = {
-        _FRAMES: (np.uint8, (count, 4, 3, *size)),
-        _TRUTHS: (np.uint8, (count, times, 3, *size)),
-        _FLOWS: (np.float16, (count, len(FLOW_PAIRS), 2, *size)),
+def _windows_done(folder: Path, expected: dict[str, Any]) -> int:
+    """The number of windows that a store has; InputError where its record is not the expected one."""
+    path = folder / _RECORD
+    if not path.is_file():
+        return 0
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        done = record.pop("done")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is no record of a store: give another folder, or remove it") from None
+    if record != expected:
+        raise InputError(f"{folder}: holds other windows ({record}): give another folder, or remove it")
+    return done
+
+
+def _open_arrays(folder: Path, store: RenderedStore, is_new: bool) -> list[np.memmap]:
+    layouts: dict[str, tuple[Any, tuple[int, ...]]] = {
+        _FRAMES: (np.uint8, (store.count, 4, 3, *store.size)),
+        _TRUTHS: (np.uint8, (store.count, len(_TIMES), 3, *store.size)),
+        _FLOWS: (np.float16, (store.count, len(FLOW_PAIRS), 2, *store.size)),
     }
-    mode: Any = "r+" if begun else "w+"
-    files = [folder / name for name in _files(flow)]
-    made = [np.lib.format.open_memmap(file, mode, *kinds[file.name]) for file in files]
-    if not begun and hasattr(os, "posix_fallocate"):  # macOS has none
-        for file in files:
-            # A file with holes would take a full disk for a crash (SIGBUS) later: its blocks are taken now.
-            with file.open("r+b") as opened:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-    return made
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content), encoding="utf-8")
+    paths = [folder / name for name in _names(store.flow)]
+    arrays = [np.lib.format.open_memmap(path, "w+" if is_new else "r+", *layouts[path.name]) for path in paths]
+    if is_new and hasattr(os, "posix_fallocate"):  # macOS has none
+        for path in paths:
+            # Allocate all blocks now: in a sparse file a full disk would end the process later (SIGBUS).
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return arrays

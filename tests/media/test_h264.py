@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eqvi.media.h264 import through_h264
-from eqvi.training.window_cache import _Renderer
+from eqvi.training.window_cache import RenderedStore
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_noise_is_frozen_where_nothing_moves(still: np.ndarray) -> None:
 
 
 def test_windows_of_a_store_are_compressed_by_their_share() -> None:
-    plain, compressed = (_Renderer(2, (64, 64), 0, "train", (0.5,), "scopeflow", 0.0, share)[0] for share in (0.0, 1.0))
+    plain, compressed = (RenderedStore(2, (64, 64), "scopeflow", 0.0, share)[0] for share in (0.0, 1.0))
     assert [part.shape for part in plain] == [part.shape for part in compressed]
     for before, after in zip(plain, compressed, strict=True):
         assert 0 < _error(before, after) < 40

@@ -11,13 +11,11 @@ from eqvi.model.geometry import backward_warp
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training import pyramid
-from eqvi.training.initialization import initial_model
-from eqvi.training.pairs import StoredPairs
-from eqvi.training.pyramid import init_feature_pyramid
+from eqvi.training import initialization
+from eqvi.training.initialization import init_feature_pyramid, initial_model
 from eqvi.training.recipe import Recipe
 from eqvi.training.train import train
-from eqvi.training.window_cache import StoredWindows, fill_store
+from eqvi.training.window_cache import StoredPairs, StoredWindows, fill_store
 
 
 @pytest.fixture(scope="module")
@@ -102,5 +100,5 @@ class TestBeginning:
 
         assert likeness() > 0.9
         rough = torch.randn(4, 3, 3)
-        monkeypatch.setattr(pyramid, "FILTERS", rough - rough.mean((1, 2), keepdim=True))
+        monkeypatch.setattr(initialization, "FILTERS", rough - rough.mean((1, 2), keepdim=True))
         assert likeness() < 0.8

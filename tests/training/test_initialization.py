@@ -7,8 +7,7 @@ import torch
 from small_runs import recipe, same
 
 from eqvi.model.eqvi import EQVI
-from eqvi.training.filters import cosine_filters
-from eqvi.training.initialization import initial_model
+from eqvi.training.initialization import cosine_filters, initial_model
 
 pytestmark = pytest.mark.usefixtures("tiny_presets")
 

@@ -28,7 +28,9 @@ def test_an_interrupted_fill_goes_on(store: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / "store.json").write_text(json.dumps(json.loads(kept["store.json"]) | {"done": 2}))
     fill_store(tmp_path, 4, (96, 96), progress=False)
     assert {name: (tmp_path / name).read_bytes() for name in names} == kept
-    monkeypatch.setattr("eqvi.training.window_cache._open", lambda *_: pytest.fail("a full store was opened to write"))
+    monkeypatch.setattr(
+        "eqvi.training.window_cache._open_arrays", lambda *_: pytest.fail("a full store was opened to write")
+    )
     fill_store(tmp_path, 4, (96, 96), progress=False)
 
 
