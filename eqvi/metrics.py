@@ -1,7 +1,7 @@
 """How close a new frame comes to the true one, by every convention that moves the figure.
 
 The primary protocol of the study: clip to [0, 1], round to 8 bits, RGB, PSNR and SSIM of each frame, mean over a clip,
-then over clips. `score` gives the other readings beside it. Pictures are uint8 (H, W, 3). Every reading equals
+then over clips. `score` gives the other readings beside it. Images are uint8 (H, W, 3). Every reading equals
 scikit-image's (the tests hold it to 1e-6); OpenCV's separable windows only take less time.
 """
 
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from eqvi.errors import InputError
 
-Picture = UInt8[np.ndarray, "h w 3"]
-Window = Callable[[NDArray[np.float64]], NDArray[Any]]
+RGB8 = UInt8[np.ndarray, "h w 3"]
+WindowFilter = Callable[[NDArray[np.float64]], NDArray[Any]]
 
 #: The border in pixels that `psnr_cropped` leaves out.
 BORDER = 10
 #: Luma of ITU-R BT.601, full range.
 LUMA = (0.299, 0.587, 0.114)
-#: The smallest picture on which every reading is defined: the Gaussian window of SSIM, and more than the border.
+#: The smallest image on which every reading is defined: the Gaussian window of SSIM, and more than the border.
 SMALLEST = 2 * BORDER + 1
 
 #: Every convention, by column; part of the provenance of a file of rows.
@@ -47,41 +47,41 @@ PROTOCOL = {
 }
 
 
-def to_8bit(frame: Float[Tensor, "1 3 h w"], truncate: bool = False) -> Picture:
-    """An 8-bit picture of a frame in [0, 1]: rounded, or truncated as the published writer does (x 255, floor)."""
+def to_8bit(frame: Float[Tensor, "1 3 h w"], truncate: bool = False) -> RGB8:
+    """An 8-bit image of a frame in [0, 1]: rounded, or truncated as the published writer does (x 255, floor)."""
     scaled = 255 * frame[0].detach().clamp(0, 1).permute(1, 2, 0).cpu()
     return (scaled.floor() if truncate else scaled.round()).to(torch.uint8).numpy()
 
 
-def psnr(frame: Picture, truth: Picture) -> float:
+def psnr(frame: RGB8, truth: RGB8) -> float:
     """Peak signal-to-noise ratio in dB over the whole RGB frame; infinite where the frames are equal."""
     return _decibels(squared_error(frame, truth))
 
 
-def ssim(frame: Picture, truth: Picture) -> float:
+def ssim(frame: RGB8, truth: RGB8) -> float:
     """Structural similarity, Gaussian window of sigma 1.5, population covariance, mean over RGB (Wang et al. 2004)."""
     return _similarity(frame, truth, _gaussian, radius=5, unbiased=1)
 
 
-def ssim_uniform(frame: Picture, truth: Picture) -> float:
+def ssim_uniform(frame: RGB8, truth: RGB8) -> float:
     """Structural similarity in uniform 7x7 windows with sample covariance, mean over RGB."""
     return _similarity(frame, truth, lambda x: cv2.blur(x, (7, 7)), radius=3, unbiased=49 / 48)
 
 
-def ssim_3d(frame: Picture, truth: Picture) -> float:
+def ssim_3d(frame: RGB8, truth: RGB8) -> float:
     """Structural similarity in uniform 3x3x3 windows over rows, columns and R, G, B; sample covariance."""
     # Only the windows that lie inside count, and those hold all three channels.
     return _similarity(frame, truth, lambda x: cv2.blur(x, (3, 3)).mean(2), radius=1, unbiased=27 / 26)
 
 
-def squared_error(frame: Picture, truth: Picture) -> float:
+def squared_error(frame: RGB8, truth: RGB8) -> float:
     """Mean squared error in grey levels squared.
 
     Raises:
         InputError: the two differ in size.
     """
     if frame.shape != truth.shape:
-        sizes = [f"{picture.shape[1]}x{picture.shape[0]}" for picture in (frame, truth)]
+        sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (frame, truth)]
         raise InputError(f"the new frame is {sizes[0]}, the true one {sizes[1]}: score frames of one size")
     return float(np.mean((frame.astype(np.float64) - truth) ** 2))
 
@@ -91,16 +91,16 @@ def end_point_error(flow: Float[Tensor, "b 2 h w"], truth: Float[Tensor, "b 2 h 
     return (flow - truth).norm(dim=1, keepdim=True)
 
 
-def gradient_energy(picture: Picture) -> float:
+def gradient_energy(image: RGB8) -> float:
     """Mean of gx^2 + gy^2 over pixels and RGB, in grey levels squared: what blur takes away."""
-    values = picture.astype(np.float64)
+    values = image.astype(np.float64)
     gx = values[1:-1, 2:] - values[1:-1, :-2]
     gy = values[2:, 1:-1] - values[:-2, 1:-1]
     return float(np.mean(gx**2 + gy**2))
 
 
-def score(frame: Float[Tensor, "1 3 h w"], truth: Picture) -> dict[str, float]:
-    """Every reading of a new frame in [0, 1] against the true picture, by column name (see `PROTOCOL`).
+def score(frame: Float[Tensor, "1 3 h w"], truth: RGB8) -> dict[str, float]:
+    """Every reading of a new frame in [0, 1] against the true image, by column name (see `PROTOCOL`).
 
     Raises:
         InputError: sizes differ, or the frame is too small for the windows.
@@ -137,7 +137,7 @@ def _gaussian(values: NDArray[np.float64]) -> NDArray[Any]:
     return cv2.sepFilter2D(values, cv2.CV_64F, weights, weights)
 
 
-def _similarity(frame: Picture, truth: Picture, window: Window, radius: int, unbiased: float) -> float:
+def _similarity(frame: RGB8, truth: RGB8, window: WindowFilter, radius: int, unbiased: float) -> float:
     """Mean SSIM over the windows that lie inside the frame."""
     a, b = frame.astype(np.float64), truth.astype(np.float64)
     mean_a, mean_b = window(a), window(b)

@@ -147,9 +147,7 @@ def open_footage(
     paths += [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS]
     names = {path.resolve().stem for path in paths}
     if absent := sorted(set(leave_out) - names):
-        raise InputError(
-            f"{folder}: no clip {absent[0]!r} to leave out: choose from {', '.join(sorted(names))}"
-        )
+        raise InputError(f"{folder}: no clip {absent[0]!r} to leave out: choose from {', '.join(sorted(names))}")
     wanted = sorted((path for path in paths if path.resolve().stem not in leave_out), key=lambda path: path.stem)
     if not wanted:
         raise InputError(f"{folder}: holds no clip: give a folder with video files or folders of frames")

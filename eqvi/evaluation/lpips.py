@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.metrics import Picture
+from eqvi.metrics import RGB8
 from eqvi.model.torchvision_models import ALEXNET, import_models, open_features
 
 
 class LPIPS:
-    """The distance of a frame to the true picture; 0 for equal ones.
+    """The distance of a frame to the true image; 0 for equal ones.
 
     Args:
         network: the package's.
@@ -29,7 +29,7 @@ class LPIPS:
         self._network, self.sha256, self._device = network.to(device), sha256, device
 
     @torch.inference_mode()
-    def __call__(self, frame: Float[Tensor, "1 3 h w"], truth: Picture) -> float:
+    def __call__(self, frame: Float[Tensor, "1 3 h w"], truth: RGB8) -> float:
         """The distance, of the frame rounded to 8 bits like the primary protocol's."""
         rounded = (255 * frame.to(self._device).clamp(0, 1)).round() / 255
         target = torch.from_numpy(truth).permute(2, 0, 1)[None].to(rounded) / 255

@@ -1,4 +1,4 @@
-"""Picture files and folders of them, and pictures in memory."""
+"""Image files and folders of them, and images in memory."""
 
 import errno
 import io
