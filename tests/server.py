@@ -1,4 +1,4 @@
-"""A small file server on 127.0.0.1 that can be told to fail, as real ones do; it stops with its test."""
+"""A small file server on 127.0.0.1 with configurable failures; it stops with its test."""
 
 import contextlib
 import threading
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass
 class Server:
-    """What the server holds and how it behaves; change it at any time.
+    """The files of the server and its failures, which a test may change at any time.
 
     Attributes:
         files: content by path (``/val_15fps.zip``).
-        cuts: for the next answers, after how many bytes the connection is cut; None lets one through.
-        silent: cuts leave the connection open without a word, rather than closing it.
+        cuts: for each of the next answers, the bytes after which the connection is cut; None for no cut.
+        silent: a cut leaves the connection open and sends nothing, rather than closing it.
         status: answers with this instead of the file.
-        ranges: whether an interrupted download can be gone on with.
+        ranges: whether Range headers are honoured.
         tag: ETag of every file.
-        linked: sha256 that a redirection announces, by path, as Hugging Face does.
+        linked: sha256 by path that a redirection announces, as Hugging Face does.
         content_type: of every answer.
         asked: (path, Range header) of every request that reached a file.
     """
@@ -84,7 +84,7 @@ class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """A client that goes away is what is being tested."""
+        """Clients that disconnect are part of the tests."""
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ class Scene:
 
 
 class ExactFlow(NamedTuple):
-    """The true motion from time a to time b, seen from a.
+    """The true motion from time a to time b at the pixels of a.
 
     Attributes:
         flow: flow_ab (T, 2, H, W) in pixels, of the front-most layer at each pixel.
@@ -120,19 +120,19 @@ class ExactFlow(NamedTuple):
     mixed: Tensor
 
 
-def _smooth(picture: Tensor, sigma: float) -> Tensor:
+def _smooth(image: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(3 * sigma)
-    taps = torch.exp(-(torch.arange(-radius, radius + 1).to(picture) ** 2) / (2 * sigma**2))
-    taps = (taps / taps.sum()).view(1, 1, 1, -1).expand(picture.shape[1], 1, 1, -1)
-    padded = F.pad(picture, (radius, radius, radius, radius), mode="replicate")
+    taps = torch.exp(-(torch.arange(-radius, radius + 1).to(image) ** 2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).view(1, 1, 1, -1).expand(image.shape[1], 1, 1, -1)
+    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
     return F.conv2d(F.conv2d(padded, taps, groups=len(taps)), taps.mT, groups=len(taps))
 
 
 @functools.lru_cache(maxsize=32)
 def _texture(name: str, scale: float, device: torch.device) -> Float[Tensor, "1 3 h w"]:
-    picture = photograph(name).to(device)
-    height, width = (max(2, round(_OVERSAMPLING * scale * n)) for n in picture.shape[-2:])
-    return _smooth(resample(picture, (height, width)), _TEXTURE_SIGMA)
+    image = photograph(name).to(device)
+    height, width = (max(2, round(_OVERSAMPLING * scale * n)) for n in image.shape[-2:])
+    return _smooth(resample(image, (height, width)), _TEXTURE_SIGMA)
 
 
 def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ def _pose(layer: Layer, times: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, offset[..., None]
 
 
-def _reach(layer: Layer, time: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
+def _bounds(layer: Layer, time: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
     """Bounding box of the layer in the frame, as rows and columns."""
     if layer.radii is None:
         return slice(0, size[0]), slice(0, size[1])
@@ -211,7 +211,7 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
     for time, frame in zip(times.split(1), frames, strict=True):
         for layer in scene.layers:
             # Most layers are small: only their bounding box is sampled.
-            rows, columns = _reach(layer, time, scene.size)
+            rows, columns = _bounds(layer, time, scene.size)
             part = frame[:, rows, columns]
             if part.numel() == 0:
                 continue
@@ -237,10 +237,10 @@ def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Fl
         covers = [_coverage(other, _inside(other, landing, end)) for other in scene.layers[depth + 1 :]]
         hidden = torch.stack([torch.zeros_like(coverage), *covers]).amax(dim=0)
         outside = ((landing < 0) | (landing > extent)).any(dim=1, keepdim=True)
-        seen = coverage >= 0.5
-        flow = torch.where(seen, landing - points, flow)
-        occluded = torch.where(seen, outside | (hidden >= 0.5), occluded)
-        mixed = torch.where(seen, _between(hidden), mixed) | _between(coverage)
+        front = coverage >= 0.5
+        flow = torch.where(front, landing - points, flow)
+        occluded = torch.where(front, outside | (hidden >= 0.5), occluded)
+        mixed = torch.where(front, _between(hidden), mixed) | _between(coverage)
     return ExactFlow(*(field.view(len(start), -1, *scene.size) for field in (flow, occluded, mixed)))
 
 

@@ -1,4 +1,4 @@
-"""The camera: an ideal one changes nothing, a real one blurs along the motion, brightens and is noisy as told."""
+"""The camera: an ideal one changes nothing, a real one blurs along the motion, brightens and adds noise."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def test_a_frame_depends_on_its_time_alone(camera):
     assert torch.equal(together, expose(SCENE, camera, TIMES))
 
 
-def test_noise_is_as_strong_as_told_and_another_with_another_seed():
+def test_noise_has_the_given_deviation_and_differs_between_seeds():
     camera = Camera(read_noise=0.02, seed=1)
     clean = rendering.render(SCENE, 0.0)
     middle = (clean > 0.1) & (clean < 0.9)  # elsewhere it is clipped

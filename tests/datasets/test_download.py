@@ -37,7 +37,7 @@ def names(folder: Path) -> list[str]:
 
 
 class Shop:
-    """A server that has two archives, and a user who wants them."""
+    """A server with two archives, and the command to download them."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.server, self.folder, self.record = server, folder / "mine", folder / "hashes.json"

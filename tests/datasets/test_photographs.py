@@ -1,4 +1,4 @@
-"""Pictures to render from: in range, repeatable, and none for both training and validation."""
+"""Images to render from: in range, repeatable, and none for both training and validation."""
 
 from itertools import chain
 from typing import get_args
@@ -19,7 +19,7 @@ def test_no_photograph_is_for_training_and_validation():
 
 
 @pytest.mark.parametrize("kind", get_args(ProceduralKind))
-def test_procedural_pictures_are_in_range_and_repeatable(kind):
+def test_procedural_images_are_in_range_and_repeatable(kind):
     picture = procedural(kind, 3)
     assert picture.shape == (1, 3, SIDE, SIDE)
     assert picture.dtype == torch.float32
@@ -33,7 +33,7 @@ def test_procedural_pictures_are_in_range_and_repeatable(kind):
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", ["marble:1", "leaves:", "leaves:x", "leaves:-1"])
-def test_unknown_pictures_are_refused(name):
+def test_unknown_images_are_refused(name):
     with pytest.raises(InputError, match="is not known: choose one of"):
         photographs.photograph(name)
 

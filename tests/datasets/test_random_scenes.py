@@ -1,4 +1,4 @@
-"""Scenes drawn at random: repeatable, of the kind asked for, with no picture in training and validation."""
+"""Scenes drawn at random: repeatable, of the kind asked for, with no image in both training and validation."""
 
 import random
 from typing import get_args
@@ -30,12 +30,12 @@ def test_more_clips_begin_with_the_same_ones():
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_pictures_are_of_the_split(split):
-    shown = {
+def test_images_are_of_the_split(split):
+    names = {
         layer.photograph for seed in range(40) for layer in random_scenes.draw_clip(seed, split, SIZE).scene.layers
     }
-    procedural = {name for name in shown if ":" in name}
-    assert shown - procedural == set(SPLITS[split])
+    procedural = {name for name in names if ":" in name}
+    assert names - procedural == set(SPLITS[split])
     assert {int(name.split(":")[1]) % 2 for name in procedural} == {int(split == "val")}
 
 
@@ -89,12 +89,12 @@ def test_the_device_is_followed(device):
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "message"),
     [((0, "test", SIZE), "split 'test'"), ((0, "val", SIZE, "spiral"), "path 'spiral'"), ((0, "val", (8, 8)), "8x8")],
 )
-def test_what_cannot_be_drawn_is_refused(given, named):
-    with pytest.raises(InputError, match=named):
-        random_scenes.draw_clip(*given)
+def test_what_cannot_be_drawn_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        random_scenes.draw_clip(*arguments)
 
 
 def _speeds(clip: random_scenes.RenderedClip) -> list[float]:

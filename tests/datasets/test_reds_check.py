@@ -39,7 +39,7 @@ def test_whole_copy(copy: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "record.json").exists()
 
 
-def test_whole_copy_is_held_to_the_record(copy: Path, tmp_path: Path) -> None:
+def test_a_whole_copy_is_compared_with_the_record(copy: Path, tmp_path: Path) -> None:
     import hashlib
 
     folder, record = copy / "val" / "val_15fps", tmp_path / "record.json"
@@ -55,7 +55,7 @@ def test_whole_copy_is_held_to_the_record(copy: Path, tmp_path: Path) -> None:
     assert second.problems == ["complete, but differs from the copy first seen from its home: compare with another"]
 
 
-def test_every_fault_is_named(copy: Path) -> None:
+def test_every_problem_is_named(copy: Path) -> None:
     low, high = copy / "val" / "val_15fps", copy / "val" / "val_30fps"
     (low / "000/00000016.png").unlink()
     for position in (40, 48, 56, 360):
@@ -73,7 +73,7 @@ def test_every_fault_is_named(copy: Path) -> None:
     (high / "001/00000030.png").write_bytes(whole)
     shutil.rmtree(copy / "val/val_60fps/001")
     (copy / "val/val_60fps/007").mkdir()
-    found = problems(copy)
+    lines = problems(copy)
     for expected in (
         "val/val_15fps: 000: 1 of 46 frames missing: 00000016",
         "val/val_15fps: 001: 4 of 46 frames missing: 00000040 to 00000056, 00000360",
@@ -89,8 +89,8 @@ def test_every_fault_is_named(copy: Path) -> None:
         "val/val_60fps: clips beyond the 2 of REDS_VTSR: 007",
         "val/val_60fps: 007: 181 of 181 frames missing: 00000000 to 00000360",
     ):
-        assert any(line.startswith(expected) for line in found), (expected, found)
-    assert len(found) == 13
+        assert any(line.startswith(expected) for line in lines), (expected, lines)
+    assert len(lines) == 13
 
 
 def test_every_truncation_of_a_frame_is_noticed(copy: Path) -> None:
@@ -132,7 +132,7 @@ def test_rendered_clips_have_their_own_length_and_size(tmp_path: Path) -> None:
     ]
 
 
-def test_places_that_hold_none(copy: Path, tmp_path: Path) -> None:
+def test_folders_without_a_copy_are_refused(copy: Path, tmp_path: Path) -> None:
     for place, says in ((tmp_path / "nowhere", "no such folder"), (copy / "val", "give "), (tmp_path, "is missing")):
         with pytest.raises(InputError, match=says):
             check_copy(place)
@@ -152,6 +152,6 @@ def test_command(copy: Path, capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().err.startswith("eqvi: error: ")
 
 
-def test_a_verdict_is_plain_data(copy: Path) -> None:
+def test_a_report_is_plain_data(copy: Path) -> None:
     reports = check_copy(copy, copy / "none.json")
     assert [FolderReport(*entry) for entry in json.loads(json.dumps(reports))] == reports

@@ -1,4 +1,4 @@
-"""``python -m eqvi render``: what it writes is read as REDS_VTSR, and it touches nothing that it did not make."""
+"""``python -m eqvi render``: what it writes is read as REDS_VTSR, and it changes nothing that it did not write."""
 
 import json
 import os
@@ -51,16 +51,16 @@ def test_rates_share_their_frames(rendered):
             assert file.read_bytes() == (fast / file.name).read_bytes()
 
 
-def test_records_say_what_moves_and_how_to_draw_it_again(rendered):
-    record = rendered_clips.read_metadata(rendered, "val", "001")
-    assert record["kind"] == "quadratic"
-    assert record["size"] == [64, 48]
-    magnitudes = record["frames"]
+def test_metadata_give_the_motion_and_redraw_the_clip(rendered):
+    metadata = rendered_clips.read_metadata(rendered, "val", "001")
+    assert metadata["kind"] == "quadratic"
+    assert metadata["size"] == [64, 48]
+    magnitudes = metadata["frames"]
     between = {path.stem for path in scored(reds.open_reds(rendered, "val", 4)[1])}
     assert magnitudes.keys() == between
     assert all(values.keys() == {"motion", "acceleration", "occlusion"} for values in magnitudes.values())
     assert all(values["motion"] > 0 and 0 <= values["occlusion"] < 1 for values in magnitudes.values())
-    clip = rendered_clips.redraw_clip(record)
+    clip = rendered_clips.redraw_clip(metadata)
     frame = to_8bit(expose(clip.scene, clip.camera, torch.tensor([8 / 8 - 1.5])))
     stored = np.asarray(Image.open(reds.rate_folder(rendered, "val", 15) / "001" / "00000008.png"))
     assert np.array_equal(stored, frame)
@@ -76,7 +76,7 @@ def test_the_same_command_elsewhere_gives_the_same_files(rendered, tmp_path, cap
     assert "frames/s" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_goes_on(tmp_path, capsys):
+def test_an_interrupted_run_is_completed(tmp_path, capsys):
     assert main(["render", str(tmp_path), *SMALL]) == 0
     whole = snapshot(tmp_path)
     # As a kill leaves it: the record of 001, a hidden folder, no more.
@@ -144,7 +144,7 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, options, n
     assert not out.exists()
 
 
-def test_a_damaged_record_is_named(rendered, tmp_path, capsys):
+def test_damaged_metadata_are_named(rendered, tmp_path, capsys):
     for text in ("{", json.dumps([1]), json.dumps({"kind": "linear"})):
         path = rendered_clips.metadata_path(tmp_path, "val", "000")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Rendered clips: their exact flow registers their frames, and their paths are what they say."""
+"""Rendered clips: their exact flow registers their frames, and their paths are of their kind."""
 
 import dataclasses
 
@@ -61,11 +61,11 @@ def test_exact_flow_registers_scenes_drawn_at_random(seed):
     assert decibels((bicubic_warp(second, flow + 0.5) - first).permute(1, 0, 2, 3)[:, good]) < 36
 
 
-def test_what_a_layer_does_not_reach_it_does_not_change(monkeypatch):
+def test_a_layer_changes_nothing_outside_its_bounds(monkeypatch):
     scene = random_scenes.draw_clip(3, "train", SMALL, "shake").scene
     times = torch.tensor([-20.0, -1.0, 0.0, 2.5])
     restricted = rendering.render(scene, times)
-    monkeypatch.setattr(rendering, "_reach", lambda layer, time, size: (slice(0, size[0]), slice(0, size[1])))
+    monkeypatch.setattr(rendering, "_bounds", lambda layer, time, size: (slice(0, size[0]), slice(0, size[1])))
     torch.testing.assert_close(restricted, rendering.render(scene, times), atol=1e-5, rtol=0)
 
 
@@ -131,7 +131,7 @@ def test_flow_to_the_same_time_is_zero_and_hides_nothing():
     assert occluded.float().mean() < 0.01
 
 
-def test_there_and_back_is_nowhere():
+def test_flows_there_and_back_cancel():
     scene = rendering.demo_scene("cubic")
     there = rendering.exact_flow(scene, 0, 1)
     back = rendering.exact_flow(scene, 1, 0)
@@ -178,7 +178,7 @@ def test_stereo_truth_registers_the_views():
     assert flow_error[known].abs().median() < 0.25 * still_error[known].abs().median()
 
 
-def test_a_written_clip_holds_the_frames_and_replaces_an_older_one(tmp_path):
+def test_a_written_clip_contains_the_frames_and_replaces_an_older_one(tmp_path):
     frames = rendering.render(rendering.demo_scene(size=SMALL), torch.tensor([0.0, 1.0, 2.0]))
     folder = tmp_path / "new" / "clip"
     rendering.write_clip(folder, frames)
