@@ -88,12 +88,12 @@ def write_video(
 def with_sound(path: Path, target: Path, seconds: float) -> Path:
     """The video `path` again, with a tone of AAC (Opus in webm)."""
     with av.open(str(path)) as source, av.open(str(target), "w") as out:
-        picture = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        video = out.add_stream_from_template(source.streams.video[0], opaque=True)
         sound = out.add_stream("libopus" if target.suffix == ".webm" else "aac", rate=48000)
         sound.layout = "mono"
         for packet in source.demux(video=0):
             if packet.dts is not None:
-                packet.stream = picture
+                packet.stream = video
                 out.mux(packet)
         tone = np.sin(np.arange(int(48000 * seconds)) * 0.05).astype(np.float32)[None]
         frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
@@ -108,7 +108,7 @@ def with_sound(path: Path, target: Path, seconds: float) -> Path:
 def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
     """Time, from the first video frame, and bytes of every sound packet.
 
-    Matroska shifts picture and sound alike where the sound starts before 0, as AAC does.
+    Matroska shifts video and audio alike where the sound starts before 0, as AAC does.
     """
     with av.open(str(path)) as container:
         start = next(container.decode(video=0))
@@ -119,7 +119,7 @@ def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
 
 
 def video_seconds(path: Path) -> Fraction:
-    """The duration of the video stream; where that is not said, of the file from the first video frame on."""
+    """The duration of the video stream; where that is unknown, of the file from the first video frame on."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         if stream.duration is not None:

@@ -158,7 +158,7 @@ def _write_frames(
     new: int | None,
 ) -> Summary:
     """Write every frame of the schedule in order; `new` is the expected number of new ones, for the progress bar."""
-    counts: Counter[str] = Counter()
+    counts = Counter(inputs=0, new=0, repeated=0, skipped=0, uneven=0)
     cuts = []
     with tqdm(total=new, unit="new", desc="interpolating", disable=None, dynamic_ncols=True) as bar:
         for window in frames:
@@ -183,9 +183,7 @@ def _write_frames(
                     counts["repeated"] += step.is_new
             if second is None:
                 writer.end(end)
-    return Summary(
-        counts["inputs"], counts["new"], counts["repeated"], counts["skipped"], tuple(cuts), counts["uneven"], 0.0
-    )
+    return Summary(**counts, cuts=tuple(cuts), seconds=0.0)
 
 
 def _count_new(clip: Clip, namer: FrameNamer, schedule: Schedule) -> int | None:

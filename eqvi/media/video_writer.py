@@ -160,7 +160,7 @@ class VideoWriter:
         self._pending = (image, tick)
 
     def end(self, time: Fraction) -> None:
-        """End the last frame at `time` seconds, and write what the encoder and the audio still hold."""
+        """End the last frame at `time` seconds, and write what is left of the encoder's packets and the audio."""
         end = round(time / self._time_base)
         self._encode_pending(end)
         self._write(self._context.encode(None))

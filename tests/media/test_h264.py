@@ -1,4 +1,4 @@
-"""H.264 and back: close, repeatable, worse where asked, and what stands still is frozen."""
+"""H.264 compression: repeatable, close to the frames, worse at a higher factor, and still parts are frozen."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from eqvi.training.window_cache import RenderedStore
 
 @pytest.fixture(scope="module")
 def still() -> np.ndarray:
-    """Six frames of one smooth picture, each with noise of its own."""
+    """Six frames of one smooth image, each with noise of its own."""
     y, x = np.mgrid[:64, :96]
-    picture = np.stack([x * 2, y * 3, 255 - x - y], axis=-1).clip(0, 255)
+    image = np.stack([x * 2, y * 3, 255 - x - y], axis=-1).clip(0, 255)
     noise = np.random.default_rng(0).normal(0, 3, (6, 64, 96, 3))
-    return (picture + noise).clip(0, 255).astype(np.uint8)
+    return (image + noise).clip(0, 255).astype(np.uint8)
 
 
 def _error(a: np.ndarray, b: np.ndarray) -> float:
@@ -22,22 +22,22 @@ def _error(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_it_is_repeatable_and_keeps_the_frames_in_order(still: np.ndarray) -> None:
     frames = np.stack([np.roll(frame, 3 * n, axis=1) for n, frame in enumerate(still)])
-    made = through_h264(frames, 12)
-    assert made.shape == frames.shape
-    assert made.dtype == np.uint8
-    assert np.array_equal(made, through_h264(frames, 12))
-    for n, frame in enumerate(made):
+    decoded = through_h264(frames, 12)
+    assert decoded.shape == frames.shape
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, through_h264(frames, 12))
+    for n, frame in enumerate(decoded):
         assert min(range(6), key=lambda other: _error(frame, frames[other])) == n
 
 
-def test_a_higher_factor_is_farther_off(still: np.ndarray) -> None:
+def test_a_higher_factor_is_less_accurate(still: np.ndarray) -> None:
     fine, coarse = (_error(through_h264(still, crf), still) for crf in (8, 40))
     assert 0 < fine < coarse
 
 
 def test_noise_is_frozen_where_nothing_moves(still: np.ndarray) -> None:
-    made = through_h264(still, 22)
-    assert _error(made[2], made[3]) < 0.3 * _error(still[2], still[3])
+    decoded = through_h264(still, 22)
+    assert _error(decoded[2], decoded[3]) < 0.3 * _error(still[2], still[3])
 
 
 def test_windows_of_a_store_are_compressed_by_their_share() -> None:

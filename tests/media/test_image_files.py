@@ -31,13 +31,13 @@ def one_line(error: pytest.ExceptionInfo[InputError], *parts: object) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_png_is_exact(tmp_path: Path, channels: int, dtype: type) -> None:
-    picture = noise(channels, dtype)
-    write_image(tmp_path / "a.png", picture)
+    image = noise(channels, dtype)
+    write_image(tmp_path / "a.png", image)
     again = read_image(tmp_path / "a.png")
     if (channels, dtype) == (2, np.uint16):  # stored as RGB with alpha
-        np.testing.assert_array_equal(again.pixels, picture.pixels[..., [0, 0, 0, 1]])
+        np.testing.assert_array_equal(again.pixels, image.pixels[..., [0, 0, 0, 1]])
     else:
-        np.testing.assert_array_equal(again.pixels, picture.pixels)
+        np.testing.assert_array_equal(again.pixels, image.pixels)
     assert again.pixels.dtype == dtype
     header = read_header(tmp_path / "a.png")
     assert (header.size, header.depth) == ((37, 21), 8 * np.dtype(dtype).itemsize)
@@ -46,26 +46,26 @@ def test_png_is_exact(tmp_path: Path, channels: int, dtype: type) -> None:
 
 
 def test_16_bit_grey_with_alpha_is_read(tmp_path: Path) -> None:
-    picture = noise(2, np.uint16)
+    image = noise(2, np.uint16)
     import struct
     import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture.pixels)
-    header = struct.pack(">IIBBBBB", *picture.size, 16, 4, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in image.pixels)
+    header = struct.pack(">IIBBBBB", *image.size, 16, 4, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(data)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, picture.pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, image.pixels)
 
 
 def test_webp_is_lossless_and_jpeg_close(tmp_path: Path) -> None:
     for channels in (3, 4):
-        picture = noise(channels)
-        picture.pixels[..., 3:] |= 1  # WebP may drop the colour where alpha is 0
-        write_image(tmp_path / "a.webp", picture)
-        np.testing.assert_array_equal(read_image(tmp_path / "a.webp").pixels, picture.pixels)
+        image = noise(channels)
+        image.pixels[..., 3:] |= 1  # WebP may drop the colour where alpha is 0
+        write_image(tmp_path / "a.webp", image)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.webp").pixels, image.pixels)
     smooth = Image(np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (50, 1, 3)))
     write_image(tmp_path / "a.jpg", smooth)
     assert np.abs(read_image(tmp_path / "a.jpg").pixels.astype(int) - smooth.pixels).max() <= 2
@@ -91,14 +91,14 @@ def test_colour_profile_is_kept(tmp_path: Path, dtype: type) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    image = PIL.Image.fromarray(noise(3).pixels)
+    stored = PIL.Image.fromarray(noise(3).pixels)
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
-    image.save(tmp_path / "a.png", exif=exif)
+    stored.save(tmp_path / "a.png", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(PIL.Image.open(tmp_path / "a.png")))
-    picture = read_image(tmp_path / "a.png")
-    np.testing.assert_array_equal(picture.pixels, expected)
-    assert read_header(tmp_path / "a.png").size == picture.size
+    image = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.pixels, expected)
+    assert read_header(tmp_path / "a.png").size == image.size
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("P", 3), ("CMYK", 3), ("LA", 2)])
@@ -117,11 +117,11 @@ def test_palette_with_transparency_has_alpha(tmp_path: Path) -> None:
 def test_tensors_hold_every_value(dtype: type, peak: int) -> None:
     values = np.arange(peak + 1, dtype=dtype).reshape(-1, 256, 1)
     for channels in (1, 3):
-        picture = Image(np.repeat(values, channels, axis=2))
-        tensor = to_tensor(picture)
+        image = Image(np.repeat(values, channels, axis=2))
+        tensor = to_tensor(image)
         assert tensor.shape == (1, 3, *values.shape[:2])
         assert (tensor.min(), tensor.max()) == (0, 1)
-        np.testing.assert_array_equal(from_tensor(tensor, picture).pixels, picture.pixels)
+        np.testing.assert_array_equal(from_tensor(tensor, image).pixels, image.pixels)
 
 
 def test_rounding_and_truncation() -> None:
@@ -132,22 +132,22 @@ def test_rounding_and_truncation() -> None:
 
 
 def test_alpha_goes_alongside() -> None:
-    picture = noise(4)
-    alpha = alpha_to_tensor(picture)
+    image = noise(4)
+    alpha = alpha_to_tensor(image)
     assert alpha.shape == (1, 1, 21, 37)
-    np.testing.assert_array_equal(from_tensor(to_tensor(picture), picture, alpha=alpha).pixels, picture.pixels)
-    assert from_tensor(to_tensor(picture), picture).pixels[..., 3].min() == 255
+    np.testing.assert_array_equal(from_tensor(to_tensor(image), image, alpha=alpha).pixels, image.pixels)
+    assert from_tensor(to_tensor(image), image).pixels[..., 3].min() == 255
     assert alpha_to_tensor(noise(3)).min() == 1
 
 
 def test_resize_and_crop() -> None:
-    picture = noise(4, np.uint16)
-    assert resize_image(picture, (37, 21)) is picture
-    small = resize_image(picture, (18, 10))
+    image = noise(4, np.uint16)
+    assert resize_image(image, (37, 21)) is image
+    small = resize_image(image, (18, 10))
     assert (small.size, small.pixels.dtype, small.pixels.shape[2]) == ((18, 10), np.uint16, 4)
     flat = Image(np.full((20, 30, 1), 77, np.uint8))
     assert (resize_image(flat, (45, 9)).pixels == 77).all()
-    np.testing.assert_array_equal(crop_image(picture, (5, 6, 7, 8)).pixels, picture.pixels[8:14, 7:12])
+    np.testing.assert_array_equal(crop_image(image, (5, 6, 7, 8)).pixels, image.pixels[8:14, 7:12])
 
 
 def test_frames_are_in_natural_order(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ CLIPS = ROOT.parent / "shared" / "clips"
 
 def test_cuts_between_scenes_and_not_within() -> None:
     shots = [[Image(frame) for frame in scene(10, (320, 180), seed, speed=12)] for seed in range(3)]
-    thumbs = [thumbnail(picture) for shot in shots for picture in shot]
+    thumbs = [thumbnail(image) for shot in shots for image in shot]
     assert [i for i, (a, b) in enumerate(itertools.pairwise(thumbs)) if is_cut(a, b)] == [9, 19]
 
 

@@ -178,19 +178,19 @@ def test_container_that_cannot_hold_the_sound(tmp_path: Path) -> None:
 def test_rotation_is_applied(tmp_path: Path, angle: int) -> None:
     frames = scene(2, (64, 32))
     source = write_video(tmp_path / "a.mkv", frames, lossless=True)
-    with av.open(str(source)) as given, av.open(str(tmp_path / "b.mov"), "w") as out:
+    with av.open(str(source)) as source_container, av.open(str(tmp_path / "b.mov"), "w") as out:
         stream = out.add_stream("libx264rgb", rate=30, width=64, height=32, options={"qp": "0"})
         stream.pix_fmt = "rgb24"
         stream.set_display_rotation(angle)
-        for frame in given.decode(video=0):
+        for frame in source_container.decode(video=0):
             out.mux(stream.encode(frame.reformat(format="rgb24")))
         out.mux(stream.encode(None))
     with av.open(str(tmp_path / "b.mov")) as check:
-        shown = next(check.decode(video=0)).rotation
+        rotation = next(check.decode(video=0)).rotation
     origin = probe(tmp_path / "b.mov")
-    assert origin.rotation == shown % 360 != 0
+    assert origin.rotation == rotation % 360 != 0
     assert origin.size == ((32, 64) if angle != 180 else (64, 32))
-    np.testing.assert_array_equal(next(decode(origin)).image.pixels, np.rot90(frames[0], shown // 90))
+    np.testing.assert_array_equal(next(decode(origin)).image.pixels, np.rot90(frames[0], rotation // 90))
 
 
 def test_grey_and_alpha_images_are_taken(tmp_path: Path) -> None:
@@ -289,9 +289,9 @@ def test_cover_art_is_no_video(tmp_path: Path) -> None:
         av.open(str(tmp_path / "b.mp4"), "w") as out,
     ):
         sound = out.add_stream_from_template(source.streams.audio[0])
-        picture = out.add_stream_from_template(cover.streams.video[0], opaque=True)
-        picture.disposition = av.stream.Disposition.attached_pic
-        for container, stream in ((source, sound), (cover, picture)):
+        video = out.add_stream_from_template(cover.streams.video[0], opaque=True)
+        video.disposition = av.stream.Disposition.attached_pic
+        for container, stream in ((source, sound), (cover, video)):
             for packet in container.demux(container.streams.best("audio") or container.streams.video[0]):
                 if packet.dts is not None:
                     packet.stream = stream

@@ -17,10 +17,10 @@ from eqvi.media.window import Interpolator, Window, windows
 def frames(count: int, times: list[int] | None = None) -> list[ClipFrame]:
     """Frames with names of their own, of a panning scene."""
     times = times or list(range(count))
-    pictures = [Image(array) for array in scene(count)]
+    images = [Image(array) for array in scene(count)]
     return [
-        ClipFrame(p, str(i), Fraction(t, 30), Fraction(1, 30), None)
-        for i, (p, t) in enumerate(zip(pictures, times, strict=True))
+        ClipFrame(image, str(i), Fraction(t, 30), Fraction(1, 30), None)
+        for i, (image, t) in enumerate(zip(images, times, strict=True))
     ]
 
 
@@ -107,10 +107,10 @@ def test_new_images_keep_colour_and_depth() -> None:
     for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
         pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
         clip = [ClipFrame(Image(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
-        picture = Interpolator(Blend()).interpolate_image(next(windows(clip)), Fraction(3, 10))
-        assert picture.pixels.dtype == dtype
-        assert picture.pixels.shape == (6, 8, channels)
-        assert (picture.pixels == 13).all()
+        image = Interpolator(Blend()).interpolate_image(next(windows(clip)), Fraction(3, 10))
+        assert image.pixels.dtype == dtype
+        assert image.pixels.shape == (6, 8, channels)
+        assert (image.pixels == 13).all()
 
 
 class Shift(Blend):
