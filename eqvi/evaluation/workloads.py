@@ -35,7 +35,7 @@ from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
 from eqvi.training.samples import FrameBatch
-from eqvi.training.stages import find_stage, freeze_all_but
+from eqvi.training.stages import STAGES, freeze_all_but
 from eqvi.training.window_cache import StoredWindows, fill_store
 
 STAGE = "scratch"
@@ -109,7 +109,7 @@ def training(load: Workload, folder: Path | None = None) -> list[Task]:
     recipe = load.recipe()
     torch.manual_seed(recipe.seed)
     model = _placed(EQVI(recipe.config()), load)
-    trainable = freeze_all_but(model, find_stage(STAGE).trains)
+    trainable = freeze_all_but(model, STAGES[STAGE].trains)
     learner = FrameObjective(model, Loss(recipe.loss_terms()).to(load.device), getattr(torch, recipe.precision))
     optimizer = torch.optim.AdamW(trainable, lr=recipe.rate, weight_decay=recipe.decay)
     batch = panned_batch(load.batch, load.crop)

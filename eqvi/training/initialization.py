@@ -26,7 +26,7 @@ from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.torchvision_models import RESNET18, read_weights
 from eqvi.training.recipe import Recipe
-from eqvi.training.stages import STAGES, find_stage, freeze_all_but
+from eqvi.training.stages import STAGES, freeze_all_but
 
 #: Bias of MS-Fusion's last layer with ``begin: plain``: sigmoid(4) = 0.98 of the full-size result.
 _FUSION_BIAS = 4.0
@@ -47,7 +47,7 @@ def initial_model(recipe: Recipe) -> EQVI | ScopeFlow:
     """
     torch.manual_seed(recipe.seed)
     model = _initial_flow_network(recipe) if recipe.stage == "flow" else _initial_eqvi(recipe)
-    freeze_all_but(model, find_stage(recipe.stage).trains)
+    freeze_all_but(model, STAGES[recipe.stage].trains)
     return model
 
 
@@ -102,7 +102,7 @@ def _initial_flow_network(recipe: Recipe) -> ScopeFlow:
 
 
 def _initial_eqvi(recipe: Recipe) -> EQVI:
-    config, stage = recipe.config(), find_stage(recipe.stage)
+    config, stage = recipe.config(), STAGES[recipe.stage]
     model = EQVI(config)
     if model.residual is not None:
         filters = _resnet_filters(recipe.context) if recipe.context else cosine_filters(config.context_channels)

@@ -14,13 +14,10 @@ from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.initialization import initial_model
-from eqvi.training.loading import validation_samples
-from eqvi.training.losses import PUBLISHED, Loss
-from eqvi.training.objectives import FlowObjective, FrameObjective
 from eqvi.training.recipe import Recipe
 from eqvi.training.run_folder import SCORES_FILE, WEIGHTS_FILE, read_curve
-from eqvi.training.samples import FlowBatch, FrameBatch, FrameSample, collate
-from eqvi.training.stages import find_stage
+from eqvi.training.samples import FrameSample
+from eqvi.training.stages import STAGES
 from eqvi.training.train import train
 
 
@@ -32,8 +29,6 @@ class StageRun(NamedTuple):
         trained: number of trained parameters.
         before, after: part of the model -> hash of its weights, before the first step and after the last.
         scores: of the first and the last validation.
-        losses: on the validation samples, before the first step and after the last; of frames the published loss,
-            whatever the run minimized.
     """
 
     name: str
@@ -43,7 +38,6 @@ class StageRun(NamedTuple):
     before: dict[str, str]
     after: dict[str, str]
     scores: tuple[dict[str, float], dict[str, float]]
-    losses: tuple[float, float]
 
 
 def train_stages(
@@ -74,42 +68,35 @@ def train_stages(
     return stage_runs
 
 
-def named_parts(model: EQVI | ScopeFlow) -> dict[str, nn.Module]:
-    """The parts with weights that stages train or freeze.
+def parameters_by_part(model: EQVI | ScopeFlow) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each part that stages train or freeze.
 
-    Two that are never trained are listed by themselves: ``occlusion`` of ``flow``, which EQVI does not use, and
-    ``context`` of ``residual``, the fixed convolution of RCSN.
+    Two that are never trained are parts of their own: the ``occlusion`` decoder of the flow network, which EQVI does
+    not use, and ``context``, the fixed convolution of RCSN.
     """
-    whole: dict[str, nn.Module] = {"flow": model} if isinstance(model, ScopeFlow) else dict(model.named_children())
-    parts: dict[str, nn.Module] = {}
-    for name, part in whole.items():
-        frozen = {"flow": "occlusion", "residual": "context"}.get(name)
-        children = dict(part.named_children())
-        if frozen in children:
-            frozen_part = children.pop(frozen)
-            parts |= {name: nn.ModuleList(children.values()), frozen: frozen_part}
-        else:
-            parts[name] = part
-    return {name: part for name, part in parts.items() if any(True for _ in part.parameters())}
+    prefix = "flow." if isinstance(model, ScopeFlow) else ""
+    parts: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        part, child = f"{prefix}{name}".split(".")[:2]
+        apart = (part, child) in (("flow", "occlusion"), ("residual", "context"))
+        parts.setdefault(child if apart else part, []).append(parameter)
+    return parts
 
 
 def part_hashes(model: EQVI | ScopeFlow) -> dict[str, str]:
-    """Each of `named_parts` with the sha256 of its weights."""
-    hashes = {}
-    for name, part in named_parts(model).items():
-        digest = hashlib.sha256()
-        for value in part.state_dict().values():
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        hashes[name] = digest.hexdigest()
-    return hashes
+    """The sha256 of each part's weights."""
+    return {
+        part: hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in parameters)).hexdigest()
+        for part, parameters in parameters_by_part(model).items()
+    }
 
 
 def parts_table(model: EQVI | ScopeFlow) -> pd.DataFrame:
-    """Each of `named_parts` with its number of parameters and whether it is trained."""
-    rows = {}
-    for name, part in named_parts(model).items():
-        parameters = list(part.parameters())
-        rows[name] = (sum(p.numel() for p in parameters), any(p.requires_grad for p in parameters))
+    """A row for each part: its number of parameters, and whether they are trained."""
+    rows = {
+        part: (sum(p.numel() for p in parameters), any(p.requires_grad for p in parameters))
+        for part, parameters in parameters_by_part(model).items()
+    }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["parameters", "trained"]).rename_axis("part")
 
 
@@ -124,7 +111,7 @@ def new_frames(runs: list[StageRun], window: FrameSample) -> dict[str, Float[Ten
 
 
 def stage_table(runs: list[StageRun]) -> pd.DataFrame:
-    """A row for each run: what it starts from, what it trains, and loss and score before and after."""
+    """A row for each run: what it starts from, what it trains, and the score before and after."""
     rows = []
     for run in runs:
         score = next(iter(run.scores[0]))
@@ -132,10 +119,8 @@ def stage_table(runs: list[StageRun]) -> pd.DataFrame:
             {
                 "run": run.name,
                 "starts from": Path(run.recipe.after or run.recipe.flow).parent.name or "nothing",
-                "trains": ", ".join(find_stage(run.recipe.stage).trains),
+                "trains": ", ".join(STAGES[run.recipe.stage].trains),
                 "parameters": run.trained,
-                "loss before": run.losses[0],
-                "loss after": run.losses[1],
                 "score": {"epe": "EPE, px", "psnr": "PSNR, dB"}[score],
                 "score before": run.scores[0][score],
                 "score after": run.scores[1][score],
@@ -157,18 +142,8 @@ def _train_stage(name: str, recipe: Recipe, folder: Path, device: str, restart: 
     first = initial_model(recipe)
     trained = sum(parameter.numel() for parameter in first.parameters() if parameter.requires_grad)
     train(recipe, folder, device, progress=False, restart=restart)
-    weights = folder / WEIGHTS_FILE
-    last = checkpoint.load_flow(weights) if recipe.stage == "flow" else checkpoint.load(weights)
-    samples = collate(validation_samples(recipe))
-    losses = _loss(first, samples), _loss(last, samples)
+    load = checkpoint.load_flow if recipe.stage == "flow" else checkpoint.load
+    last = load(folder / WEIGHTS_FILE)
     rows = [{key: float(value) for key, value in row.items()} for row in read_curve(folder / SCORES_FILE)]
     scores = [{key: value for key, value in row.items() if key != "step"} for row in (rows[0], rows[-1])]
-    return StageRun(
-        name, recipe, folder, trained, part_hashes(first), part_hashes(last), (scores[0], scores[1]), losses
-    )
-
-
-def _loss(model: EQVI | ScopeFlow, samples: FrameBatch | FlowBatch) -> float:
-    objective = FlowObjective(model) if isinstance(model, ScopeFlow) else FrameObjective(model, Loss(PUBLISHED))
-    with torch.inference_mode():
-        return objective(samples)["total"].item()
+    return StageRun(name, recipe, folder, trained, part_hashes(first), part_hashes(last), (scores[0], scores[1]))

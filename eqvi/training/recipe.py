@@ -30,7 +30,7 @@ Stages as published, and how each is known:
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -38,17 +38,18 @@ from eqvi.errors import InputError
 from eqvi.model.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.training.augment import Augmentation
 from eqvi.training.lr_schedule import Schedule
-from eqvi.training.stages import find_stage, stage_config
+from eqvi.training.stages import STAGES, stage_config
 
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["published", "plain"]
 
 
-def _option(default: Any, text: str) -> Any:
-    """A field with its explanation, which the command line shows."""
+def _option(default: Any, text: str, choices: Iterable[str] = (), least: int | None = None) -> Any:
+    """A field with its explanation, which the command line shows, and the values that it takes."""
+    metadata = {"help": text, "default": default, "choices": choices, "least": least}
     if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata={"help": text, "default": default})
-    return field(default=default, metadata={"help": text, "default": default})
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -59,69 +60,70 @@ class Recipe:
         InputError: a value that cannot be used, on construction.
     """
 
-    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch or scratch-vgg")
-    preset: str = _option("eqvi", "widths and flow estimator, by preset")
-    motion: str = _option("", "motion model instead of the stage's: linear, quadratic, least_squares, rectified")
-    residual: str = _option("", "with RCSN (yes) or without (no), instead of the stage's")
+    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch or scratch-vgg", choices=STAGES)
+    preset: str = _option("eqvi", "widths and flow estimator, by preset", choices=PRESETS)
+    motion: str = _option(
+        "",
+        "motion model instead of the stage's: linear, quadratic, least_squares, rectified",
+        choices=("", *get_args(MotionKind)),
+    )
+    residual: str = _option("", "with RCSN (yes) or without (no), instead of the stage's", choices=("", "yes", "no"))
     after: str = _option("", "checkpoint to start from: of the stage before, or any whose parts fit")
     flow: str = _option("", "checkpoint of the flow network, where the preset has one: ScopeFlow, IRR-PWC or ours")
     context: str = _option("", "torchvision's ResNet-18 for RCSN's context; without it a fixed bank of cosine filters")
     vgg: str = _option("", "torchvision's VGG-16 for the term vgg; without it results/weights/vgg")
     data: str = _option("rendered", "rendered, or a folder: REDS_VTSR's or any of clips")
-    spacing: int = _option(4, "frames of a clip from one input frame to the next")
-    every: int = _option(4, "frames of a clip from the start of one window to the next")
-    windows: int = _option(10320, "rendered windows in an epoch")
+    spacing: int = _option(4, "frames of a clip from one input frame to the next", least=1)
+    every: int = _option(4, "frames of a clip from the start of one window to the next", least=1)
+    windows: int = _option(10320, "rendered windows in an epoch", least=1)
     calm: float = _option(0.0, "share of rendered windows with slow motion, half of them on a still background")
     compressed: float = _option(0.0, "share of a store's windows that are encoded by H.264, as most footage is")
     store: str = _option(
         "", "folder of windows that are rendered once, with DIS's flows, or the exact ones for stage flow"
     )
-    stored: int = _option(0, "height and width of a stored window in pixels; 0: half more than crop")
+    stored: int = _option(0, "height and width of a stored window in pixels; 0: half more than crop", least=0)
     crop: int = _option(512, "height and width of a training sample, pixels")
-    augment: str = _option("published", "published (half of all mirrored and reversed in time), full or none")
-    epochs: int = _option(200, "passes over the data")
-    steps: int = _option(0, "number of steps, instead of epochs")
-    batch: int = _option(12, "windows in a step, over all processes")
-    accumulate: int = _option(1, "parts of a step, one after the other, to save memory")
+    augment: str = _option(
+        "published", "published (half mirrored and reversed in time), full or none", choices=get_args(Augmentation)
+    )
+    epochs: int = _option(200, "passes over the data", least=1)
+    steps: int = _option(0, "number of steps, instead of epochs", least=0)
+    batch: int = _option(12, "windows in a step, over all processes", least=1)
+    accumulate: int = _option(1, "parts of a step, one after the other, to save memory", least=1)
     rate: float = _option(1e-4, "highest learning rate, of Adam")
-    schedule: str = _option("published", "of the learning rate: published, cosine or constant")
-    decay: float = _option(0.0, "weight decay, decoupled (AdamW); 0: Adam")
-    clip: float = _option(0.0, "largest norm of the gradient; 0: no limit")
+    schedule: str = _option(
+        "published", "of the learning rate: published, cosine or constant", choices=get_args(Schedule)
+    )
+    decay: float = _option(0.0, "weight decay, decoupled (AdamW); 0: Adam", least=0)
+    clip: float = _option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     terms: dict[str, float] = _option(  # noqa: RUF009 (gives each recipe a dictionary of its own)
         {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, and for scratch-vgg 0.1 vgg"
     )
     begin: str = _option(
-        "published", "new parts: published (random weights) or plain (last layers at 0, flow's features smooth)"
+        "published",
+        "new parts: published (random) or plain (last layers 0, smooth flow features)",
+        choices=get_args(Start),
     )
     average: float = _option(0.0, "decay of the weights' moving average, such as 0.999; 0: no average")
-    precision: str = _option("float32", "of the convolutions: float32 or bfloat16")
+    precision: str = _option("float32", "of the convolutions: float32 or bfloat16", choices=get_args(Precision))
     channels_last: bool = _option(False, "memory layout of convolutions, faster where there are tensor cores")
     validation: str = _option("rendered", "validation data: rendered, or a folder as of data")
-    scored: int = _option(16, "windows of a validation")
-    score_every: int = _option(1000, "steps between validations")
-    seed: int = _option(0, "of all random draws")
+    scored: int = _option(16, "windows of a validation", least=1)
+    score_every: int = _option(1000, "steps between validations", least=1)
+    seed: int = _option(0, "of all random draws", least=0)
 
     def __post_init__(self) -> None:
-        find_stage(self.stage)
-        if self.preset not in PRESETS:
-            raise InputError(f"preset {self.preset!r} is not known: choose one of {', '.join(PRESETS)}")
-        for name, known in (
-            ("motion", ("", *get_args(MotionKind))), ("residual", ("", "yes", "no")),
-            ("augment", get_args(Augmentation)), ("schedule", get_args(Schedule)), ("begin", get_args(Start)),
-            ("precision", get_args(Precision)),
-        ):  # fmt: skip
-            if getattr(self, name) not in known:
-                choices = ", ".join(value for value in known if value)
-                raise InputError(f"{name} {getattr(self, name)!r} is not known: choose one of {choices}")
-        for name in ("spacing", "every", "windows", "epochs", "batch", "accumulate", "scored", "score_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)} is too small: give at least 1")
-        for name in ("steps", "clip", "decay", "seed", "stored"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} {getattr(self, name)} cannot be used: give 0 or more")
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            choices, least = option.metadata["choices"], option.metadata["least"]
+            if choices and value not in choices:
+                known = ", ".join(choice for choice in choices if choice)
+                raise InputError(f"{option.name} {value!r} is not known: choose one of {known}")
+            if least is not None and not least <= value < math.inf:
+                raise InputError(f"{option.name} {value} cannot be used: give at least {least}")
         if self.crop < 64 or self.crop % 32:
             raise InputError(f"crop {self.crop} cannot be used: give a multiple of 32, at least 64")
-        if self.store and find_stage(self.stage).multi_scale and self.crop < 128:
+        if self.store and STAGES[self.stage].multi_scale and self.crop < 128:
             raise InputError(f"crop {self.crop} is too small for two scales out of a store: give at least 128")
         if self.stored and self.stored < self.crop:
             raise InputError(f"stored {self.stored} is smaller than crop {self.crop}: give at least that")
@@ -141,14 +143,14 @@ class Recipe:
         """The model that the run trains."""
         residual = None if not self.residual else self.residual == "yes"
         motion: Any = self.motion or None
-        return stage_config(find_stage(self.stage), PRESETS[self.preset], motion, residual)
+        return stage_config(STAGES[self.stage], PRESETS[self.preset], motion, residual)
 
     def loss_terms(self) -> dict[str, float]:
         """The terms of the loss and their weights."""
         if self.terms:
             return dict(self.terms)
         # The published weight of the perceptual term is not known; 0.1 is ours.
-        return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if find_stage(self.stage).perceptual else {})
+        return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if STAGES[self.stage].perceptual else {})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Recipe":

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from torch import nn
 
-from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig, MotionKind
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -45,17 +44,6 @@ STAGES: dict[str, Stage] = {
     "scratch": Stage("stages 1 to 3 at once, from nothing", _SYNTHESIS),
     "scratch-vgg": Stage("as scratch, with a perceptual term in the loss (EQVI-P)", _SYNTHESIS, perceptual=True),
 }
-
-
-def find_stage(name: str) -> Stage:
-    """The stage of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in STAGES:
-        raise InputError(f"stage {name!r} is not known: choose one of {', '.join(STAGES)}")
-    return STAGES[name]
 
 
 def stage_config(

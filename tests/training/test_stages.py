@@ -10,16 +10,16 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FlowObjective, FrameObjective
 from eqvi.training.samples import FlowBatch, FrameBatch
-from eqvi.training.stages import STAGES, find_stage, freeze_all_but, stage_config
+from eqvi.training.stages import STAGES, freeze_all_but, stage_config
 
 pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if name != "flow"])
 def test_only_what_a_stage_names_changes(stage: str) -> None:
-    wanted = set(find_stage(stage).trains)
-    model = EQVI(stage_config(find_stage(stage), TINY))
-    learning = freeze_all_but(model, find_stage(stage).trains)
+    wanted = set(STAGES[stage].trains)
+    model = EQVI(stage_config(STAGES[stage], TINY))
+    learning = freeze_all_but(model, STAGES[stage].trains)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
     frames, truth = torch.rand(1, 4, 3, 64, 64), torch.rand(1, 3, 64, 64)
@@ -39,7 +39,7 @@ def test_only_what_a_stage_names_changes(stage: str) -> None:
 
 def test_stage_flow_trains_all_but_the_occlusion_decoder() -> None:
     model = ScopeFlow(1 / 16)
-    learning = freeze_all_but(model, find_stage("flow").trains)
+    learning = freeze_all_but(model, STAGES["flow"].trains)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
     a, b, flow = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.randn(1, 2, 64, 64)
@@ -54,8 +54,8 @@ def test_stage_flow_trains_all_but_the_occlusion_decoder() -> None:
 @pytest.mark.parametrize(("stage", "count"), [("scratch", 21_699_500), ("3", 21_699_500), ("4", 11_297)])
 def test_trainable_parameters_at_published_widths(stage: str, count: int) -> None:
     with torch.device("meta"):
-        model = EQVI(stage_config(find_stage(stage), PRESETS["eqvi"]))
-    learning = freeze_all_but(model, find_stage(stage).trains)
+        model = EQVI(stage_config(STAGES[stage], PRESETS["eqvi"]))
+    learning = freeze_all_but(model, STAGES[stage].trains)
     assert sum(parameter.numel() for parameter in learning) == count
     # The published count of 28 071 018 has two constant kernels of nine among them.
     fusion = 11_297 if stage == "4" else 0
@@ -70,7 +70,7 @@ def test_trainable_parameters_at_published_widths(stage: str, count: int) -> Non
     ],
 )  # fmt: skip
 def test_what_a_stage_makes(stage: str, motion: str, residual: bool, multi_scale: bool) -> None:
-    config = stage_config(find_stage(stage), TINY)
+    config = stage_config(STAGES[stage], TINY)
     assert (config.motion, config.residual, config.multi_scale) == (motion, residual, multi_scale)
-    ablation = stage_config(find_stage(stage), TINY, "linear", False)
+    ablation = stage_config(STAGES[stage], TINY, "linear", False)
     assert (ablation.motion, ablation.residual) == ("linear", False)

@@ -16,7 +16,7 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.distributed import Processes
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import open_source, validation_samples
-from eqvi.training.stages import find_stage, freeze_all_but
+from eqvi.training.stages import STAGES, freeze_all_but
 from eqvi.training.train import Progress
 from eqvi.training.validation import FlowValidation, FrameValidation
 
@@ -87,7 +87,7 @@ def test_averaged_weights_are_scored_and_kept(tmp_path: Path, monkeypatch: pytes
     for weights in after[1:]:
         mean = [share * a + (1 - share) * b for a, b in zip(mean, weights, strict=True)]
     model = checkpoint.load(tmp_path / "weights.safetensors")
-    freeze_all_but(model, find_stage("scratch").trains)
+    freeze_all_but(model, STAGES["scratch"].trains)
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(found, mean, strict=True))
     assert not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, after[-1], strict=True))
