@@ -19,10 +19,10 @@ from eqvi.media.image_files import read_headers, read_image
 
 #: Positions from one frame to the next, by frames a second.
 SPACING = {15: 8, 30: 4, 60: 2}
-#: Clips of each part of REDS_VTSR; each runs from position 0 to `LAST`, at `SIZE` (width, height) pixels.
-SPLITS = {"train": 240, "val": 30, "test": 30}
-LAST = 360
-SIZE = (1280, 720)
+#: Clips in each split of REDS_VTSR. Each runs from position 0 to `LAST_POSITION`; `FRAME_SIZE` is (width, height).
+CLIP_COUNTS = {"train": 240, "val": 30, "test": 30}
+LAST_POSITION = 360
+FRAME_SIZE = (1280, 720)
 #: The validation clips that the published table calls REDS_VTSR5.
 VTSR5 = ("002", "005", "010", "017", "025")
 

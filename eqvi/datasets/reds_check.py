@@ -11,8 +11,8 @@ from typing import NamedTuple
 from PIL import Image
 from tqdm import tqdm
 
+from eqvi.datasets import reds
 from eqvi.datasets.checksums import RECORD, fingerprint, lookup
-from eqvi.datasets.reds import LAST, SIZE, SPACING, SPLITS, check_root, format_ranges, name_problems, rate_folder
 from eqvi.errors import InputError
 from eqvi.files import reason
 from eqvi.media.image_files import read_header
@@ -50,37 +50,38 @@ def check_copy(root: Path, record: Path = RECORD) -> list[FolderReport]:
     Raises:
         InputError: `root` holds nothing of REDS_VTSR.
     """
-    places = [(split, rate) for split in SPLITS for rate in SPACING]
-    present = [place for place in places if rate_folder(root, *place).is_dir()]
+    places = [(split, rate) for split in reds.CLIP_COUNTS for rate in reds.SPACING]
+    present = [place for place in places if reds.rate_folder(root, *place).is_dir()]
     if not present:
-        names = [rate_folder(Path(), *place).as_posix() for place in places]
+        names = [reds.rate_folder(Path(), *place).as_posix() for place in places]
         above = (name for name in names if any((parent / name).is_dir() for parent in root.resolve().parents))
-        check_root(root, next(above, "val/val_15fps"))
+        reds.check_root(root, next(above, "val/val_15fps"))
     return [_check_folder(root, split, rate, record) for split, rate in present]
 
 
 def _check_folder(root: Path, split: str, rate: int, record: Path) -> FolderReport:
-    folder = rate_folder(root, split, rate)
+    folder = reds.rate_folder(root, split, rate)
     # Rendered clips share the layout, not the number, length and size.
     rendered = (root / split / f"{split}_motion").is_dir()
     clips, problems = _list(folder, r"[0-9]{3}", "clip")
     if rendered:
-        every = {clip for other in SPACING for clip in _list(rate_folder(root, split, other), r"[0-9]{3}", "clip")[0]}
+        siblings = (reds.rate_folder(root, split, other) for other in reds.SPACING)
+        every = {clip for sibling in siblings for clip in _list(sibling, r"[0-9]{3}", "clip")[0]}
         if every - set(clips):
             problems.append(f"lacks clips that other rates have: {', '.join(sorted(every - set(clips)))}")
     else:
-        numbers, count = set(map(int, clips)), SPLITS[split]
+        numbers, count = set(map(int, clips)), reds.CLIP_COUNTS[split]
         if missing := set(range(count)) - numbers:
-            problems.append(f"{len(missing)} of {count} clips missing: {format_ranges(missing, 1, 3)}")
+            problems.append(f"{len(missing)} of {count} clips missing: {reds.format_ranges(missing, 1, 3)}")
         if extra := numbers - set(range(count)):
-            problems.append(f"clips beyond the {count} of REDS_VTSR: {format_ranges(extra, 1, 3)}")
+            problems.append(f"clips beyond the {count} of REDS_VTSR: {reds.format_ranges(extra, 1, 3)}")
     names: list[str] = []
     for clip in clips:
         frame_names, strange = _list(folder / clip, r"[0-9]{8}\.png", "frame")
         problems += [f"{clip}/{problem}" for problem in strange]
         positions = [int(name[:8]) for name in frame_names]
-        expected = range(0, (max(positions, default=0) if rendered else LAST) + 1, SPACING[rate])
-        problems += [f"{clip}: {problem}" for problem in name_problems(positions, rate, expected)]
+        expected = range(0, (max(positions, default=0) if rendered else reds.LAST_POSITION) + 1, reds.SPACING[rate])
+        problems += [f"{clip}: {problem}" for problem in reds.name_problems(positions, rate, expected)]
         names += [f"{clip}/{name}" for name in frame_names]
     bar = tqdm(names, desc=folder.name, unit="frame", disable=None, leave=False)
     frames = {name: _check_frame(folder / name) for name in bar}
@@ -120,9 +121,9 @@ def _size_problems(frames: dict[str, _Frame], sizes: Counter, rendered: bool) ->
     for name, frame in frames.items():
         if frame.size is not None and frame.size != (usual := clips[name[:3]].most_common(1)[0][0]):
             yield f"{name}: is {_by(frame.size)}, most of its clip {_by(usual)}"
-    usual = sizes.most_common(1)[0][0] if sizes else SIZE
-    if not rendered and usual != SIZE:
-        yield f"frames are {_by(usual)}, REDS_VTSR's are {_by(SIZE)}: resized, or not REDS_VTSR"
+    usual = sizes.most_common(1)[0][0] if sizes else reds.FRAME_SIZE
+    if not rendered and usual != reds.FRAME_SIZE:
+        yield f"frames are {_by(usual)}, REDS_VTSR's are {_by(reds.FRAME_SIZE)}: resized, or not REDS_VTSR"
 
 
 def _check_frame(path: Path) -> _Frame:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.datasets.checksums import fingerprint
-from eqvi.datasets.reds import SPACING, SPLITS, check_root, clip_names, infer_rate, rate_folder
+from eqvi.datasets.reds import CLIP_COUNTS, SPACING, check_root, clip_names, infer_rate, rate_folder
 from eqvi.errors import InputError
 from eqvi.media.image import Image, crop_image, to_tensor
 from eqvi.media.image_files import FORMATS, Header, list_frames, read_headers, read_image
@@ -189,7 +189,7 @@ def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]
         if root.suffix.lower() in FORMATS:
             raise InputError(f"{root}: is a single picture: give the folder that holds the frames")
         raise InputError(_extract(root))
-    if any(rate_folder(root, part, rate).is_dir() for part in SPLITS for rate in SPACING):
+    if any(rate_folder(root, part, rate).is_dir() for part in CLIP_COUNTS for rate in SPACING):
         clips = rate_folder(root, split, _RATE)
         check_root(root, clips.relative_to(root).as_posix())
         there = [clips / name for name in clip_names(clips)]
@@ -251,11 +251,10 @@ def _check_numbers(folder: Path, paths: Sequence[Path]) -> None:
             f"{folder}: {paths[odd].name} is followed by {paths[odd + 1].name}: frames are missing or there twice; "
             f"put the missing ones back, or split the clip there"
         )
-    # The folder says its rate there, and so do the names.
-    if folder.parent.name in (f"{split}_{_RATE}fps" for split in SPLITS) and infer_rate(numbers) not in (_RATE, None):
-        raise InputError(
-            f"{folder}: holds frames at {infer_rate(numbers)} a second, by their names; {_RATE} are meant here"
-        )
+    # A folder of REDS_VTSR has the rate in its name, and so have its frames.
+    inferred = infer_rate(numbers)
+    if folder.parent.name in {f"{split}_{_RATE}fps" for split in CLIP_COUNTS} and inferred not in (None, _RATE):
+        raise InputError(f"{folder}: holds frames at {inferred} a second, by their names; {_RATE} are meant here")
 
 
 def _is_video(path: Path) -> bool:

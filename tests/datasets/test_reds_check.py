@@ -10,7 +10,7 @@ from PIL import Image
 from reds_copy import png, write_copy
 
 from eqvi.__main__ import main
-from eqvi.datasets import reds_check
+from eqvi.datasets import reds, reds_check
 from eqvi.datasets.checksums import Checksum, add, fingerprint
 from eqvi.datasets.reds_check import FolderReport, check_copy
 from eqvi.errors import InputError
@@ -19,8 +19,8 @@ from eqvi.errors import InputError
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Whole, but for the size of everything: two clips of small pictures stand for thirty of 720p."""
-    monkeypatch.setitem(reds_check.SPLITS, "val", 2)
-    monkeypatch.setattr(reds_check, "SIZE", (16, 12))
+    monkeypatch.setitem(reds.CLIP_COUNTS, "val", 2)
+    monkeypatch.setattr(reds, "FRAME_SIZE", (16, 12))
     return write_copy(tmp_path / "REDS_VTSR", (15, 30, 60))
 
 
@@ -109,7 +109,7 @@ def test_every_truncation_of_a_frame_is_noticed(copy: Path) -> None:
 def test_wrong_rate_and_size(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(copy / "val/val_30fps")
     (copy / "val/val_60fps").rename(copy / "val/val_30fps")
-    monkeypatch.setattr(reds_check, "SIZE", (1280, 720))
+    monkeypatch.setattr(reds, "FRAME_SIZE", (1280, 720))
     assert problems(copy) == [
         "val/val_15fps: frames are 16x12, REDS_VTSR's are 1280x720: resized, or not REDS_VTSR",
         "val/val_30fps: 000: holds frames at 60 a second, by their names, where 30 are meant",
