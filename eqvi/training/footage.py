@@ -1,9 +1,10 @@
-"""Windows of real footage: clips of frames on disk, sampled as EQVI was trained (spec, section 5) or otherwise."""
+"""Windows of real footage: clips of frames on disk, by default sampled as published (`eqvi.training.recipe`)."""
 
 import random
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -23,11 +24,11 @@ from eqvi.training.augment import Augmentation, augment
 from eqvi.training.samples import FrameSample
 
 _VIDEOS = (*CONTAINERS, ".avi", ".flv", ".mpeg", ".mpg", ".mts", ".ts", ".wmv", ".y4m")
-_RATE = 60  # frames a second of the clips of REDS_VTSR that hold every frame
+_RATE = 60  # frames a second of REDS_VTSR's complete clips
 
 
 class _Clip(NamedTuple):
-    """One clip; `names` are its frames' files in order, `first` is what the first one says of itself."""
+    """One clip: the files of its frames in order, and the header of the first."""
 
     folder: Path
     names: list[str]
@@ -35,16 +36,15 @@ class _Clip(NamedTuple):
 
 
 class FootageWindows:
-    """Windows of clips that lie on disk as frames; a `SampleSource`.
+    """Windows of clips that are stored as frames; a `SampleSource`.
 
     A window spans 3 * `spacing` + 1 consecutive frames: I0 I1 I2 I3 are `spacing` apart, and the truth is one of the
-    frames between I1 and I2, so t = k / `spacing` for a k of 1 .. `spacing` - 1, each as likely. Everything is
-    decided by the seed and the number: an epoch goes once through all windows, in an order drawn from (seed, epoch);
-    frame, crop and augmentation are drawn from (seed, number). The defaults are the published sampling.
+    frames between I1 and I2: t = k / `spacing` for a random k of 1 .. `spacing` - 1. An epoch visits every window once,
+    in an order drawn from (seed, epoch); frame, crop and augmentation are drawn from (seed, number).
 
-    At construction every clip's folder is listed, and the headers of its first and last frame are read: all the headers
-    of REDS_VTSR are 43 440, 4 s from memory and many minutes from a slow disk. The other frames are compared with
-    the first in size when they are read; their colour and depth may differ, every picture becomes RGB in [0, 1].
+    The constructor lists every clip's folder and reads the headers of its first and last frame; all 43 440 headers of
+    REDS_VTSR would take many minutes on a slow disk. The size of the others is checked when they are read; their colour
+    and depth may differ, every image becomes RGB in [0, 1].
     """
 
     def __init__(
@@ -59,27 +59,27 @@ class FootageWindows:
         clips: Sequence[str] | None = None,
         split: Literal["train", "val"] = "train",
     ) -> None:
-        """Find the clips and look at them.
+        """Find the clips and check them.
 
         Args:
-            root: a folder with REDS_VTSR's ``train/train_60fps`` or ``val/val_60fps`` in it; or one that holds clips,
-                each a folder of pictures; or a single clip.
+            root: a folder that contains REDS_VTSR's ``train/train_60fps`` or ``val/val_60fps``; or clips, each a folder
+                of images; or the images of a single clip.
             crop: height and width of a window in pixels.
             spacing: frames from one input to the next; 4 takes 15 frames a second out of 60.
-            start_every: frames from one window's beginning to the next; 1 uses all there are.
+            start_every: frames from the start of one window to the next.
             augment: see `eqvi.training.augment.augment`.
             seed: of everything that is drawn.
-            clips: names of those to use; all if None.
-            split: which part of REDS_VTSR; of no effect on other folders.
+            clips: names of the clips to use; all if None.
+            split: of REDS_VTSR; without effect on other folders.
 
         Raises:
-            InputError: there are no clips at `root`, or one that was asked for is not; a clip is shorter than a window,
-                smaller than `crop`, unevenly numbered or not of one kind of picture; a video lies among them; a
-                number is out of range.
+            InputError: there are no clips at `root`, or a named one is missing; a clip is shorter than a window,
+                smaller than `crop`, unevenly numbered or of several image formats; a video lies among them; a number is
+                out of range.
         """
-        for what, value, least in (("crop", crop, 1), ("spacing", spacing, 2), ("start_every", start_every, 1)):
+        for name, value, least in (("crop", crop, 1), ("spacing", spacing, 2), ("start_every", start_every, 1)):
             if value < least:
-                raise InputError(f"{what} {value} is too small: give {least} or more")
+                raise InputError(f"{name} {value} is too small: give {least} or more")
         if augment not in get_args(Augmentation):
             raise InputError(f"augment {augment!r} is not known: choose one of {', '.join(get_args(Augmentation))}")
         self._root, self._crop, self._spacing, self._start_every = root, crop, spacing, start_every
@@ -90,30 +90,29 @@ class FootageWindows:
         counts = (len(range(0, len(clip.names) - 3 * spacing, start_every)) for clip in self._clips)
         self._ends = list(accumulate(counts))  # the windows of clip i are those before _ends[i]
         self.epoch = self._ends[-1]
-        self._order: tuple[int, list[int]] = (-1, [])
 
     def sample(self, number: int) -> FrameSample:
         """The window of that number, (`crop`, `crop`) in size; five frames are read for it.
 
         Raises:
-            InputError: one of them is missing, damaged, or unlike its clip in size.
+            InputError: one of them is missing, damaged, or of another size than the clip.
         """
         epoch, place = divmod(number, self.epoch)
-        index = self._permutation(epoch)[place]
-        which = bisect_right(self._ends, index)
-        clip, before = self._clips[which], self._ends[which - 1] if which else 0
-        start = (index - before) * self._start_every
+        index = _order(self._seed, epoch, self.epoch)[place]
+        clip_index = bisect_right(self._ends, index)
+        clip, first = self._clips[clip_index], self._ends[clip_index - 1] if clip_index else 0
+        start = (index - first) * self._start_every
 
-        draw = random.Random(f"window {self._seed} {number}")
+        rng = random.Random(f"window {self._seed} {number}")
         width, height = clip.first.size
-        k = draw.randrange(1, self._spacing)
-        corner = draw.randrange(width - self._crop + 1), draw.randrange(height - self._crop + 1)
+        k = rng.randrange(1, self._spacing)
+        corner = rng.randrange(width - self._crop + 1), rng.randrange(height - self._crop + 1)
         frames = [self._read(clip, start + position * self._spacing, corner) for position in range(4)]
         truth = self._read(clip, start + self._spacing + k, corner)
-        return augment(FrameSample(torch.stack(frames), truth, k / self._spacing), draw, self._augment)
+        return augment(FrameSample(torch.stack(frames), truth, k / self._spacing), rng, self._augment)
 
     def record(self) -> dict[str, Any]:
-        """What it is made of; ``frames_sha256`` is of every frame's name and size in bytes, not of its content."""
+        """What the windows are made of; ``frames_sha256`` is of the frames' names and sizes in bytes."""
         files = [(clip.folder.name, clip.folder / name) for clip in self._clips for name in clip.names]
         listing = ((f"{name}/{path.name}", str(path.stat().st_size)) for name, path in files)
         return {
@@ -145,33 +144,32 @@ class FootageWindows:
                 f"give a crop of {min(width, height)} or less"
             )
 
-    def _permutation(self, epoch: int) -> list[int]:
-        """The windows in the order of an epoch; the last one is kept."""
-        if self._order[0] != epoch:
-            order = list(range(self.epoch))
-            random.Random(f"epoch {self._seed} {epoch}").shuffle(order)
-            self._order = epoch, order
-        return self._order[1]
-
     def _read(self, clip: _Clip, index: int, corner: tuple[int, int]) -> Float[Tensor, "3 h w"]:
         path = clip.folder / clip.names[index]
-        first = clip.first
-        plain = (first.format, first.channels, first.depth, first.orientation) == ("PNG", 3, 8, 1)
-        picture = (_decode(path) if plain else None) or read_image(path)
-        if picture.size != first.size:
-            found, meant = ("x".join(map(str, size)) for size in (picture.size, first.size))
+        header = clip.first
+        is_rgb_png = (header.format, header.channels, header.depth, header.orientation) == ("PNG", 3, 8, 1)
+        image = (_decode_png(path) if is_rgb_png else None) or read_image(path)
+        if image.size != header.size:
+            size, expected = ("x".join(map(str, pair)) for pair in (image.size, header.size))
             raise InputError(
-                f"frames differ in size: {clip.names[0]} is {meant}, {path.name} is {found} (in {clip.folder}); "
+                f"frames differ in size: {clip.names[0]} is {expected}, {path.name} is {size} (in {clip.folder}); "
                 f"all frames of a clip must be alike"
             )
-        return to_tensor(crop_image(picture, (self._crop, self._crop, *corner)))[0]
+        return to_tensor(crop_image(image, (self._crop, self._crop, *corner)))[0]
 
 
-def _decode(path: Path) -> Image | None:
-    """An 8-bit RGB PNG as FFmpeg reads it; None if it is anything else or damaged, for `read_image` to judge.
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order in which an epoch visits the windows."""
+    order = list(range(count))
+    random.Random(f"epoch {seed} {epoch}").shuffle(order)
+    return order
 
-    Five frames are decoded for a window, which is nearly all its cost. On a 720p frame this takes 12 ms, OpenCV 18,
-    and `read_image` 26. FFmpeg is told to check the sums that PNG carries: damage does not go unseen.
+
+def _decode_png(path: Path) -> Image | None:
+    """An 8-bit RGB PNG decoded by FFmpeg, which checks its checksums; None if it is anything else or damaged.
+
+    Decoding five frames is nearly all the cost of a window. A 720p frame takes 12 ms, with `read_image` 26.
     """
     try:
         decoder = av.CodecContext.create("png", "r")
@@ -184,7 +182,7 @@ def _decode(path: Path) -> Image | None:
 
 
 def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]:
-    """The folders of the clips to use, in order of their names."""
+    """The folders of the clips to use, by name."""
     if root.is_file():
         if root.suffix.lower() in FORMATS:
             raise InputError(f"{root}: is a single picture: give the folder that holds the frames")
@@ -192,17 +190,17 @@ def _folders(root: Path, split: str, wanted: Sequence[str] | None) -> list[Path]
     if any(rate_folder(root, part, rate).is_dir() for part in CLIP_COUNTS for rate in SPACING):
         clips = rate_folder(root, split, _RATE)
         check_root(root, clips.relative_to(root).as_posix())
-        there = [clips / name for name in clip_names(clips)]
+        folders = [clips / name for name in clip_names(clips)]
     else:
-        there = _clip_folders(root)
+        folders = _clip_folders(root)
     if wanted is None:
-        return there
-    absent = sorted(set(wanted) - {folder.name for folder in there})
-    if absent or not wanted:
-        asked = f"there is no clip {absent[0]}" if absent else "no clips are asked for"
-        some = ", ".join(folder.name for folder in there[:3])
-        raise InputError(f"{root}: {asked}: choose among the {len(there)} there ({some}{', ...' * (len(there) > 3)})")
-    return [folder for folder in there if folder.name in wanted]
+        return folders
+    missing = sorted(set(wanted) - {folder.name for folder in folders})
+    if missing or not wanted:
+        problem = f"there is no clip {missing[0]}" if missing else "no clips are asked for"
+        names = ", ".join(folder.name for folder in folders[:3]) + ", ..." * (len(folders) > 3)
+        raise InputError(f"{root}: {problem}: choose among the {len(folders)} there ({names})")
+    return [folder for folder in folders if folder.name in wanted]
 
 
 def _clip_folders(root: Path) -> list[Path]:
@@ -218,7 +216,7 @@ def _clip_folders(root: Path) -> list[Path]:
     if any(entry.suffix.lower() in FORMATS for entry in entries if entry.is_file()):
         if folders:
             raise InputError(f"{root}: holds both pictures and folders ({folders[0].name}): give the clips alone")
-        return [root.resolve()]  # for its name, which . has not
+        return [root.resolve()]  # "." has no name
     video = next((entry for entry in entries if _is_video(entry)), None)
     if video is not None:
         raise InputError(_extract(video))
@@ -228,7 +226,7 @@ def _clip_folders(root: Path) -> list[Path]:
 
 
 def _open_clip(folder: Path) -> _Clip:
-    # A glob passes over a folder that cannot be read; the listing after it says so.
+    # A glob skips a folder that cannot be read; the listing below reports it.
     video = next((entry for entry in sorted(folder.glob("*")) if _is_video(entry)), None)
     if video is not None:
         raise InputError(_extract(video))
@@ -238,10 +236,10 @@ def _open_clip(folder: Path) -> _Clip:
 
 
 def _check_numbers(folder: Path, paths: Sequence[Path]) -> None:
-    """Make sure that no frame is missing or there twice, as far as the names tell; else the motion would be wrong."""
-    found = [re.fullmatch(r"(.*?)([0-9]+)", path.stem) for path in paths]
-    numbers = [int(match[2]) for match in found if match]
-    if len(numbers) < len(paths) or len({match[1] for match in found if match}) > 1:
+    """Refuse clips in which, by the numbers in their names, a frame is missing or there twice."""
+    matches = [match for path in paths if (match := re.fullmatch(r"(.*?)([0-9]+)", path.stem))]
+    numbers = [int(match[2]) for match in matches]
+    if len(numbers) < len(paths) or len({match[1] for match in matches}) > 1:
         return
     steps = [b - a for a, b in pairwise(numbers)]
     usual = min(filter(None, steps), default=1)

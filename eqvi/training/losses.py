@@ -1,8 +1,8 @@
-"""How far a new frame is from the true one, as training sees it: a weighted sum of named terms.
+"""Training losses of a new frame: a weighted sum of named terms.
 
-Pure functions of two frames (B, 3, H, W), RGB in [0, 1], each a mean over everything, so that none depends on the
-batch's or the crop's size. All of them work in float32, whatever autocast says: differences of nearly equal frames have
-no digits to spare. Source: spec.md, section 5; Wang, Simoncelli and Bovik 2003 for MS-SSIM.
+Each term is a pure function of two frames (B, 3, H, W), RGB in [0, 1], and a mean over everything, so that it does not
+depend on the size of batch or crop. All compute in float32 under any autocast: differences of nearly equal frames need
+every digit. Source: the published training, `eqvi.training.recipe`; Wang, Simoncelli and Bovik 2003 for MS-SSIM.
 """
 
 import functools
@@ -19,19 +19,17 @@ from eqvi.errors import InputError
 Frame = Float[Tensor, "b 3 h w"]
 Scalar = Float[Tensor, ""]
 
-#: The loss of the published training, by term; `Loss(PUBLISHED)`.
+#: The published loss, by term.
 PUBLISHED = {"laplacian": 5.0, "l1": 10.0}
 
-#: Filtered levels of the Laplacian pyramid; the remainder comes on top of them.
-LEVELS = 5
-#: Width in pixels of the Gaussians in the Laplacian pyramid's kernel.
-SIGMA = 2.0
+_LEVELS = 5  # of the Laplacian pyramid, to which the remainder is added
+SIGMA = 2.0  # pixels, of the Gaussians in its kernel
 
-#: Exponents of MS-SSIM's scales, fine to coarse (Wang et al. 2003).
-EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+# MS-SSIM: exponents of the scales, fine to coarse (Wang et al. 2003), window, constants.
+_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _WINDOW_SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
-# Structure may correlate negatively, where powers are undefined; at 0 one such scale would silence all the others.
+# A mean may be negative, where powers are undefined; 0 instead would remove the gradient of all other scales.
 _FLOOR = 1e-6
 
 
@@ -50,22 +48,21 @@ def _in_float32(term: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def laplacian(frame: Frame, truth: Frame) -> Scalar:
     """Laplacian-pyramid L1: sum over the levels of mean |L_k(frame) - L_k(truth)|.
 
-    L_k = x_k - blur(x_k) for k = 0 .. 4 with x_0 the frame and x_{k+1} = pool(blur(x_k)), pool being the average over
-    2x2 pixels; the remainder x_5 is the last level. Blur is 5x5 with replicated rim.
+    L_k = x_k - blur(x_k) for k = 0 .. 4 with x_0 the frame and x_{k+1} = pool(blur(x_k)), where pool averages 2x2
+    pixels; the last level is the remainder x_5. The blur is 5x5, its border replicated.
 
-    Kept for parity: the published kernel *adds* the Gaussians of the two axes where a Gaussian blur would multiply
-    them, k[y, x] ~ g(y) + g(x), and squares each, g(u) = exp(-u^2 / (2 sigma^2))^2 with sigma 2. It is flatter than a
-    Gaussian (its corners weigh 0.37 of its centre, not 0.14), and the published weights were trained with it.
+    The kernel is the published one (`eqvi.training.recipe`) and no Gaussian: it *adds* the two axes where a Gaussian
+    multiplies them, k[y, x] ~ g(y) + g(x). It is flatter: a corner weighs 0.37 of the centre instead of 0.14.
 
     Raises:
         InputError: frames too small for the pyramid.
     """
-    check_size(frame, 2**LEVELS, "laplacian")
-    # The pyramid is linear: that of the difference is the difference of the two.
+    check_size(frame, 2**_LEVELS, "laplacian")
+    # The pyramid is linear: the pyramid of the difference is the difference of the pyramids.
     x = frame - truth
     kernel = _sum_kernel(x)
     total = x.new_zeros(())
-    for _ in range(LEVELS):
+    for _ in range(_LEVELS):
         blurred = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel, groups=3)
         total = total + (x - blurred).abs().mean()
         x = F.avg_pool2d(blurred, 2)
@@ -80,33 +77,33 @@ def l1(frame: Frame, truth: Frame) -> Scalar:
 
 @_in_float32
 def charbonnier(frame: Frame, truth: Frame, epsilon: float = 1e-3) -> Scalar:
-    """Mean sqrt((frame - truth)^2 + epsilon^2): L1 with a smooth bottom, `epsilon` for equal frames."""
+    """Mean sqrt((frame - truth)^2 + epsilon^2): L1, smooth at 0; `epsilon` for equal frames."""
     return ((frame - truth).square() + epsilon**2).sqrt().mean()
 
 
 @_in_float32
 def ms_ssim(frame: Frame, truth: Frame) -> Scalar:
-    """1 - MS-SSIM, in [0, 1] and 0 for equal frames: the perceptual term that needs no downloaded weights.
+    """1 - MS-SSIM, in [0, 1] and 0 for equal frames: a perceptual term without downloaded weights.
 
-    This is the offline alternative to the published perceptual variant's VGG-16 distance (`eqvi.training.vgg`), not a
-    reproduction of it. MS-SSIM = l_M^(w_M) prod_k cs_k^(w_k) over scales k = 1 .. M, each half the size of the one
-    before by averaging 2x2 pixels: cs_k the mean of contrast times structure, l_M the mean of luminance times them at
-    the coarsest scale, in Gaussian windows of 11x11 (sigma 1.5) that lie inside the frame; taken of each picture and
-    channel, then averaged. M = 5 from 176 pixels on; a smaller frame has fewer scales that hold a window, and their
-    exponents are scaled to the same sum. Negative means count as 1e-6. Source: Wang et al., Asilomar 2003.
+    An alternative to the published VGG-16 distance (`eqvi.training.vgg`), not a reproduction of it. MS-SSIM =
+    l_M^(w_M) prod_k cs_k^(w_k) over scales k = 1 .. M, each half the size of the one before by averaging 2x2 pixels:
+    cs_k is the mean of contrast times structure, l_M that of luminance times both at the coarsest scale, in Gaussian
+    windows of 11x11 (sigma 1.5) inside the frame; computed for each image and channel, then averaged. M = 5 from 176
+    pixels on; a smaller frame has fewer scales, whose exponents are scaled to the same sum. Negative means count as
+    1e-6. Source: Wang et al., Asilomar 2003.
 
     Raises:
         InputError: frames smaller than the window.
     """
     side = check_size(frame, _WINDOW, "ms_ssim")
-    scales = min(len(EXPONENTS), int(math.log2(side / _WINDOW)) + 1)
-    whole = sum(EXPONENTS) / sum(EXPONENTS[:scales])
+    scales = min(len(_EXPONENTS), int(math.log2(side / _WINDOW)) + 1)
+    whole = sum(_EXPONENTS) / sum(_EXPONENTS[:scales])
     u = torch.arange(_WINDOW, device=frame.device) - _WINDOW // 2
     window = torch.exp(-u.square() / (2 * _WINDOW_SIGMA**2))
     window = window / window.sum()
     product = frame.new_ones(frame.shape[:2])
     a, b = frame, truth
-    for scale, exponent in enumerate(EXPONENTS[:scales], start=1):
+    for scale, exponent in enumerate(_EXPONENTS[:scales], start=1):
         if scale > 1:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         luminance, contrast_structure = _similarity(a, b, window)
@@ -157,13 +154,13 @@ class Loss(nn.Module):
             InputError: frames too small for a term.
         """
         terms = TERMS if self.vgg is None else TERMS | {"vgg": self.vgg}
-        found = {name: terms[name](frame, truth) for name in self.weights}
-        weighted = [weight * found[name] for name, weight in self.weights.items()]
-        return found | {"total": torch.stack(weighted).sum()}
+        values = {name: terms[name](frame, truth) for name in self.weights}
+        weighted = [weight * values[name] for name, weight in self.weights.items()]
+        return values | {"total": torch.stack(weighted).sum()}
 
 
 def check_size(frame: Tensor, smallest: int, term: str) -> int:
-    """The shorter side; InputError where it is below `smallest`."""
+    """The shorter side; InputError if it is below `smallest`."""
     height, width = frame.shape[-2:]
     if min(height, width) < smallest:
         raise InputError(
@@ -173,7 +170,7 @@ def check_size(frame: Tensor, smallest: int, term: str) -> int:
 
 
 def _sum_kernel(like: Tensor) -> Tensor:
-    """The blur of `laplacian`, (3, 1, 5, 5): the same for each colour."""
+    """The blur of `laplacian`, (3, 1, 5, 5)."""
     u = torch.arange(-2, 3, device=like.device, dtype=like.dtype)
     g = torch.exp(-u.square() / (2 * SIGMA**2)) ** 2
     kernel = g[:, None] + g
@@ -182,11 +179,11 @@ def _sum_kernel(like: Tensor) -> Tensor:
 
 def _similarity(a: Tensor, b: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance, and contrast times structure, of every window inside the frame."""
-    seen = torch.cat((a, b, a * a, b * b, a * b), dim=1)
-    channels = seen.shape[1]
+    moments = torch.cat((a, b, a * a, b * b, a * b), dim=1)
+    channels = moments.shape[1]
     for kernel in (window.view(1, 1, -1, 1), window.view(1, 1, 1, -1)):
-        seen = F.conv2d(seen, kernel.expand(channels, -1, -1, -1), groups=channels)
-    mean_a, mean_b, square_a, square_b, product = seen.chunk(5, dim=1)
+        moments = F.conv2d(moments, kernel.expand(channels, -1, -1, -1), groups=channels)
+    mean_a, mean_b, square_a, square_b, product = moments.chunk(5, dim=1)
     luminance = (2 * mean_a * mean_b + _C1) / (mean_a.square() + mean_b.square() + _C1)
     spread = square_a - mean_a.square() + square_b - mean_b.square()
     return luminance, (2 * (product - mean_a * mean_b) + _C2) / (spread + _C2)
