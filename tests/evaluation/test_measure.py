@@ -1,14 +1,8 @@
-"""Evaluation makes frames that are known and says how close they come: the same rows however it was run."""
+"""Evaluation computes frames that are known, scores them, and writes a row and a record for each."""
 
-import csv
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,38 +20,18 @@ from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
 from eqvi.evaluation.methods import PUBLISHED, from_callable, open_method
-from eqvi.markdown import means_table
+from eqvi.markdown import means_table, read_rows
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
 from eqvi.paths import ROOT
 from eqvi.reports.runs import check_comparable, paired, read_run
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Nine frames of a photograph that slides by (4, 1) pixels a frame."""
-    clip = tmp_path / "slide"
-    clip.mkdir()
-    for k in range(9):
-        write_image(clip / f"{k:03}.png", Image(coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].copy()))
-    return clip
-
-
-@pytest.fixture
-def reds(tmp_path: Path) -> Path:
-    return write_sliding(tmp_path / "reds")
-
-
 class TestClips:
     def test_rows_and_provenance_are_written(self, folder, tmp_path, capsys):
         out = tmp_path / "rows.csv"
         assert main(["evaluate", str(folder), "--models", "blend", "baseline", "--out", str(out)]) == 0
-        rows = rows_of(out)
+        rows = read_rows(out)
         assert [(row["frame"], row["model"]) for row in rows] == [
             (frame, model) for frame in ("001", "003", "005", "007") for model in ("blend", "baseline")
         ]
@@ -80,13 +54,13 @@ class TestClips:
         frames = [coffee()[100 + k : 196 + k, 100 + 4 * k : 228 + 4 * k].astype(float) for k in range(3)]
         # Half a grey level away from a tie, the two ways of averaging round alike.
         error = np.mean((np.rint((frames[0] + frames[2]) / 2 + 1e-9) - frames[1]) ** 2)
-        (row,) = rows_of(out)
+        (row,) = read_rows(out)
         assert float(row["psnr"]) == pytest.approx(10 * np.log10(255**2 / error), abs=0.05)
 
     def test_a_larger_step_scores_every_frame_left_out(self, folder, tmp_path):
         out = tmp_path / "rows.csv"
         main(["evaluate", str(folder), "--models", "minterpolate", "linear", "--step", "4", "--out", str(out)])
-        assert [(row["frame"], row["t"]) for row in rows_of(out) if row["model"] == "linear"] == [
+        assert [(row["frame"], row["t"]) for row in read_rows(out) if row["model"] == "linear"] == [
             (f"{k:03}", t)
             for start in (0, 4)
             for k, t in zip(range(start + 1, start + 4), ("0.25", "0.5", "0.75"), strict=True)
@@ -101,7 +75,7 @@ class TestClips:
         both, alone = tmp_path / "both.csv", tmp_path / "alone.csv"
         main(["evaluate", str(folder), str(other), "--models", "baseline", "--out", str(both)])
         main(["evaluate", str(other), "--models", "baseline", "--out", str(alone)])
-        assert [row for row in rows_of(both) if row["clip"] == "other"] == rows_of(alone)
+        assert [row for row in read_rows(both) if row["clip"] == "other"] == read_rows(alone)
 
     def test_without_a_place_only_means_are_shown(self, folder, capsys):
         assert main(["evaluate", str(folder), "--models", "blend", "--every", "2"]) == 0
@@ -116,7 +90,7 @@ class TestLayout:
         assert main([*command, "--models", "blend", "baseline", "rectified", "minterpolate"]) == 0
         names = [f"{name}_rendered" for name in ("baseline", "blend", "minterpolate", "rectified")]
         assert sorted(path.stem for path in out.glob("*.csv")) == names
-        rows = rows_of(out / "baseline_rendered.csv")
+        rows = read_rows(out / "baseline_rendered.csv")
         assert tuple(rows[0]) == COLUMNS
         assert [(row["clip"], row["frame"]) for row in rows] == [
             (clip, f"{8 * gap + 4:08d}") for clip in ("000", "001") for gap in range(5)
@@ -145,7 +119,7 @@ class TestLayout:
         )
         cases = open_dataset(reds, "rendered", 4)
         assert measure.measure(tmp_path / "truth_rendered_x4.csv", cases, [truth], "rendered", {"step": 4})
-        rows = rows_of(tmp_path / "truth_rendered_x4.csv")
+        rows = read_rows(tmp_path / "truth_rendered_x4.csv")
         assert len(rows) == 2 * 5 * 3
         assert {row["psnr"] for row in rows} == {"inf"}
         assert [row["t"] for row in rows[:3]] == ["0.25", "0.5", "0.75"]
@@ -161,7 +135,7 @@ class TestLayout:
         (reds / "val/val_motion/000.json").write_text(json.dumps({"frames": {"00000012": known}}))
         cases = open_dataset(reds, "rendered")
         measure.measure(tmp_path / "blend_rendered.csv", cases, [open_method("blend")], "rendered", {})
-        found = {(row["clip"], row["frame"]): row for row in rows_of(tmp_path / "blend_rendered.csv")}
+        found = {(row["clip"], row["frame"]): row for row in read_rows(tmp_path / "blend_rendered.csv")}
         assert [found["000", "00000012"][name] for name in known] == ["4.500000", "0.250000", "0.125000"]
         assert found["001", "00000012"]["motion"] == ""
 
@@ -176,18 +150,18 @@ class TestLayout:
         assert measure.measure(tmp_path / "repeat.csv", cases, [from_callable("repeat", repeat)], "rendered", {})
         assert shapes == [((1, n, 3, 64, 80), 0.5) for n in (2, 4, 4, 4, 2)]
         first = metrics.psnr(frame(0, 0), frame(0, 4))
-        assert float(rows_of(tmp_path / "repeat.csv")[0]["psnr"]) == pytest.approx(first, abs=1e-6)
+        assert float(read_rows(tmp_path / "repeat.csv")[0]["psnr"]) == pytest.approx(first, abs=1e-6)
 
     def test_the_published_way_on_a_miniature(self, tmp_path):
         """A checkpoint in the published format, the five clips of REDS_VTSR5, the published run's name."""
-        reds = write_sliding(tmp_path / "reds", ("002", "005", "010", "017", "025"), (15, 30), inputs=3)
+        reds = write_sliding(tmp_path / "reds", ("002", "005", "010", "017", "025"), (15, 30), inputs=2)
         file = tmp_path / "weights" / PUBLISHED["stage3_rcsn_rqfp"][0]
         file.parent.mkdir(parents=True)
         write_checkpoint(file, state_dict("eqvi"))
         options = ["--dataset", "vtsr5", "--weights", str(tmp_path / "weights"), "--out", str(tmp_path / "results")]
         assert main(["evaluate", "--data", str(reds), "--models", "stage3_rcsn_rqfp", "blend", *options]) == 0
-        rows = rows_of(tmp_path / "results" / "stage3_rcsn_rqfp_vtsr5.csv")
-        assert len(rows) == 10
+        rows = read_rows(tmp_path / "results" / "stage3_rcsn_rqfp_vtsr5.csv")
+        assert len(rows) == 5
         made_by = json.loads((tmp_path / "results" / "stage3_rcsn_rqfp_vtsr5.json").read_text())
         assert len(made_by["weights_sha256"]) == 64
         assert made_by["preset"] is None
@@ -201,96 +175,6 @@ class TestLayout:
         measure.measure(run, cases, [open_method("blend")], "rendered", {})
         assert [path.read_bytes() for path in (run, run.with_suffix(".json"))] == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["blend_rendered.csv", "blend_rendered.json", "reds"]
-
-
-class TestInterruption:
-    def command(self, reds: Path, out: Path) -> list[str]:
-        command = [sys.executable, "-m", "eqvi", "evaluate", "--data", str(reds), "--dataset", "rendered"]
-        return [*command, "--step", "4", "--models", "baseline", "--out", str(out)]
-
-    def test_ten_kills_lose_and_repeat_nothing(self, tmp_path):
-        reds = write_sliding(tmp_path / "reds", inputs=8)
-        assert subprocess.run(self.command(reds, tmp_path / "whole"), cwd=ROOT, capture_output=True).returncode == 0
-        draw, journal = random.Random(5), tmp_path / "killed/.baseline_rendered_x4.part/0-of-1.csv"
-        total, killed, lengths = 42, 0, []
-        for kill in range(10):
-            process = subprocess.Popen(
-                self.command(reds, tmp_path / "killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            # At any moment: while the package is imported, or after some more rows than last time.
-            wanted = total * kill // 11 + draw.randint(0, 2)
-            begun, patience = time.monotonic(), draw.uniform(0.2, 1.5) if kill in (0, 4) else 60
-            while time.monotonic() < begun + patience and process.poll() is None:
-                if journal.is_file() and journal.read_bytes().count(b"\n") >= wanted and kill not in (0, 4):
-                    break
-                time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.02))
-            process.send_signal(signal.SIGKILL)
-            killed += process.wait() == -signal.SIGKILL
-            lengths.append(journal.read_bytes().count(b"\n") if journal.is_file() else 0)
-        assert killed == 10
-        assert lengths == sorted(lengths)
-        assert 0 < lengths[-1] < total
-        assert not list((tmp_path / "killed").glob("*.csv"))
-        assert subprocess.run(self.command(reds, tmp_path / "killed"), cwd=ROOT, capture_output=True).returncode == 0
-        for name in ("baseline_rendered_x4.csv", "baseline_rendered_x4.json"):
-            assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-        assert not list((tmp_path / "killed").glob(".*"))
-
-    def test_two_processes_write_the_rows_of_one(self, reds, tmp_path):
-        assert subprocess.run(self.command(reds, tmp_path / "one"), cwd=ROOT, capture_output=True).returncode == 0
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
-        done = subprocess.run([*torchrun, *self.command(reds, tmp_path / "two")], cwd=ROOT, capture_output=True)
-        assert done.returncode == 0, done.stderr.decode()
-        for name in ("baseline_rendered_x4.csv", "baseline_rendered_x4.json"):
-            assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-        assert not list((tmp_path / "two").glob(".*"))
-
-    def test_a_torn_row_is_made_again_and_a_whole_one_is_not(self, reds, tmp_path, monkeypatch):
-        cases, out = open_dataset(reds, "rendered", clips=1), tmp_path / "x_rendered.csv"
-        asked: list[float] = []
-
-        def failing(frames, t):
-            asked.append(t)
-            if len(asked) == 4:
-                raise KeyboardInterrupt
-            return frames[:, frames.shape[1] // 2]
-
-        method = from_callable("x", failing)
-        with pytest.raises(KeyboardInterrupt):
-            measure.measure(out, cases, [method], "rendered", {})
-        journal = tmp_path / ".x_rendered.part" / "0-of-1.csv"
-        assert journal.read_text().count("\n") == 3
-        journal.write_text(journal.read_text()[:-7])
-        assert measure.measure(out, cases, [method], "rendered", {})
-        assert len(asked) == 4 + 3
-        assert len(rows_of(out)) == 5
-
-    def test_shares_put_together_whatever_the_number_of_processes(self, reds, tmp_path, monkeypatch):
-        cases = open_dataset(reds, "rendered", 4)
-        whole, parts = tmp_path / "a" / "blend.csv", tmp_path / "b" / "blend.csv"
-        measure.measure(whole, cases, [open_method("blend")], "rendered", {})
-        finished = []
-        for rank, world in ((1, 3), (0, 2), (2, 3), (1, 2)):
-            monkeypatch.setenv("RANK", str(rank))
-            monkeypatch.setenv("WORLD_SIZE", str(world))
-            finished.append(measure.measure(parts, cases, [open_method("blend")], "rendered", {}))
-        # The last one comes when all is done, and finds it so.
-        assert finished == [False, False, True, True]
-        assert not list((tmp_path / "b").glob(".*"))
-        assert parts.read_bytes() == whole.read_bytes()
-
-    def test_another_run_is_not_gone_on_with(self, reds, tmp_path):
-        cases, out = open_dataset(reds, "rendered", clips=1), tmp_path / "x.csv"
-
-        def fails(frames, t):
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            measure.measure(out, cases, [from_callable("x", fails)], "rendered", {"every": 1})
-        with pytest.raises(InputError, match=r"holds an interrupted run with another parameters: give --restart \(in"):
-            measure.measure(out, cases, [open_method("blend")._replace(name="x")], "rendered", {"every": 2})
-        assert measure.measure(out, cases, [open_method("blend")], "rendered", {"every": 2}, restart=True)
 
 
 class TestBadInput:
@@ -361,13 +245,6 @@ class TestBadInput:
         shrinking = from_callable("shrinking", lambda frames, t: frames[:, 0, :, :, 1:])
         with pytest.raises(InputError, match=r"000, frame 00000004: the new frame is 79x64, the true one 80x64"):
             measure.measure(tmp_path / "x.csv", open_dataset(reds, "rendered"), [shrinking], "rendered", {})
-
-    @pytest.mark.parametrize("ranks", [("2", "2"), ("one", "2")])
-    def test_ranks_that_cannot_be(self, folder, tmp_path, monkeypatch, ranks):
-        monkeypatch.setenv("RANK", ranks[0])
-        monkeypatch.setenv("WORLD_SIZE", ranks[1])
-        with pytest.raises(InputError, match="RANK="):
-            measure.measure(tmp_path / "x.csv", [open_held_out(folder, 2)], [open_method("blend")], "left out", {})
 
 
 def test_means_are_per_line_and_column_and_gaps_are_named():

@@ -10,7 +10,6 @@ import pytest
 import small_site
 import torch
 
-from eqvi.site.build import build
 from eqvi.viz.exploration import Exploration
 from eqvi.viz.pixel_motion import pixel_motion
 
@@ -39,13 +38,6 @@ class Visit:
     def open(self, place: str) -> Any:
         self.page.goto((self.site / place).as_uri())
         return self.page
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("study")
-    build(root / "site", small_site.study(root), small_site.explorer)
-    return root / "site"
 
 
 @pytest.fixture(scope="module")

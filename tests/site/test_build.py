@@ -23,25 +23,18 @@ from eqvi.site.verdicts import interval
 from eqvi.viz.exploration import Exploration, Switches
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("study")
-    build(root / "site", small_site.study(root), small_site.explorer)
-    return root / "site"
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in links.files(folder)}
 
 
 class TestPages:
-    def test_every_page_is_there(self, made: Path) -> None:
-        pages = {path.relative_to(made).as_posix() for path in made.rglob("*.html")}
+    def test_every_page_is_there(self, site: Path) -> None:
+        pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
         plain = {"index", "study", "model-card", "figures", "explorer", "notebooks/01_first", "notebooks/02_second"}
         assert pages == {f"{name}.html" for name in plain}
 
-    def test_verdicts_come_first_each_with_its_claims(self, made: Path) -> None:
-        text = (made / "index.html").read_text()
+    def test_verdicts_come_first_each_with_its_claims(self, site: Path) -> None:
+        text = (site / "index.html").read_text()
         assert text.index('id="verdicts"') < min(
             text.index(f'id="{name}"') for name in ("results", "film", "notebooks")
         )
@@ -51,47 +44,47 @@ class TestPages:
         assert "[+0.1, +0.7]" in text
         assert text.count('class="interval') == 3
 
-    def test_formulas_are_mathml(self, made: Path) -> None:
-        text = (made / "notebooks" / "01_first.html").read_text()
+    def test_formulas_are_mathml(self, site: Path) -> None:
+        text = (site / "notebooks" / "01_first.html").read_text()
         assert text.count("<math") == 2
         assert 'display="block"' in text
         assert "$" not in text
-        assert "<math" in (made / "index.html").read_text()  # in a table of README.md
-        assert "<math" in (made / "notebooks" / "02_second.html").read_text()  # in a table that a cell shows
+        assert "<math" in (site / "index.html").read_text()  # in a table of README.md
+        assert "<math" in (site / "notebooks" / "02_second.html").read_text()  # in a table that a cell shows
 
-    def test_a_figure_is_kept_once_and_has_its_words(self, made: Path) -> None:
-        text = (made / "notebooks" / "01_first.html").read_text()
+    def test_a_figure_is_kept_once_and_has_its_words(self, site: Path) -> None:
+        text = (site / "notebooks" / "01_first.html").read_text()
         assert 'src="../figures/01_red.png"' in text
         assert 'src="../pictures/01_first_2.png"' in text
         assert 'alt="A red picture."' in text
         assert re.search(r'<img[^>]*width="40"', text)
         assert "base64" not in text
-        assert (made / "figures.html").read_text().count("A red picture.") == 2  # as its words and below it
+        assert (site / "figures.html").read_text().count("A red picture.") == 2  # as its words and below it
 
-    def test_a_video_becomes_a_file(self, made: Path) -> None:
-        text = (made / "notebooks" / "02_second.html").read_text()
+    def test_a_video_becomes_a_file(self, site: Path) -> None:
+        text = (site / "notebooks" / "02_second.html").read_text()
         assert 'src="../pictures/02_second_1_1.mp4"' in text
-        assert (made / "pictures/02_second_1_1.mp4").read_bytes() == b"film"
+        assert (site / "pictures/02_second_1_1.mp4").read_bytes() == b"film"
 
-    def test_links_lead_into_the_site(self, made: Path) -> None:
-        first = (made / "notebooks" / "01_first.html").read_text()
+    def test_links_lead_into_the_site(self, site: Path) -> None:
+        first = (site / "notebooks" / "01_first.html").read_text()
         assert 'href="02_second.html#more"' in first
         assert "results/a.csv" in first
         assert 'href="../results' not in first
-        study = (made / "study.html").read_text()
+        study = (site / "study.html").read_text()
         assert 'href="notebooks/01_first.html"' in study
         assert 'href="#the-results"' in study
         assert 'href="https://example.org/x"' in study
         assert "in the project: eqvi/model/motion.py" in study
-        assert 'href="study.html#the-results"' in (made / "model-card.html").read_text()
+        assert 'href="study.html#the-results"' in (site / "model-card.html").read_text()
 
-    def test_notebooks_follow_one_another(self, made: Path) -> None:
-        first, second = ((made / "notebooks" / f"{name}.html").read_text() for name in ("01_first", "02_second"))
+    def test_notebooks_follow_one_another(self, site: Path) -> None:
+        first, second = ((site / "notebooks" / f"{name}.html").read_text() for name in ("01_first", "02_second"))
         assert re.search(r'rel="next"[^>]*href="02_second.html"|href="02_second.html"[^>]*rel="next"', first)
         assert re.search(r'rel="prev"[^>]*href="01_first.html"|href="01_first.html"[^>]*rel="prev"', second)
 
-    def test_code_is_closed_and_what_it_said_is_escaped(self, made: Path) -> None:
-        text = (made / "notebooks" / "01_first.html").read_text()
+    def test_code_is_closed_and_what_it_said_is_escaped(self, site: Path) -> None:
+        text = (site / "notebooks" / "01_first.html").read_text()
         assert '<details class="code"><summary>code, 1 line</summary>' in text
         assert "said &lt; this" in text
 
@@ -101,9 +94,9 @@ class TestPages:
 
 
 class TestBuilding:
-    def test_twice_the_same_bytes(self, made: Path, tmp_path: Path) -> None:
+    def test_twice_the_same_bytes(self, site: Path, tmp_path: Path) -> None:
         build(tmp_path / "site", small_site.study(tmp_path), small_site.explorer)
-        assert contents(tmp_path / "site") == contents(made)
+        assert contents(tmp_path / "site") == contents(site)
 
     def test_missing_notebooks_are_named(self, tmp_path: Path) -> None:
         study = small_site.study(tmp_path)
@@ -259,8 +252,8 @@ class TestVerdicts:
 
 
 class TestWindows:
-    def data(self, made: Path) -> dict:
-        return json.loads((made / "explorer/data.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    def data(self, site: Path) -> dict:
+        return json.loads((site / "explorer/data.js").read_text().partition(" = ")[2].rstrip(";\n"))
 
     def test_every_variant_once(self) -> None:
         found = variants(("rqfp", "rcsn", "fusion", "ensemble"), Switches(True, True, True))
@@ -268,18 +261,18 @@ class TestWindows:
         assert found[0] == Switches()
         assert found[-1] == Switches(True, True, True, ensemble=True)
 
-    def test_strips_are_there_and_hold_every_t(self, made: Path) -> None:
-        (window,) = self.data(made)["windows"]
+    def test_strips_are_there_and_hold_every_t(self, site: Path) -> None:
+        (window,) = self.data(site)["windows"]
         height, width = small_site.SIZE
         for strip in window["strips"]:
-            with Image.open(made / strip["file"]) as picture:
+            with Image.open(site / strip["file"]) as picture:
                 assert picture.size == (width, height * len(strip["alts"]))
             assert all(strip["alts"])
         assert {len(strip["alts"]) for strip in window["strips"]} == {3, 4}
-        assert len(list((made / "explorer/tiny").glob("*.webp"))) == len({one["file"] for one in window["strips"]})
+        assert len(list((site / "explorer/tiny").glob("*.webp"))) == len({one["file"] for one in window["strips"]})
 
-    def test_variants_differ_where_they_should(self, made: Path) -> None:
-        (window,) = self.data(made)["windows"]
+    def test_variants_differ_where_they_should(self, site: Path) -> None:
+        (window,) = self.data(site)["windows"]
         layers = {one["key"]: one["layers"] for one in window["variants"]}
         file = {key: {name: window["strips"][n]["file"] for name, n in of.items()} for key, of in layers.items()}
         assert len({of["frame"] for of in file.values()}) == 9
@@ -288,14 +281,14 @@ class TestWindows:
         assert "residual" in layers["rcsn"]
         assert "residual" not in layers["none"]
 
-    def test_psnr_is_the_model_s(self, made: Path) -> None:
+    def test_psnr_is_the_model_s(self, site: Path) -> None:
         window = small_site.windows()["tiny"]
         exploration = Exploration(window.model, window.quadruplet)
-        shown = {one["key"]: one["psnr"] for one in self.data(made)["windows"][0]["variants"]}
+        shown = {one["key"]: one["psnr"] for one in self.data(site)["windows"][0]["variants"]}
         assert shown["rqfp"][1] == pytest.approx(exploration.psnr(0.5, Switches(rqfp=True)))
 
-    def test_flows_are_the_model_s(self, made: Path) -> None:
-        flows = json.loads((made / "explorer/tiny/flows.js").read_text().partition('["tiny"] = ')[2].rstrip(";\n"))
+    def test_flows_are_the_model_s(self, site: Path) -> None:
+        flows = json.loads((site / "explorer/tiny/flows.js").read_text().partition('["tiny"] = ')[2].rstrip(";\n"))
         whole = np.frombuffer(base64.b64decode(flows["data"]), "<i2").reshape(flows["rows"], flows["columns"], 6, 2)
         window = small_site.windows()["tiny"]
         motion = Exploration(window.model, window.quadruplet).motion()
