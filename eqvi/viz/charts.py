@@ -1,4 +1,7 @@
-"""Numbers as charts: bars, intervals, lines against steps, curves, a training run. Needs no torch."""
+"""Numbers as charts: bars, intervals, lines against steps, curves, a training run. Needs no torch.
+
+Everywhere `alt` is the alt text, and labels of axes are quantities with their units.
+"""
 
 import itertools
 import math
@@ -19,7 +22,7 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), 
 
 def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) -> Page:
     """Named numbers as horizontal bars, each with its number at its end."""
-    with blank(0.75 + 0.32 * len(values)) as figure:
+    with blank(0.75 + 0.32 * len(values), "constrained") as figure:
         axes = figure.subplots()
         drawn = axes.barh(list(values), list(values.values()), color=COLOURS[0], height=0.62)
         axes.bar_label(drawn, fmt=f"%.{digits}f", padding=4)
@@ -27,20 +30,12 @@ def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) ->
         axes.margins(x=0.1)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(xlabel)
-        figure.set_layout_engine("constrained")
     return Page(figure, alt)
 
 
 def intervals(estimates: Mapping[str, Estimate], alt: str, xlabel: str, digits: int = 2) -> Page:
-    """Named estimates as points with their intervals; the vertical line is zero.
-
-    Args:
-        estimates: by name, from the top; an infinite interval is not drawn. If empty, the chart says "not measured".
-        alt: alt text.
-        xlabel: quantity and unit.
-        digits: of the number beside a point.
-    """
-    with blank(0.85 + 0.32 * max(1, len(estimates))) as figure:
+    """Named estimates as points with their intervals, where finite; the vertical line is zero."""
+    with blank(0.85 + 0.32 * max(1, len(estimates)), "constrained") as figure:
         axes = figure.subplots()
         for row, estimate in enumerate(estimates.values()):
             if math.isfinite(estimate.low):
@@ -56,20 +51,13 @@ def intervals(estimates: Mapping[str, Estimate], alt: str, xlabel: str, digits: 
         else:
             _say(axes, "not measured")
         axes.set_xlabel(xlabel)
-        figure.set_layout_engine("constrained")
     return Page(figure, alt)
 
 
 def lines(series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylabel: str) -> Page:
-    """Numbers against steps, a line for each name, the highest at its end first in the legend.
-
-    Args:
-        series: by name, then by step; an empty one is left out. If all are, the chart says "not measured".
-        alt: alt text.
-        xlabel, ylabel: quantities and units.
-    """
+    """Numbers by name and step, a line for each name that has any, the highest at its end first in the legend."""
     measured = {name: values for name, values in series.items() if values}
-    with blank(3.6) as figure:
+    with blank(3.6, "constrained") as figure:
         axes = figure.subplots()
         for order, (name, values) in enumerate(measured.items()):
             colour, marker = COLOURS[order % len(COLOURS)], _MARKERS[order % len(_MARKERS)]
@@ -86,7 +74,6 @@ def lines(series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylab
         else:
             _say(axes, "not measured")
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        figure.set_layout_engine("constrained")
     return Page(figure, alt)
 
 
@@ -105,14 +92,12 @@ def curves(
     Args:
         x: common abscissa, (N,).
         lines: title of the plot -> name of the line -> ordinates (N,). A name has the same colour in every plot.
-        alt: alt text.
-        xlabel, ylabel: quantity and unit.
         points: title of the plot -> (abscissas, name -> ordinates) of marks without a line.
         log: logarithmic ordinate.
         truth: name of a line that is drawn broad and pale, so that others can lie on it.
     """
     names = list(dict.fromkeys(name for plot in lines.values() for name in plot if name != truth))
-    with blank(3.3) as figure:
+    with blank(3.3, "constrained") as figure:
         plots = figure.subplots(1, len(lines), squeeze=False)[0]
         handles: dict[str, Any] = {}
         for axes, (title, plot) in zip(plots, lines.items(), strict=True):
@@ -132,7 +117,6 @@ def curves(
             handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
         plots[0].set_ylabel(ylabel)
         figure.legend(handles.values(), handles.keys(), loc="outside right center", handlelength=2.6)
-        figure.set_layout_engine("constrained")
     return Page(figure, alt)
 
 
@@ -145,12 +129,10 @@ def training(
         scores: by column: ``step``, then the model's score, then those of baselines, which need no training.
         curve: by column: ``step``, ``total`` (the loss) and ``rate``; may be empty.
         steps: of the whole run.
-        alt: alt text.
-        ylabel: what the scores are, and their unit.
     """
     step, own, *baselines = scores
     limits = (-0.02 * steps, 1.02 * steps)
-    with blank(3.5) as figure:
+    with blank(3.5, "constrained") as figure:
         plots = figure.subplot_mosaic([["score", "loss"], ["score", "rate"]], height_ratios=(2.2, 1))
         axes = plots["score"]
         label = f"model {scores[own][-1]:.2f}"
@@ -175,7 +157,6 @@ def training(
             for name in ("loss", "rate"):
                 _say(plots[name], "no step yet", MUTED)
         figure.legend(loc="outside lower center", ncols=5, handlelength=2.6)
-        figure.set_layout_engine("constrained")
     return Page(figure, alt)
 
 

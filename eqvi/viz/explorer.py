@@ -78,21 +78,15 @@ class Explorer:
         self.comparison = ipywidgets.VBox([ipywidgets.HBox([controls.other, controls.step]), self.divider])
         link((self.grid, "step"), (controls.step, "value"))
 
-        self.grid.on_msg(lambda _, content, __: self._receive("grid", content))
-        self.divider.on_msg(lambda _, content, __: self._receive("divider", content))
-        self.film.on_msg(lambda _, content, __: self._receive("film", content))
-        for widget in (controls.clip, controls.path):
-            widget.observe(lambda _: self._reopen(new_clip=True), "value")
-        for widget in (controls.position, controls.model):
-            widget.observe(lambda _: self._reopen(new_clip=False), "value")
-        for widget in (*controls.switches.values(), controls.arrows, controls.effects, controls.other):
-            widget.observe(lambda _: self._refresh(), "value")
+        for name, widget in (("grid", self.grid), ("divider", self.divider), ("film", self.film)):
+            widget.on_msg(lambda _, content, __, name=name: self._receive(name, content))
+        for control in (controls.clip, controls.path):
+            control.observe(lambda _: self._reopen(new_clip=True), "value")
+        for control in (controls.position, controls.model):
+            control.observe(lambda _: self._reopen(new_clip=False), "value")
+        for control in (*controls.switches.values(), controls.arrows, controls.effects, controls.other):
+            control.observe(lambda _: self._refresh(), "value")
         self.grid.observe(lambda _: self._refresh(), "step")
-
-    @property
-    def t(self) -> float:
-        """The time that the slider is at."""
-        return self.grid.step / self._steps
 
     @property
     def switches(self) -> Switches:
@@ -157,9 +151,8 @@ class Explorer:
             positions = choices.positions(controls.clip.value, controls.path.value)
             self._set(controls.position, options=positions)
             self._set(controls.position, value=positions[len(positions) // 2][1])
-        quadruplet = choices.open_quadruplet(
-            controls.clip.value, controls.path.value, controls.position.value, self._height
-        )
+        choice = controls.clip.value, controls.path.value, controls.position.value
+        quadruplet = choices.open_quadruplet(*choice, self._height)
         exploration = Exploration(load_model(controls.model.value)[0], quadruplet)
         exploration.motion()
         self._tiles = {}
@@ -194,8 +187,8 @@ class Explorer:
         except RuntimeError:  # no kernel: all at once
             while self._compute_next():
                 pass
-            return
-        self._task = loop.create_task(self._compute_all())
+        else:
+            self._task = loop.create_task(self._compute_all())
 
     async def _compute_all(self) -> None:
         await asyncio.sleep(PAUSE)
@@ -288,7 +281,8 @@ class Explorer:
             self.film.frames = [{key: frame[key] for key in ("name", "alt", "data")} for frame in (first, *new, last)]
 
     def _show_pixel(self) -> None:
-        motion, t = pixel_motion.pixel_motion(self.exploration.motion(), *self._pixel, self.t), self.t
+        t = self.grid.step / self._steps
+        motion = pixel_motion.pixel_motion(self.exploration.motion(), *self._pixel, t)
         with self.grid.hold_sync():
             self.grid.marks, self.grid.sentence = pixel_motion.marks(motion), pixel_motion.describe(motion, t)
             self.grid.drawing, self.grid.table = pixel_motion.draw(motion, t), pixel_motion.table(motion)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -49,10 +49,10 @@ class Page:
 
 
 @contextmanager
-def blank(height: float) -> Iterator[Figure]:
+def blank(height: float, layout: Literal["constrained"] | None = None) -> Iterator[Figure]:
     """An empty figure, `height` inches tall; the study's style holds for what the ``with`` block draws."""
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
 

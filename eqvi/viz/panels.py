@@ -1,7 +1,4 @@
-"""Tensors as pictures: photographs, flows, fields and masks, each with the legend that explains its colours.
-
-`viz.strip` lays panels out on a page.
-"""
+"""Tensors as panels of a figure: photographs, flows, fields and masks, each with the legend of its colours."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +18,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Bar:
-    """Legend of a field panel: one of `palette.RAMPS` from `low` to `high`."""
+    """Legend of a field panel: one of `colours.RAMPS` from `low` to `high`."""
 
     ramp: str
     low: float
@@ -31,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture on a page.
+    """One picture of a figure.
 
     Attributes:
         rgb: (3, H, W) in [0, 1].
@@ -57,15 +54,13 @@ def flow(field: Float[Tensor, "1 2 h w"], scale: float) -> Panel:
 def arrows(panel: Panel, field: Float[Tensor, "1 2 h w"], every: int) -> Panel:
     """The panel with the flow drawn over it as arrows, to scale, one in each `every` pixels both ways."""
     height, width = field.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(every // 2, height, every), torch.arange(every // 2, width, every), indexing="ij"
-    )
-    x, y = x.flatten(), y.flatten()
+    rows, columns = torch.arange(every // 2, height, every), torch.arange(every // 2, width, every)
+    y, x = torch.cartesian_prod(rows, columns).T
     return replace(panel, arrows=torch.stack((x, y, *field[0, :, y, x]), dim=1))
 
 
 def field(values: Float[Tensor, "1 1 h w"], label: str, low: float, high: float, ramp: str = "weight") -> Panel:
-    """One number a pixel along one of `palette.RAMPS`; what lies beyond [low, high] gets the end's colour."""
+    """One number a pixel along one of `colours.RAMPS`; what lies beyond [low, high] gets the end's colour."""
     return Panel(colours.field_to_rgb(values, low, high, ramp)[0], Bar(ramp, low, high, label))
 
 

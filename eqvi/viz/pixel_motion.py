@@ -106,28 +106,19 @@ def marks(motion: PixelMotion) -> dict[str, Any]:
 
 def table(motion: PixelMotion) -> str:
     """The displacements, the three accelerations, the sign test and alpha, for x and for y, as an HTML table."""
-
-    def row(head: str, cells: Iterable[str]) -> str:
-        return f'<tr><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-
     pairs = ("a₁, from −1 and 1", "a₂, from −1 and 2", "a₃, from 1 and 2")
-    rows = [
-        row(f"displacement at {time:g}", (f"{value:+.2f} px" for value in values))
-        for time, values in zip(OBSERVED, motion.observed.tolist(), strict=True)
-    ]
-    rows += [
-        row(pair, (f"{value:+.2f}" for value in values))
-        for pair, values in zip(pairs, motion.accelerations.tolist(), strict=True)
-    ]
-    rows.append(row("all of one sign?", ("yes" if agree else "no: two-point parabola" for agree in motion.consistent)))
-    rows.append(row("α, weight of the fit", (f"{value:.2f}" for value in motion.alpha)))
-    rows.append(row("lands at", (f"{value:.1f}" for value in motion.landing)))
-    x, y = motion.pixel
-    return (
-        f"<table><caption>Pixel ({x}, {y}) of I₁</caption>"
-        f'<thead><tr><td></td><th scope="col">x</th><th scope="col">y</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+    cells: dict[str, Iterable[str]] = {}
+    for time, values in zip(OBSERVED, motion.observed.tolist(), strict=True):
+        cells[f"displacement at {time:g}"] = (f"{value:+.2f} px" for value in values)
+    for pair, values in zip(pairs, motion.accelerations.tolist(), strict=True):
+        cells[pair] = (f"{value:+.2f}" for value in values)
+    cells["all of one sign?"] = ("yes" if agree else "no: two-point parabola" for agree in motion.consistent)
+    cells["α, weight of the fit"] = (f"{value:.2f}" for value in motion.alpha)
+    cells["lands at"] = (f"{value:.1f}" for value in motion.landing)
+    rows = (f'<tr><th scope="row">{head}</th><td>{"</td><td>".join(row)}</td></tr>' for head, row in cells.items())
+    head = '<thead><tr><td></td><th scope="col">x</th><th scope="col">y</th></tr></thead>'
+    caption = f"<caption>Pixel {motion.pixel} of I₁</caption>"
+    return f"<table>{caption}{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
 # A colour, a dash and a width for each curve, from the lowest to the topmost: where they coincide all stay visible.

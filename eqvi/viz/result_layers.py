@@ -126,15 +126,16 @@ def switch_effect(exploration: Exploration, t: float, switches: Switches, name: 
     """The effect of the switch of that name (a field of `Switches`), all others left as they are."""
     other = toggled(switches, name)
     on, off = (switches, other) if getattr(switches, name) else (other, switches)
-    what = f"What {NAMES[name]} changes in the frame at t = {t:g}"
-    layer = _difference_layer(exploration.result(t, on).frame, exploration.result(t, off).frame, what, EFFECT_RANGE)
+    layer = difference(exploration, t, on, off, f"What {NAMES[name]} changes in the frame")
     return SwitchEffect(NAMES[name], layer, exploration.psnr(t, on), exploration.psnr(t, off))
 
 
-def difference(exploration: Exploration, t: float, one: Switches, other: Switches) -> Layer:
+def difference(
+    exploration: Exploration, t: float, one: Switches, other: Switches, what: str = "Difference of both variants"
+) -> Layer:
     """Where the frames of two variants differ."""
-    frame, what = exploration.result(t, one).frame, f"Difference of both variants at t = {t:g}"
-    return _difference_layer(frame, exploration.result(t, other).frame, what, EFFECT_RANGE)
+    frames = exploration.result(t, one).frame, exploration.result(t, other).frame
+    return _difference_layer(*frames, f"{what} at t = {t:g}", EFFECT_RANGE)
 
 
 def flow_scale(exploration: Exploration) -> float:
