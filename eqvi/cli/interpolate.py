@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
     add("--crf", type=int, help="video quality, smaller is better (default 18 for H.264, 28 for VP9)")
-    add("--encoder-threads", type=int, default=1, metavar="N", help="1 (default) for repeatable bytes, more for speed")
+    add("--encoder-threads", type=int, default=1, metavar="N", help="more is faster, 1 as repeatable as the encoder")
     add("--no-audio", dest="audio", action="store_false", help="leave the sound out")
     add("--overwrite", action="store_true", help="replace an existing output instead of refusing or resuming")
 
