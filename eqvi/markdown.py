@@ -1,4 +1,4 @@
-"""Text that is generated from what the project holds: tables, and where they stand in a document.
+"""Markdown that is generated: tables, and the parts of a document between markers.
 
 A generated part of a Markdown document stands between two markers that name it::
 
@@ -6,24 +6,21 @@ A generated part of a Markdown document stands between two markers that name it:
     ...
     <!-- end: table results/reported.csv -->
 
-`fill` writes every such part anew and leaves the rest alone, so a document is in step with the project
-exactly if filling it changes nothing.
+`fill` rewrites every such part and leaves the rest alone, so a document is up to date if filling changes nothing.
 """
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import mean
 
 from eqvi.errors import InputError
 
 _MARKER = re.compile(r"^<!-- (begin|end): (.+?) -->[ \t]*$", re.MULTILINE)
-_TARGET = re.compile(r"^([a-z][a-z-]*):[^=\n]*?## *(.+)$", re.MULTILINE)
 
 
 def fill(document: str, part: Callable[[str], str]) -> str:
-    """A document with every generated part written anew.
+    """A document with every generated part rewritten.
 
     Args:
         document: Markdown with markers.
@@ -50,12 +47,29 @@ def fill(document: str, part: Callable[[str], str]) -> str:
     return "".join([*pieces, document[position:]])
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a column of numbers stands to the right."""
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], aligned: bool = False) -> str:
+    """A Markdown table; a column of numbers is aligned to the right.
+
+    Args:
+        header, rows: the cells as text.
+        aligned: pad the cells to columns, for a terminal.
+    """
     lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    numeric = [bool(lines) and all(_is_number(row[column]) for row in lines) for column in range(len(header))]
+    numeric = numeric_columns(lines, len(header))
     rule = ["---:" if right else "---" for right in numeric]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [list(header), rule, *lines])
+    table = [list(header), rule, *lines]
+    if aligned:
+        widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+        sides = [">" if right else "<" for right in numeric]
+        table = [
+            [f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)] for line in table
+        ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def numeric_columns(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
+    """Which columns of a table hold numbers and empty cells only."""
+    return [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(columns)]
 
 
 def csv_table(path: Path) -> str:
@@ -75,46 +89,6 @@ def csv_table(path: Path) -> str:
         if len(row) != len(header):
             raise InputError(f"{path}, line {number}: {len(row)} values under {len(header)} headings")
     return markdown_table(header, rows)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file of results, by column.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: name a CSV file") from error
-
-
-def means_table(rows: Sequence[Mapping[str, object]], down: str, across: str, value: str) -> str:
-    """Means of a measured value: a line for each `down`, a column for each `across`, in their order of appearance.
-
-    Under several lines stands the mean of each column that has them all.
-    """
-    groups: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        groups.setdefault((str(row[down]), str(row[across])), []).append(float(str(row[value])))
-    lines, columns = (list(dict.fromkeys(key[place] for key in groups)) for place in (0, 1))
-    counts = {line: max(len(groups.get((line, column), [])) for column in columns) for line in lines}
-    body = [
-        [line, str(counts[line])]
-        + [f"{mean(groups[line, column]):.2f}" if (line, column) in groups else "not measured" for column in columns]
-        for line in lines
-    ]
-    if len(lines) > 1:
-        whole = [column for column in columns if all((line, column) in groups for line in lines)]
-        means = {column: f"{mean(mean(groups[line, column]) for line in lines):.2f}" for column in whole}
-        body.append(["mean", str(sum(counts.values())), *(means.get(column, "not measured") for column in columns)])
-    return markdown_table([down, "frames", *columns], body)
-
-
-def make_targets(makefile: str) -> list[tuple[str, str]]:
-    """The targets that a Makefile explains with a ``##`` comment, each with its explanation, in its order."""
-    return [(name, text) for name, text in _TARGET.findall(makefile)]
 
 
 def _is_number(text: str) -> bool:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
@@ -12,7 +13,8 @@ from PIL import Image, PngImagePlugin
 from eqvi.datasets.rendering import demo_scene
 from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.reports.claims import COLUMNS, FAILS, HOLDS, MISSING, OPEN
+from eqvi.reports.claims import write as write_claims
 from eqvi.site.build import PARTS, Study
 from eqvi.site.explorer_data import ExplorerWindow, write
 from eqvi.viz.quadruplet import from_scene
@@ -22,12 +24,20 @@ SIZE = (128, 160)
 CONFIG = EQVIConfig(
     flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
 )
-FINDINGS = [
-    Finding("quadratic beats linear", "README", "a.csv", "", "+0.4", "+0.1", "+0.7", "8", verdict=HOLDS),
-    Finding("RQFP beats quadratic", "README", "a.csv", "", "-0.2", "-0.4", "-0.1", "8", verdict=FAILS, reason="other"),
-    Finding("our model beats another", "README", "a.csv", "", "+0.1", "-0.4", "+0.5", "5", verdict=OPEN),
-    Finding("PSNR of the published model", "README", "none", "24.03 dB", verdict=MISSING, reason="needs REDS_VTSR"),
-]
+LEDGER = (
+    pd.DataFrame(
+        [
+            ("quadratic beats linear", 0.4, 0.1, 0.7, HOLDS, ""),
+            ("RQFP beats quadratic", -0.2, -0.4, -0.1, FAILS, "other"),
+            ("our model beats another", 0.1, -0.4, 0.5, OPEN, ""),
+            ("PSNR of the published model", None, None, None, MISSING, "needs REDS_VTSR"),
+        ],
+        columns=["claim", "estimate", "low", "high", "verdict", "reason"],
+    )
+    .assign(kind="difference", metric="epe_visible")
+    .reindex(columns=list(COLUMNS))
+)
+LEDGER = LEDGER.fillna({name: "" for name, dtype in COLUMNS.items() if dtype == "str"}).astype(COLUMNS)
 
 
 _VIDEO = (
@@ -55,12 +65,12 @@ def study(root: Path) -> Study:
     (root / "README.md").write_text(
         "# Does it hold?\n\nA study of *two* notebooks.\n\n![film](figures/film_loop.webp)\n\n## Notebooks\n\n"
         "| notebook | what it settles |\n| --- | --- |\n| [01 first](notebooks/01_first.ipynb) | what $t$ is |\n\n"
-        f"See [the code](eqvi/model/motion.py), [below](#the-results) and [outside](https://example.org/x).\n\n"
-        f"## The results\n\n{parts}\n"
+        "See [the code](eqvi/model/motion.py), [below](#the-results) and [outside](https://example.org/x).\n\n"
+        "## The results\n\nAre [elsewhere](results/README.md).\n"
     )
+    (results / "README.md").write_text(f"# Results\n\n{parts}\n")
     (results / "weights" / "README.md").write_text("# Model card\n\nOf [the study](../../README.md#the-results).\n")
-    lines = [",".join(Finding._fields), *(",".join(finding) for finding in FINDINGS)]
-    (results / "claims.csv").write_text("\n".join(lines) + "\n")
+    write_claims(LEDGER, results)
     shown = png((200, 30, 30), "A red picture.")
     (figures / "01_red.png").write_bytes(shown)
     (figures / "film_strip.png").write_bytes(png((30, 30, 200), "A strip."))

@@ -1,12 +1,11 @@
-from argparse import Namespace
+"""Generated Markdown: parts between markers, and tables."""
+
 from pathlib import Path
 
 import pytest
 
 from eqvi import markdown
-from eqvi.cli import readme as readme_command
 from eqvi.errors import InputError
-from eqvi.reports import readme
 
 
 class TestFill:
@@ -41,6 +40,10 @@ class TestTables:
         table = markdown.markdown_table(["run", "PSNR"], [["a|b", "24.10"], ["c", ""]])
         assert table.splitlines() == ["| run | PSNR |", "| --- | ---: |", "| a\\|b | 24.10 |", "| c |  |"]
 
+    def test_cells_are_padded_for_a_terminal(self) -> None:
+        table = markdown.markdown_table(["run", "PSNR"], [["abcd", "4.1"]], aligned=True)
+        assert table.splitlines() == ["| run  | PSNR |", "| ---  | ---: |", "| abcd |  4.1 |"]
+
     def test_of_a_csv_file_keeps_figures_as_written(self, tmp_path: Path) -> None:
         file = tmp_path / "rows.csv"
         file.write_text('run,psnr\n"x, y",24.0350\n')
@@ -56,43 +59,3 @@ class TestTables:
             file.write_text(content)
         with pytest.raises(InputError, match=f"{file}.*{message}"):
             markdown.csv_table(file)
-
-    def test_of_make_targets(self) -> None:
-        makefile = "STUDY := x ## no\nall: a b ## do it all\n\tc\n.PHONY: all\nb: ; c\nd-e: ## and $(F)\n"
-        assert markdown.make_targets(makefile) == [("all", "do it all"), ("d-e", "and $(F)")]
-
-
-class TestParts:
-    def test_options_are_those_of_the_parser(self) -> None:
-        lines = readme.options_table("study").splitlines()
-        assert lines[2] == "| `NOTEBOOK` | a path, or a name in notebooks/ (default: all of them) |"
-        assert lines[4].startswith("| `-p NAME VALUE` | one parameter")
-        assert "(default: build/notebooks)" in lines[5]
-
-    @pytest.mark.parametrize(
-        ("name", "message"),
-        [
-            ("options errors", "eqvi.errors declares no command-line options"),
-            ("options nothing", "eqvi.nothing declares no command-line options"),
-            ("tables", "there is no generated part 'tables'"),
-            ("table", "there is no generated part 'table'"),
-        ],
-    )
-    def test_an_unknown_part_is_refused(self, name: str, message: str) -> None:
-        with pytest.raises(InputError, match=message):
-            readme.part(name)
-
-    def test_run_checks_before_it_writes(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        file = tmp_path / "README.md"
-        for module in (readme, readme_command):
-            monkeypatch.setattr(module, "ROOT", tmp_path)
-        monkeypatch.setattr(readme_command, "DOCUMENTS", (file,))
-        (tmp_path / "Makefile").write_text("reproduce: ## run it\n")
-        file.write_text("<!-- begin: make targets -->\n<!-- end: make targets -->\n")
-        outcomes = [readme_command.run(Namespace(check=check)) for check in (True, False, True)]
-        assert outcomes == [1, 0, 0]
-        assert "| `make reproduce` |" in file.read_text()
-        assert len(capsys.readouterr().out.splitlines()) == 3
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "README.md"]

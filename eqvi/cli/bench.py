@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 import torch
 
 from eqvi.devices import choose_device
@@ -14,7 +15,8 @@ from eqvi.evaluation import bench
 from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
-from eqvi.reports.speed import Line, summary, table
+from eqvi.reports.speed import described, summary
+from eqvi.reports.tables import markdown
 from eqvi.training.recipe import Precision
 
 #: Defaults on an accelerator (the published size) and on the CPU (minutes).
@@ -61,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         rows = bench.measure(load, parts, rounds)
         record = bench.record(load, parts, rounds, args.tf32)
     lines = summary(rows)
-    print("\n".join((*_title(load, record, rounds), table(lines), *_remarks(load, parts, lines))))
+    table = markdown(described(lines), aligned=True)
+    print("\n".join((*_title(load, record, rounds), table, *_remarks(load, parts, lines))))
     if out is not None:
         bench.write(rows, {"run": out.stem, **record}, out)
     return 0
@@ -87,18 +90,16 @@ def _title(load: Workload, record: dict[str, Any], rounds: int) -> list[str]:
     ]
 
 
-def _remarks(load: Workload, parts: Sequence[str], lines: Sequence[Line]) -> list[str]:
+def _remarks(load: Workload, parts: Sequence[str], lines: pd.DataFrame) -> list[str]:
     """What the numbers mean, below the table."""
     remarks = [""]
     if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(ON_DEVICE):
         remarks.append(f"preset {load.preset} has classical flow: no published schedule to compare")
-    for line in lines:
-        if line.part == "data" and line.ratio is not None:
-            cores = math.ceil(1 / line.ratio.middle)
-            remarks.append(
-                f"{line.variant} windows: one core makes {line.ratio.middle:.3g} times what the step ({line.against}) "
-                f"takes, {cores} core(s) keep up"
-            )
+    for line in lines[lines["part"] == "data"].dropna(subset="ratio").itertuples():
+        remarks.append(
+            f"{line.variant} windows: one core makes {line.ratio:.3g} times what the step ({line.against}) takes, "
+            f"{math.ceil(1 / line.ratio)} core(s) keep up"
+        )
     peak = bench.PEAK_MEASURED_BY.get(torch.device(load.device).type, "not measured on this device")
     return [
         *remarks,

@@ -5,13 +5,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from eqvi.datasets.cases import DATASETS, open_dataset, open_held_out
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.evaluation.measure import measure, measure_each
 from eqvi.evaluation.methods import open_method
-from eqvi.markdown import means_table, read_rows
 from eqvi.paths import RESULTS
+from eqvi.reports.comparisons import mean_scores
+from eqvi.reports.runs import read_frames
+from eqvi.reports.tables import markdown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data:
         cases = open_dataset(args.data, args.dataset, args.step, args.every)
         paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
-        rows = [row for path in paths for row in read_rows(path)]
-        column = "run"
+        rows, column = [read_frames(path) for path in paths], "run"
     elif args.out is None and shard()[1] > 1:
         raise InputError("several processes need a place to put their rows together: give --out")
     else:
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             out = args.out or Path(scratch) / "rows.csv"
             complete = measure(out, cases, methods, "left out", parameters, name_column="model", **options)
-            rows, column = read_rows(out) if complete else [], "model"
+            rows, column = [read_frames(out)] if complete else [], "model"
     if shard()[0] == 0 and rows:
-        print(means_table(rows, "clip", column, "psnr"))
+        print(markdown(mean_scores(pd.concat(rows), column), digits=2, missing="not measured", aligned=True))
     return 0

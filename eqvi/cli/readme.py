@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi readme``: write the generated parts of README.md and of the model card anew."""
+"""The command ``python -m eqvi readme``: rewrite the generated parts of the project's documents."""
 
 import argparse
 
@@ -13,13 +13,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the documents anew, or say whether that would change them (1 if so).
+    """Rewrite the documents, or print which ones that would change (exit status 1 then).
 
     Raises:
         InputError: as `filled`.
     """
-    stale = [path for path in DOCUMENTS if filled(path) != path.read_text(encoding="utf-8")]
-    for path in DOCUMENTS:
+    documents = {path: filled(path) for path in DOCUMENTS}
+    stale = [path for path, text in documents.items() if text != path.read_text(encoding="utf-8")]
+    for path, text in documents.items():
         name = path.relative_to(ROOT)
         if path not in stale:
             print(f"{name} is in step with the project")
@@ -27,6 +28,6 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name} is out of step with the project: run `python -m eqvi readme`")
         else:
             with replacing(path) as partial:
-                partial.write_text(filled(path), encoding="utf-8")
-            print(f"{name}: generated parts written anew")
+                partial.write_text(text, encoding="utf-8")
+            print(f"{name}: generated parts rewritten")
     return 1 if stale and args.check else 0

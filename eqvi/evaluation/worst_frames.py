@@ -19,8 +19,7 @@ AGREEMENT = 0.05
 
 def worst_frames(run: Run, count: int) -> list[tuple[str, str, float]]:
     """Clip, frame and PSNR of a run's worst frames, the worst first."""
-    order = sorted(range(len(run.frames)), key=lambda index: (run.values["psnr"][index], run.frames[index]))
-    return [(*run.frames[index], float(run.values["psnr"][index])) for index in order[:count]]
+    return [(clip, frame, psnr) for (clip, frame), psnr in run.worst(count)["psnr"].items()]
 
 
 def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int = 2) -> Page:

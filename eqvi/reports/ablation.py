@@ -1,99 +1,79 @@
-"""The ablation: models of our own that differ in one thing each, trained alike. Tables from `results/`; knows no torch.
+"""The ablation as data frames: models of our own that differ in one part each, trained alike.
 
 Every row is trained several times, from other seeds. Its score is the mean over the seeds, intervals have clips as
-units, and what the seeds say singly stands beside them.
+units, and the scores of the single seeds stand beside them.
 """
 
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 
 from eqvi.errors import InputError
-from eqvi.markdown import markdown_table, read_rows
-from eqvi.reports.published import obtain
-from eqvi.reports.runs import Run, members, paired
-from eqvi.reports.statistics import Estimate, estimate
-from eqvi.reports.tables import shown
+from eqvi.reports.runs import members, read_run
 
 #: The file of rows that notebook 16 writes.
 FILE = "ablation_rendered"
 
 
 class Row(NamedTuple):
-    """A row of the ablation: its motion model, its parts (yes or no), and how it was trained."""
+    """A row of the ablation: its motion model, its parts, and how it was trained."""
 
     motion: str
-    rcsn: str
-    fusion: str
+    rcsn: bool
+    ms_fusion: bool
     trained: str
 
 
 #: The rows by the names of their recipes, ``notebooks/params/family_NAME.yaml``.
 ROWS = {
-    "linear": Row("linear", "no", "no", "at once"),
-    "quadratic": Row("quadratic", "no", "no", "at once"),
-    "rqfp": Row("rectified", "no", "no", "at once"),
-    "rcsn": Row("quadratic", "yes", "no", "at once"),
-    "stages": Row("rectified", "yes", "no", "by stages"),
-    "fusion": Row("rectified", "yes", "yes", "by stages, then the fusion net alone"),
-    "scratch": Row("rectified", "yes", "no", "at once"),
-    "perceptual": Row("rectified", "yes", "no", "at once, with 1 - MS-SSIM in the loss"),
+    "linear": Row("linear", False, False, "at once"),
+    "quadratic": Row("quadratic", False, False, "at once"),
+    "rqfp": Row("rectified", False, False, "at once"),
+    "rcsn": Row("quadratic", True, False, "at once"),
+    "stages": Row("rectified", True, False, "by stages"),
+    "fusion": Row("rectified", True, True, "by stages, then the fusion net alone"),
+    "scratch": Row("rectified", True, False, "at once"),
+    "perceptual": Row("rectified", True, False, "at once, with 1 - MS-SSIM in the loss"),
 }
 
 
 def run_name(row: str) -> str:
-    """What `eqvi.reports.runs.read_run` calls the mean over a row's seeds."""
+    """The name by which `eqvi.reports.runs.read_run` reads the mean over a row's seeds."""
     return f"{FILE}:model={row}_*"
 
 
-def score_table(folder: Path) -> str:
-    """The rows with their scores: means over seeds and clips with intervals over clips, and each seed's PSNR.
+def scores(folder: Path) -> pd.DataFrame:
+    """The rows of the ablation with their scores, indexed by row.
+
+    Columns:
+        motion, rcsn, ms_fusion, trained: see `Row`.
+        psnr, psnr_low, psnr_high, ssim, ssim_low, ssim_high: means with intervals over clips (float64).
+        by_seed: PSNR of the single seeds (text).
+        sharpness: mean squared gradient over that of the true frames (float64).
+        reason: why the scores are missing (text).
 
     Raises:
         InputError: as `eqvi.reports.runs.read_run`.
     """
-    header = ["row", "motion", "RCSN", "MS-Fusion", "trained"]
-    header += ["PSNR, dB", "by seed", "SSIM", "sharpness / truth's"]
-    rows = []
+    lines = []
     for name, row in ROWS.items():
-        run = obtain(folder, run_name(name))
-        if isinstance(run, str):
-            rows.append([name, *row, f"not measured: {run}", "", "", ""])
-            continue
-        psnr, ssim = (estimate(list(run.clip_means(column).values())) for column in ("psnr", "ssim"))
-        sharp = run.values["sharpness"].mean() / run.values["sharpness_truth"].mean()
-        seeds = [f"{_mean(folder, one):.2f}" for one in members(folder, run_name(name))]
-        cells = [shown(psnr, 2, signed=False), ", ".join(seeds), shown(ssim, 4, signed=False), f"{sharp:.3f}"]
-        rows.append([name, *row, *cells])
-    return markdown_table(header, rows)
-
-
-def gains_by_kind(folder: Path, better: str, worse: str) -> dict[str, Estimate]:
-    """The gain in PSNR of one run over another on the clips of each kind of path; nothing where they are not measured.
-
-    Args:
-        folder: where results lie.
-        better, worse: runs of `FILE`, for example `run_name` of two rows.
-
-    Raises:
-        InputError: as `eqvi.reports.runs.paired`.
-    """
-    runs = [obtain(folder, name) for name in (better, worse)]
-    if any(isinstance(run, str) for run in runs):
-        return {}
-    first, second = (run for run in runs if isinstance(run, Run))
-    kinds: dict[str, str] = first.made_by["parameters"]["kinds"]
-    found = {}
-    for kind in dict.fromkeys(kinds.values()):
-        chosen = np.array([kinds[clip] == kind for clip, _ in first.frames])
-        found[f"{kind} path"] = estimate(paired(first, second, "psnr", chosen))
-    return found
+        run = read_run(folder, run_name(name))
+        line = {"row": name, **row._asdict(), "reason": run.reason}
+        psnr, ssim = (run.estimate(metric) for metric in ("psnr", "ssim"))
+        line |= {"psnr": psnr.estimate, "psnr_low": psnr.low, "psnr_high": psnr.high}
+        seeds = () if run.reason else members(folder, run_name(name))
+        line["by_seed"] = ", ".join(f"{read_run(folder, seed).mean('psnr'):.2f}" for seed in seeds)
+        line |= {"ssim": ssim.estimate, "ssim_low": ssim.low, "ssim_high": ssim.high}
+        if not run.reason:
+            line["sharpness"] = run.scores["sharpness"].mean() / run.scores["sharpness_truth"].mean()
+        lines.append(line)
+    return pd.DataFrame(lines).set_index("row")
 
 
 def learning(folder: Path, row: str) -> dict[int, float]:
-    """What a row scored while it learned: PSNR in dB by step, the mean over its seeds; empty if none was kept.
+    """The validation scores of a row during training: PSNR in dB by step, the mean over its seeds; empty if none.
 
     Args:
         folder: where results lie.
@@ -102,34 +82,30 @@ def learning(folder: Path, row: str) -> dict[int, float]:
     Raises:
         InputError: a file cannot be read, or the seeds were scored at different steps.
     """
-    curves = [
-        {int(line["step"]): float(line["psnr"]) for line in read_rows(path)}
-        for path in sorted((folder / "training" / "family").glob(f"{row}_*/scores.csv"))
-    ]
-    if any(curve.keys() != curves[0].keys() for curve in curves):
+    paths = sorted((folder / "training" / "family").glob(f"{row}_*/scores.csv"))
+    try:
+        curves = [pd.read_csv(path, index_col="step")["psnr"] for path in paths]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder / 'training' / 'family'}: scores of {row} cannot be read ({error})") from error
+    if any(not curve.index.equals(curves[0].index) for curve in curves):
         raise InputError(f"{folder / 'training' / 'family'}: seeds of {row} differ in steps: train them anew")
-    return {step: sum(curve[step] for curve in curves) / len(curves) for step in curves[0]} if curves else {}
+    return {} if not curves else pd.concat(curves, axis=1).mean(axis=1).to_dict()
 
 
-def budget_table(folder: Path) -> str:
-    """What each row was trained with: its seeds, steps and windows, and the run that it goes on from."""
-    rows = []
+def budget(folder: Path) -> pd.DataFrame:
+    """What each row was trained with, indexed by row: seeds, the run it continues, steps, windows a step, crop."""
+    lines = []
     for name in ROWS:
         records = [
             json.loads(path.read_text(encoding="utf-8"))
             for path in sorted((folder / "training" / "family").glob(f"{name}_*/run.json"))
         ]
-        if not records:
-            rows.append([name, "not trained", "", "", "", ""])
-            continue
-        recipe = records[0]["recipe"]
-        seeds = ", ".join(str(record["recipe"]["seed"]) for record in records)
-        before = Path(recipe["after"]).parent.name.rpartition("_")[0] or "nothing"
-        rows.append([name, seeds, before, str(records[0]["steps"]), str(recipe["batch"]), str(recipe["crop"])])
-    return markdown_table(["row", "seeds", "goes on from", "steps", "windows a step", "crop"], rows)
-
-
-def _mean(folder: Path, name: str) -> float:
-    run = obtain(folder, name)
-    assert isinstance(run, Run)
-    return estimate(list(run.clip_means("psnr").values())).value
+        line: dict[str, object] = {"row": name, "seeds": "", "continues": ""}
+        line |= dict.fromkeys(("steps", "windows_a_step", "crop"), pd.NA) | {"reason": "" if records else "not trained"}
+        if records:
+            recipe = records[0]["recipe"]
+            line["seeds"] = ", ".join(str(record["recipe"]["seed"]) for record in records)
+            line["continues"] = Path(recipe["after"]).parent.name.rpartition("_")[0] or "nothing"
+            line |= {"steps": records[0]["steps"], "windows_a_step": recipe["batch"], "crop": recipe["crop"]}
+        lines.append(line)
+    return pd.DataFrame(lines).set_index("row").astype(dict.fromkeys(("steps", "windows_a_step", "crop"), "Int64"))

@@ -1,166 +1,200 @@
-"""What is claimed of EQVI: the text of every claim, its source, and the runs that could decide it. No measurement."""
+"""The claims about EQVI: text, source, fields to select by, and the runs that decide each. No measurement."""
 
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.reports.published import DATA, Figure
+from eqvi.reports.published import read_published
+from eqvi.reports.runs import DATA
 
 README, PAPER, STUDY = "README of the published code", "published text; no figure found", "this study"
+
+
+class Claim(NamedTuple):
+    """A claim. The fields up to `source`, and `kind`, are columns of the ledger.
+
+    Attributes:
+        claim: in words; no two are equal.
+        part: the part of EQVI that it is about.
+        data: the clips.
+        rate: of real clips: ``x2`` or ``x4``; otherwise empty.
+        flow: ``ScopeFlow`` (the published network), ``DIS``, ``our network`` or ``exact``; empty where it has no part.
+        weights: ``published``, ``ours`` or ``none``.
+        metric: ``psnr``, ``ssim``, ``lpips``, ``sharpness`` (gradient energy), ``epe_visible`` (px) or ``days``.
+        source: who claims it.
+        run: the run that decides it.
+        against: the run that it is compared with; empty where the claim is a figure.
+        sign: whether `run` is claimed to be above (1) or below (-1) `against`.
+        published: the published figure or difference; NaN if none was published.
+        needs: what is missing where no file of results could decide it.
+        kind: ``difference`` of two runs, or ``figure``.
+    """
+
+    claim: str
+    part: str
+    data: str
+    rate: str
+    flow: str
+    weights: str
+    metric: str
+    source: str
+    run: str = ""
+    against: str = ""
+    sign: int = 1
+    published: float = math.nan
+    needs: str = ""
+    kind: str = "difference"
+
+
+# Claims about two published models: run, rival, part, and by metric the claim and its sign.
 _STAGE3, _STAGE4, _SCRATCH, _VGG = "stage3_rcsn_rqfp", "stage4_ms_fusion", "stage123_scratch", "stage123_scratch_vgg"
-
-# Run, what it is compared with, and by column what is claimed and in which direction.
-_LADDER = (
-    (_STAGE4, _STAGE3, {"psnr": ("MS-Fusion raises PSNR", 1), "ssim": ("MS-Fusion lowers SSIM", -1)}),
-    (
-        _SCRATCH,
-        _STAGE3,
-        {
-            "psnr": ("training from scratch beats stages: PSNR", 1),
-            "ssim": ("training from scratch beats stages: SSIM", 1),
-        },
-    ),
-    (
-        _VGG,
-        _SCRATCH,
-        {
-            "psnr": ("the perceptual model lowers PSNR", -1),
-            "ssim": ("the perceptual model lowers SSIM", -1),
-            "sharpness": ("the perceptual model is sharper (gradient energy)", 1),
-            "lpips": ("the perceptual model is nearer by LPIPS", -1),
-        },
-    ),
-)
-
-
-def _models(file: str) -> tuple[str, str, str]:
-    return f"{file}:model=baseline-rectified", f"{file}:model=baseline", f"{file}:model=baseline-linear"
-
-
-# Where the motion models were compared: the runs with rectified, quadratic and linear motion.
-_MOTION = {
-    "rendered clips, DIS flow": ("rectified_rendered", "quadratic_rendered", "linear_rendered"),
-    "real clips, x2, DIS flow": _models("real_clips_x2"),
-    "real clips, x4, DIS flow": _models("real_clips_x4"),
-    "REDS_VTSR val, DIS flow": ("rectified_val30", "quadratic_val30", "linear_val30"),
-}
-_FAMILY = "ablation_rendered:model="
-# Rows of our own trained models (notebook 16) that decide a claim: row, what it is compared with, and by column what is
-# claimed and in which direction.
+_PUBLISHED = (
+    (_STAGE4, _STAGE3, "MS-Fusion", {"psnr": ("MS-Fusion raises PSNR", 1), "ssim": ("MS-Fusion lowers SSIM", -1)}),
+    (_SCRATCH, _STAGE3, "training from scratch", {
+        "psnr": ("training from scratch beats stages: PSNR", 1),
+        "ssim": ("training from scratch beats stages: SSIM", 1),
+    }),
+    (_VGG, _SCRATCH, "perceptual loss", {
+        "psnr": ("the perceptual model lowers PSNR", -1),
+        "ssim": ("the perceptual model lowers SSIM", -1),
+        "sharpness": ("the perceptual model is sharper (gradient energy)", 1),
+        "lpips": ("the perceptual model is nearer by LPIPS", -1),
+    }),
+)  # fmt: skip
+# Claims about two rows of the ablation (notebook 16), alike.
 _ABLATION = (
-    ("quadratic", "linear", {"psnr": ("quadratic motion beats linear motion in the trained model: PSNR", 1)}),
-    ("rqfp", "quadratic", {"psnr": ("RQFP beats plain quadratic motion in the trained model: PSNR", 1)}),
-    (
-        "flow-quarter_rqfp",
-        "flow-quarter_quadratic",
-        {"psnr": ("RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR", 1)},
-    ),
-    ("rcsn", "quadratic", {"psnr": ("RCSN beats no synthesis: PSNR", 1)}),
-    ("fusion", "stages", {"psnr": ("MS-Fusion raises PSNR", 1), "ssim": ("MS-Fusion lowers SSIM", -1)}),
-    (
-        "scratch",
-        "stages",
-        {
-            "psnr": ("training from scratch beats stages: PSNR", 1),
-            "ssim": ("training from scratch beats stages: SSIM", 1),
-        },
-    ),
-    (
-        "perceptual",
-        "scratch",
-        {
-            "psnr": ("the perceptual model (MS-SSIM for VGG) lowers PSNR", -1),
-            "sharpness": ("the perceptual model (MS-SSIM for VGG) is sharper (gradient energy)", 1),
-        },
-    ),
-)
-# Claims about our own default model: what it beats, its run, the rival's, and where.
-_OURS, _BASELINE = "model=eqvi-quarter-dis", "the baseline without weights"
-_OWN = (
-    (_BASELINE, "eqvi-quarter-dis_rendered", "baseline_rendered", "rendered clips"),
+    ("quadratic", "linear", "quadratic motion", {
+        "psnr": ("quadratic motion beats linear motion in the trained model: PSNR", 1),
+    }),
+    ("rqfp", "quadratic", "RQFP", {"psnr": ("RQFP beats plain quadratic motion in the trained model: PSNR", 1)}),
+    ("flow-quarter_rqfp", "flow-quarter_quadratic", "RQFP", {
+        "psnr": ("RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR", 1),
+    }),
+    ("rcsn", "quadratic", "RCSN", {"psnr": ("RCSN beats no synthesis: PSNR", 1)}),
+    ("fusion", "stages", *_PUBLISHED[0][2:]),
+    ("scratch", "stages", *_PUBLISHED[1][2:]),
+    ("perceptual", "scratch", "perceptual loss", {
+        "psnr": ("the perceptual model (MS-SSIM for VGG) lowers PSNR", -1),
+        "sharpness": ("the perceptual model (MS-SSIM for VGG) is sharper (gradient energy)", 1),
+    }),
+)  # fmt: skip
+# Where the motion models of the weight-free baseline were compared: data, rate, and the runs with rectified,
+# quadratic and linear motion.
+_MOTION = (
+    ("rendered clips", "", ("rectified_rendered", "quadratic_rendered", "linear_rendered")),
     *(
-        (rival, f"real_clips_{rate}:{_OURS}", f"real_clips_{rate}:model={model}", f"real clips, {rate}")
+        ("real clips", rate, tuple(f"real_clips_{rate}:model=baseline{end}" for end in ("-rectified", "", "-linear")))
         for rate in ("x2", "x4")
-        for rival, model in ((_BASELINE, "baseline"), ("FFmpeg's minterpolate", "minterpolate"))
     ),
+    ("REDS_VTSR val", "", ("rectified_val30", "quadratic_val30", "linear_val30")),
 )
-#: Claims that no file of results here could decide: claim, source, published, what is missing.
-FOREIGN = (
-    (
-        "RCSN beats no synthesis, REDS_VTSR", PAPER, "",
-        "no checkpoint without RCSN was published; needs REDS_VTSR and two models trained on it",
-    ),
-    (
-        "RQFP beats plain quadratic motion in the trained model, REDS_VTSR", PAPER, "",
-        "no checkpoint trained without RQFP was published; needs REDS_VTSR and two models trained on it",
-    ),
-    (
-        "a mismatch of training and test data lowers the score sharply, REDS_VTSR", PAPER, "",
-        "needs models trained on two sets of data and both sets' test clips",
-    ),
-    (
-        "EQVI won the AIM 2020 challenge on video temporal super-resolution", README, "",
-        "the truth of the 30 test clips is not public",
-    ),
-    (
-        "EQVI is below QVI on Vimeo-90K: PSNR", "FLAVR, issue 18", "34.05 and 34.72 dB",
-        "needs Vimeo-90K and both models' weights",
-    ),
-    (
-        "EQVI is below QVI on UCF101: PSNR", "FLAVR, issue 18", "32.08 and 32.61 dB",
-        "needs UCF101 and both models' weights",
-    ),
+# Claims that no file of results here could decide: claim, part, data, source, published difference, what is missing.
+_UNDECIDABLE = (
+    ("RCSN beats no synthesis, REDS_VTSR", "RCSN", "REDS_VTSR", PAPER, math.nan,
+     "no checkpoint without RCSN was published; needs REDS_VTSR and two models trained on it"),
+    ("RQFP beats plain quadratic motion in the trained model, REDS_VTSR", "RQFP", "REDS_VTSR", PAPER, math.nan,
+     "no checkpoint trained without RQFP was published; needs REDS_VTSR and two models trained on it"),
+    ("a mismatch of training and test data lowers the score sharply, REDS_VTSR", "training data", "REDS_VTSR", PAPER,
+     math.nan, "needs models trained on two sets of data and both sets' test clips"),
+    ("EQVI won the AIM 2020 challenge on video temporal super-resolution", "whole model", "REDS_VTSR test", README,
+     math.nan, "the truth of the 30 test clips is not public"),
+    ("EQVI is below QVI on Vimeo-90K: PSNR", "whole model", "Vimeo-90K", "FLAVR, issue 18", 34.05 - 34.72,
+     "published: 34.05 and 34.72 dB; needs Vimeo-90K and both models' weights"),
+    ("EQVI is below QVI on UCF101: PSNR", "whole model", "UCF101", "FLAVR, issue 18", 32.08 - 32.61,
+     "published: 32.08 and 32.61 dB; needs UCF101 and both models' weights"),
 )  # fmt: skip
 
 
-class Difference(NamedTuple):
-    """A claim that a run is above (`sign` 1) or below (-1) another in a column, by `published` if that is known."""
+def figures(folder: Path) -> list[Claim]:
+    """A claim for each figure of the published table.
 
-    text: str
-    source: str
-    run: str
-    against: str
-    column: str = "psnr"
-    sign: int = 1
-    published: float | None = None
+    Raises:
+        InputError: as `read_published`.
+    """
+    table = read_published(folder).dropna(subset="published")
+    return [
+        Claim(f"{row.checkpoint}: {row.metric.upper()} on {row.data}", "whole model", _without_size(row.data), "",
+              "ScopeFlow", "published", row.metric, README, row.run, published=row.published, kind="figure")
+        for row in table.itertuples()
+    ]  # fmt: skip
 
 
-def differences(stated: list[Figure]) -> list[Difference]:
-    """The claims that compare two runs: those of the published table, then those that no figure was published for."""
-    values = {(one.run, column): getattr(one, column) for one in stated for column in ("psnr", "ssim")}
-    found = []
-    for run, against, wordings in _LADDER:
-        for column, (wording, sign) in wordings.items():
+def differences(folder: Path) -> list[Claim]:
+    """The claims that compare two runs: those of the published table, then those without a published figure.
+
+    Raises:
+        InputError: as `read_published`.
+    """
+    return [*_of_published(folder), *_of_motion(), *_of_ablation(), *_of_our_model(), *_of_motion_error()]
+
+
+def undecidable() -> list[Claim]:
+    """The claims that no file of results here could decide."""
+    return [
+        Claim(text, part, data, "", "ScopeFlow", "published", "psnr", source, published=published, needs=needs)
+        for text, part, data, source, published, needs in _UNDECIDABLE
+    ]
+
+
+def _of_published(folder: Path) -> Iterator[Claim]:
+    table = read_published(folder).set_index(["run", "metric"])["published"]
+    for run, rival, part, wordings in _PUBLISHED:
+        for metric, (wording, sign) in wordings.items():
             for data, (suffix, _) in DATA.items():
-                first, second = f"{run}_{suffix}", f"{against}_{suffix}"
-                pair = [values.get((name, column)) for name in (first, second)]
-                stated_gain = None if None in pair else float(str(pair[0])) - float(str(pair[1]))
-                if stated_gain is not None or column not in ("psnr", "ssim"):
-                    text = f"{wording}, {data}"
-                    found.append(Difference(text, README, first, second, column, sign, stated_gain))
-    for place, (rectified, quadratic, linear) in _MOTION.items():
-        found.append(Difference(f"RQFP beats plain quadratic motion: PSNR, {place}", PAPER, rectified, quadratic))
-        found.append(Difference(f"quadratic motion beats linear motion: PSNR, {place}", PAPER, quadratic, linear))
-    for row, against, wordings in _ABLATION:
-        for column, (wording, sign) in wordings.items():
-            text = f"{wording}, rendered clips, our weights"
-            found.append(Difference(text, PAPER, f"{_FAMILY}{row}_*", f"{_FAMILY}{against}_*", column, sign))
-    for rival, run, against, place in _OWN:
-        found.append(Difference(f"our model beats {rival}: PSNR, {place}", STUDY, run, against))
+                names = f"{run}_{suffix}", f"{rival}_{suffix}"
+                first, second = (table.get((name, metric), math.nan) for name in names)
+                if not math.isnan(first - second) or metric not in ("psnr", "ssim"):
+                    yield Claim(f"{wording}, {data}", part, _without_size(data), "", "ScopeFlow", "published", metric,
+                                README, *names, sign, first - second)  # fmt: skip
+
+
+def _of_motion() -> Iterator[Claim]:
+    for data, rate, (rectified, quadratic, linear) in _MOTION:
+        where = ", ".join(filter(None, (data, rate, "DIS flow")))
+        fields = (data, rate, "DIS", "none", "psnr", PAPER)
+        yield Claim(f"RQFP beats plain quadratic motion: PSNR, {where}", "RQFP", *fields, rectified, quadratic)
+        text = f"quadratic motion beats linear motion: PSNR, {where}"
+        yield Claim(text, "quadratic motion", *fields, quadratic, linear)
+
+
+def _of_ablation() -> Iterator[Claim]:
+    for row, rival, part, wordings in _ABLATION:
+        for metric, (wording, sign) in wordings.items():
+            flow = "our network" if row.startswith("flow-quarter") else "DIS"
+            run, against = (f"ablation_rendered:model={name}_*" for name in (row, rival))
+            yield Claim(f"{wording}, rendered clips, our weights", part, "rendered clips", "", flow, "ours", metric,
+                        PAPER, run, against, sign)  # fmt: skip
+
+
+def _of_our_model() -> Iterator[Claim]:
+    fields, own = ("DIS", "ours", "psnr"), "model=eqvi-quarter-dis"
+    yield Claim("our model beats the baseline without weights: PSNR, rendered clips", "our model", "rendered clips", "",
+                *fields, STUDY, "eqvi-quarter-dis_rendered", "baseline_rendered")  # fmt: skip
+    rivals = {"the baseline without weights": "baseline", "FFmpeg's minterpolate": "minterpolate"}
+    for rate in ("x2", "x4"):
+        for rival, model in rivals.items():
+            yield Claim(f"our model beats {rival}: PSNR, real clips, {rate}", "our model", "real clips", rate,
+                        *fields, STUDY, f"real_clips_{rate}:{own}", f"real_clips_{rate}:model={model}")  # fmt: skip
     # The first half of the default model's training saw no window that stands still or was compressed.
-    mismatch = (
-        "a mismatch of training and test data lowers PSNR: our model trained on lively windows alone, real clips, x2"
-    )
-    found.append(Difference(mismatch, PAPER, "real_clips_x2:model=narrow_first", f"real_clips_x2:{_OURS}", sign=-1))
-    for source, given in (("exact", "exact flow"), ("dis", "DIS flow")):
-        runs = [f"motion_error:flow={source},model={model}" for model in ("rectified", "quadratic", "linear")]
-        for text, better, worse in zip(
-            (
-                "RQFP is nearer the true motion than plain quadratic",
-                "quadratic motion is nearer the true motion than linear",
-            ),
-            runs,
-            runs[1:],
-            strict=False,
-        ):
-            wording = f"{text}: error in px, rendered clips, {given}"
-            found.append(Difference(wording, PAPER, better, worse, "epe_visible", -1))
-    return found
+    yield Claim("a mismatch of training and test data lowers PSNR: our model trained on lively windows alone, "
+                "real clips, x2", "training data", "real clips", "x2", *fields, PAPER,
+                "real_clips_x2:model=narrow_first", f"real_clips_x2:{own}", -1)  # fmt: skip
+
+
+def _of_motion_error() -> Iterator[Claim]:
+    for source, flow in (("exact", "exact"), ("dis", "DIS")):
+        rectified, quadratic, linear = (
+            f"motion_error:flow={source},model={model}" for model in ("rectified", "quadratic", "linear")
+        )
+        where = f"error in px, rendered clips, {flow} flow"
+        fields = ("rendered clips", "", flow, "none", "epe_visible", PAPER)
+        text = f"RQFP is nearer the true motion than plain quadratic: {where}"
+        yield Claim(text, "RQFP", *fields, rectified, quadratic, -1)
+        text = f"quadratic motion is nearer the true motion than linear: {where}"
+        yield Claim(text, "quadratic motion", *fields, quadratic, linear, -1)
+
+
+def _without_size(data: str) -> str:
+    """The data's name without the number of clips."""
+    return data.partition(" (")[0]

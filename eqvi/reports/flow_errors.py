@@ -1,116 +1,81 @@
-"""The table of flow estimators, from the rows that `eqvi.evaluation.flow_error` wrote. Knows no torch.
+"""The errors of flow estimators as data frames, from the rows that `eqvi.evaluation.flow_error` wrote.
 
 Means are over a clip's frames first, then over clips; the stereo pair is one clip, so it has no interval.
 """
 
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
-from eqvi.markdown import markdown_table
 from eqvi.paths import WEIGHTS
-from eqvi.reports.runs import Run, paired, read_run
-from eqvi.reports.statistics import estimate
-from eqvi.reports.tables import shown
+from eqvi.reports.comparisons import gain
+from eqvi.reports.runs import read_run
+from eqvi.reports.statistics import Estimate, estimates_frame
 
 #: The run, and our own flow network: a row of the table, a file of weights.
 RUN, NETWORK = "flow_error", "flow-quarter"
-#: The estimators as rows call them, and as the table does.
+#: The estimators: as rows name them, and as readers know them.
 ESTIMATORS = {
     NETWORK: "our ScopeFlow, quarter width",
     "dis": "DIS",
     "tvl1": "TV-L1",
     "still": "no motion at all",
 }
-#: What they are judged on, and which rows those are.
+#: What they are measured on, and which rows those are.
 PARTS = {
     "one interval": "dataset=rendered,intervals=1",
     "two intervals": "dataset=rendered,intervals=2",
     "stereo pair": "dataset=stereo",
 }
 #: The errors of a row, in words.
-COLUMNS = {"epe": "px off", "epe_visible": "px off where visible", "above_3px": "share above 3 px"}
+COLUMNS = {"epe": "end-point error, px", "epe_visible": "the same where visible, px", "above_3px": "share above 3 px"}
 
 
-def flow_errors(folder: Path, column: str = "epe") -> str:
-    """Every estimator's error over one interval, over two, and on the stereo pair, as Markdown.
+def flow_errors(folder: Path, column: str = "epe") -> pd.DataFrame:
+    """Every estimator's error on every part.
 
     Args:
         folder: of results.
         column: one of `COLUMNS`.
 
-    Raises:
-        InputError: as `eqvi.reports.runs.read_run`.
-    """
-    rows = []
-    for name, title in ESTIMATORS.items():
-        runs = {part: _run(folder, name, part) for part in PARTS}
-        first = runs["one interval"]
-        if isinstance(first, str):
-            rows.append([title, f"not measured: {first}", "", ""])
-        else:
-            rows.append([title, *(_cell(run, column) for run in runs.values())])
-    return markdown_table(["flow", *(f"{part}: {COLUMNS[column]}" for part in PARTS)], rows)
-
-
-def flow_means(folder: Path, column: str = "epe") -> dict[str, float]:
-    """The mean over rendered clips of every estimator that was measured, by its name and the part.
+    Returns:
+        the columns of `Estimate`, indexed by ``flow`` and ``part``.
 
     Raises:
         InputError: as `eqvi.reports.runs.read_run`.
     """
-    found = {}
+    estimates = {}
     for name, title in ESTIMATORS.items():
-        for part in ("one interval", "two intervals"):
-            run = _run(folder, name, part)
-            if isinstance(run, Run):
-                found[f"{title}, {part}"] = float(np.mean(list(run.clip_means(column).values())))
-    return found
+        for part, rows in PARTS.items():
+            one = read_run(folder, f"{RUN}:flow={name},{rows}").estimate(column)
+            if (
+                one.clips is None
+                and name == NETWORK
+                and not (folder / WEIGHTS.name / f"{NETWORK}.safetensors").is_file()
+            ):
+                one = Estimate(reason=f"no results/{WEIGHTS.name}/{NETWORK}.safetensors")
+            # The stereo pair is one clip by nature: that its interval is missing needs no words.
+            estimates[title, part] = one._replace(reason="") if one.clips and part == "stereo pair" else one
+    return estimates_frame(estimates, "flow", "part")
 
 
-def flow_differences(folder: Path, against: str = "dis", column: str = "epe") -> str:
-    """How much more or less every estimator errs than another on the same rendered clips, as Markdown.
+def flow_differences(folder: Path, against: str = "dis", column: str = "epe") -> pd.DataFrame:
+    """How much larger every estimator's error is than another's on the same rendered clips.
 
     Args:
         folder: of results.
         against: one of `ESTIMATORS`, which is subtracted.
         column: one of `COLUMNS`.
 
+    Returns:
+        the columns of `Estimate`, indexed by ``difference`` and ``part``.
+
     Raises:
         InputError: as `eqvi.reports.runs.paired`.
     """
-    rows = []
-    parts = ("one interval", "two intervals")
-    for name in ESTIMATORS:
-        cells = []
-        for part in parts if name != against else ():
-            own, other = _run(folder, name, part), _run(folder, against, part)
-            if isinstance(own, str) or isinstance(other, str):
-                cells.append("not measured")
-                continue
-            found = estimate(paired(own, other, column))
-            cells.append(f"{shown(found)}, p = {found.sign_p:.2g}")
-        if cells:
-            rows.append([f"{ESTIMATORS[name]} less {ESTIMATORS[against]}", *cells])
-    return markdown_table(["difference", *(f"{part}: {COLUMNS[column]}, sign test" for part in parts)], rows)
-
-
-def _run(folder: Path, name: str, part: str) -> Run | str:
-    """An estimator's rows of one part, or what is missing."""
-    run = read_run(folder, f"{RUN}:flow={name},{PARTS[part]}")
-    if run is not None:
-        return run
-    weights = folder / WEIGHTS.name / f"{NETWORK}.safetensors"
-    if name == NETWORK and not weights.is_file():
-        return f"no results/{WEIGHTS.name}/{weights.name}"
-    return "needs notebook 15 run"
-
-
-def _cell(run: Run | str, column: str) -> str:
-    if isinstance(run, str):
-        return f"not measured: {run}"
-    if not run.has(column):
-        return "not known"
-    found = estimate(list(run.clip_means(column).values()))
-    # One pair by nature, not for want of clips.
-    return f"{found.value:.3f}" if "dataset=stereo" in run.name else shown(found, signed=False)
+    estimates = {}
+    for name, title in ESTIMATORS.items():
+        for part in ("one interval", "two intervals") if name != against else ():
+            own, other = (f"{RUN}:flow={one},{PARTS[part]}" for one in (name, against))
+            estimates[f"{title} less {ESTIMATORS[against]}", part] = gain(folder, own, other, column)
+    return estimates_frame(estimates, "difference", "part")

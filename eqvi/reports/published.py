@@ -1,97 +1,70 @@
-"""What was published: the figures of ``results/reported.csv``, the runs that measure them, and what those runs need."""
+"""The figures of the published table, ``results/reported.csv``, and what was measured of them."""
 
-import csv
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import NamedTuple
+
+import pandas as pd
 
 from eqvi.errors import InputError
-from eqvi.reports.runs import Run, read_run
+from eqvi.reports.runs import DATA, check_comparable, read_run
+from eqvi.reports.statistics import estimates_frame
 
-#: The data of the published table: how a run's name ends, how many clips there are, and how the table calls them.
-DATA = {
-    "REDS_VTSR val (30 clips)": ("val30", 30),
-    "REDS_VTSR5 (5 clips)": ("vtsr5", 5),
-}
-#: Frames scored in a clip of REDS_VTSR at twice the rate: one between any two of 46.
-GAPS = 45
-NOT_PUBLISHED = "not published"
+METRICS = ("psnr", "ssim")
+_KEYS = ["checkpoint", "RCSN", "RQFP", "MS-Fusion", "data", "source"]
 
 
-class Figure(NamedTuple):
-    """A line of the published table for one set of clips.
+def read_published(folder: Path) -> pd.DataFrame:
+    """The published figures, a row for each checkpoint, set of clips and metric, in the order of the file.
 
-    Attributes:
-        checkpoint: its name as published.
-        parts: whether RCSN, RQFP and MS-Fusion take part, as ``yes`` or ``no``.
-        data: one of `DATA`.
-        run: the run that measures it.
-        psnr, ssim: as published, with the digits given there; None where not published.
-    """
-
-    checkpoint: str
-    parts: tuple[str, str, str]
-    data: str
-    run: str
-    psnr: str | None
-    ssim: str | None
-
-
-def figures(folder: Path) -> list[Figure]:
-    """The published figures, in the order of the file.
+    Columns:
+        checkpoint: its name as published (text).
+        RCSN, RQFP, MS-Fusion: whether the part is in the model (bool).
+        data: one of `eqvi.reports.runs.DATA` (text).
+        source: where the figure was published (text).
+        metric: ``psnr`` or ``ssim`` (text).
+        published: the figure (float64), in dB for ``psnr``; NaN where none was published.
+        run: name of the run that measures it (text).
 
     Raises:
-        InputError: the file is missing or has other columns.
+        InputError: the file is missing, or has other columns or no numbers.
     """
     path = folder / "reported.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_figure(row) for row in csv.DictReader(file)]
+        table = pd.read_csv(path, true_values=["yes"], false_values=["no"])
+        figures = table.astype(dict.fromkeys(METRICS, "float64")).reset_index(names="line")
+        figures = figures.melt(["line", *_KEYS], list(METRICS), "metric", "published")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: it belongs to the project, fetch it again") from error
-    except KeyError as error:
-        raise InputError(f"{path}: {error} is missing or unknown: fetch the project's file again") from error
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} cannot be used ({error}): fetch the project's file again") from error
+    figures = figures.sort_values(["line", "metric"], kind="stable", ignore_index=True).drop(columns="line")
+    figures["run"] = [_run_name(*names) for names in zip(figures["checkpoint"], figures["data"], strict=True)]
+    return figures
 
 
-def _figure(row: dict[str, str]) -> Figure:
-    plain = re.sub(r"\(.*\)", "", row["checkpoint"]).strip().lower()
-    name = re.sub(r"[^a-z0-9]+", "_", plain)
-    psnr, ssim = (None if row[column] == NOT_PUBLISHED else row[column] for column in ("PSNR (dB)", "SSIM"))
-    parts = (row["RCSN"], row["RQFP"], row["MS-Fusion"])
-    return Figure(row["checkpoint"], parts, row["data"], f"{name}_{DATA[row['data']][0]}", psnr, ssim)
+def compared(folder: Path) -> pd.DataFrame:
+    """The published figures, each with the measured one: the columns of `read_published` and of `Estimate`.
 
-
-def four_digits(stated: str) -> str:
-    """A published figure as its table has it; halves are rounded up, which a float's format would not always do."""
-    return str(Decimal(stated).quantize(Decimal("0.0001"), ROUND_HALF_UP))
-
-
-def obtain(folder: Path, name: str) -> Run | str:
-    """A run's scores if they are whole; otherwise what is missing, in words that follow ``not measured:``.
+    A column ``difference`` holds the measured figure less the published one.
 
     Raises:
-        InputError: as `eqvi.reports.runs.read_run`.
+        InputError: results that cannot be read, or of different protocols.
     """
-    run = read_run(folder, name)
-    if run is None:
-        return f"needs {needs(name)}"
-    for suffix, clips in DATA.values():
-        if name.endswith(f"_{suffix}") and (len(run.clips), len(run.frames)) != (clips, clips * GAPS):
-            return f"{len(run.frames)} of {clips * GAPS} frames, {len(run.clips)} of {clips} clips scored"
-    return run
+    figures = read_published(folder)
+    runs = {name: read_run(folder, name) for name in figures["run"].unique()}
+    check_comparable(*(run for run in runs.values() if not run.reason))
+    keys = zip(figures["run"], figures["metric"], strict=True)
+    measured = estimates_frame({(name, metric): runs[name].estimate(metric) for name, metric in keys}, "run", "metric")
+    figures = figures.merge(measured, on=["run", "metric"])
+    return figures.assign(difference=figures["estimate"] - figures["published"])
 
 
-def needs(name: str) -> str:
-    """What must be at hand to make a run."""
-    if name.startswith("real_clips"):
-        return "the public clips"
-    if name.startswith("motion_error"):
-        return "notebook 11 run"
-    if name.startswith("flow_error"):
-        return "notebook 15 run"
-    if name.startswith("ablation"):
-        return "notebook 16 run"
-    if not name.endswith(tuple(suffix for suffix, _ in DATA.values())):
-        return "the rendered clips scored"
-    return "REDS_VTSR and the published weights" if name.startswith("stage") else "REDS_VTSR"
+def four_digits(figure: float) -> str:
+    """A published figure as its table prints it; halves are rounded up, which a float's format would not always do."""
+    return str(Decimal(repr(float(figure))).quantize(Decimal("0.0001"), ROUND_HALF_UP))
+
+
+def _run_name(checkpoint: str, data: str) -> str:
+    plain = re.sub(r"\(.*\)", "", checkpoint).strip().lower()
+    return f"{re.sub(r'[^a-z0-9]+', '_', plain)}_{DATA[data][0]}"

@@ -1,34 +1,57 @@
-"""Keeps the generated parts of README.md and of the model card in step with the project.
+"""The generated parts of README.md, results/README.md and the model card.
 
-The parts (see `eqvi.markdown` for the markers):
-
-- ``make targets``: the Makefile's targets with their explanations;
-- ``options MODULE``: the command-line options that ``eqvi.MODULE`` declares;
-- ``table FILE``: a CSV file, named from the project's root;
-- ``bench FILE``: speed and memory from a file of rows that ``eqvi bench`` wrote;
-- ``psnr FILE``: mean PSNR by clip and model from a file of rows that ``eqvi evaluate`` wrote;
-- ``leads FILE MODEL``: how far a model of such a file is ahead of the others;
-- ``published``: the published table, each figure beside what was measured;
-- ``sensitivity RUN``: every reading of a run's PSNR and SSIM;
-- ``claims``: the ledger of claims;
-- ``weights``: every file of weights that is kept, and how it was trained;
-- ``ablation``: the rows of the ablation with their scores;
-- ``flow errors``: how far flow estimators are from the truth;
-- ``modules``: every module with the first line of its docstring.
+`PARTS` lists them; `eqvi.markdown` explains their markers.
 """
 
-import argparse
-import ast
-import importlib
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from eqvi.errors import InputError
-from eqvi.markdown import csv_table, fill, make_targets, markdown_table, means_table, read_rows
+from eqvi.files import sha256
+from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
-from eqvi.reports import ablation, card, claims, flow_errors, speed, tables
+from eqvi.reports import ablation, claims, comparisons, flow_errors, published, speed
+from eqvi.reports.claims import FAILS, HOLDS, OPEN
+from eqvi.reports.runs import read_frames
+from eqvi.reports.tables import across, markdown
 
-#: What has generated parts.
-DOCUMENTS = (ROOT / "README.md", WEIGHTS / "README.md")
+#: The documents that have generated parts.
+DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md", WEIGHTS / "README.md")
+#: What was found, for README: a sentence, and the claims whose estimates stand in it, each with the verdict that the
+#: sentence relies on. A verdict that changes makes `findings` refuse, so that no sentence outlives its evidence.
+FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("**Quadratic motion helps.** Over linear motion it gains {} with nothing learned, and {} in trained models.", {
+        "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow": HOLDS,
+        "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights": HOLDS,
+    }),
+    ("**RQFP does not help here.** Rectifying the parabola changes PSNR by {} with nothing learned, by {} in trained "
+     "models, and by {} on the flow of our own network.", {
+        "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow": FAILS,
+        "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights": FAILS,
+        "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
+        "our weights": FAILS,
+    }),
+    ("**RCSN helps, MS-Fusion does not.** The residual network adds {}; the fusion of two scales, trained alone and "
+     "briefly, changes PSNR by {}. Training at once beats training by stages by {}.", {
+        "RCSN beats no synthesis: PSNR, rendered clips, our weights": HOLDS,
+        "MS-Fusion raises PSNR, rendered clips, our weights": FAILS,
+        "training from scratch beats stages: PSNR, rendered clips, our weights": HOLDS,
+    }),
+    ("**Our weights earn {} over the same method without weights** on rendered clips. On five real clips it is {} at "
+     "twice the frames and {} at four times: too few clips to decide, and at four times nothing is gained.", {
+        "our model beats the baseline without weights: PSNR, rendered clips": HOLDS,
+        "our model beats the baseline without weights: PSNR, real clips, x2": OPEN,
+        "our model beats the baseline without weights: PSNR, real clips, x4": OPEN,
+    }),
+    ("**Conventions outweigh models.** Reading the PSNR of the same frames in another usual way moves a clip by {}; "
+     "the published models differ by 0.007 to 0.107 dB.", {
+        "the choice of reading moves a clip's PSNR by more than the largest published gain, rendered clips": HOLDS,
+    }),
+)  # fmt: skip
 
 
 def filled(path: Path) -> str:
@@ -46,88 +69,116 @@ def filled(path: Path) -> str:
 
 
 def part(name: str) -> str:
-    """What belongs between the markers of that name.
+    """The text that belongs between the markers of that name.
 
     Raises:
-        InputError: no such part.
+        InputError: there is no such part.
     """
-    kind, _, subject = name.partition(" ")
-    if name == "make targets":
-        targets = make_targets((ROOT / "Makefile").read_text(encoding="utf-8"))
-        return markdown_table(["command", "what it does"], [(f"`make {target}`", text) for target, text in targets])
-    if kind == "table" and subject:
-        return csv_table(ROOT / Path(subject))
-    if kind == "bench" and subject:
-        return markdown_table(speed.HEAD, speed.cells(speed.summary(speed.read(ROOT / subject))))
-    if kind == "psnr" and subject:
-        return means_table(read_rows(ROOT / subject), "clip", "model", "psnr")
-    if kind == "leads" and subject:
-        file, _, model = subject.partition(" ")
-        return tables.leads(RESULTS, file, model)
-    if kind == "options" and subject:
-        return options_table(subject)
-    if name == "modules":
-        return modules_table()
-    if name == "published":
-        return tables.published(RESULTS)
-    if kind == "sensitivity" and subject:
-        return tables.sensitivity(RESULTS, subject)
-    if name == "claims":
-        return claims.summary(claims.ledger(RESULTS))
-    if name == "weights":
-        return card.weights_table(RESULTS)
-    if name == "ablation":
-        return ablation.score_table(RESULTS)
-    if name == "flow errors":
-        return flow_errors.flow_errors(RESULTS)
-    files = "'table FILE', 'bench FILE', 'psnr FILE', 'leads FILE MODEL', 'sensitivity RUN', 'options MODULE'"
-    known = f"'make targets', 'modules', 'published', 'claims', 'weights', 'ablation', 'flow errors', {files}"
-    raise InputError(f"there is no generated part {name!r}: write {known}")
+    for pattern, make in PARTS.items():
+        kind, *subjects = pattern.split()
+        subject = name.removeprefix(kind).split()
+        if name.split()[:1] == [kind] and len(subject) == len(subjects):
+            return make(*subject)
+    raise InputError(f"there is no generated part {name!r}: write one of {', '.join(map(repr, PARTS))}")
 
 
-def modules_table() -> str:
-    """Every module of the package with the first line of its docstring."""
-    rows = []
-    for folder in ("eqvi", *(f"eqvi/{path.name}" for path in sorted((ROOT / "eqvi").glob("[a-z]*/")))):
-        for path in sorted((ROOT / folder).glob("[a-z]*.py")):
-            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            name = f"{folder}/{path.stem}".removeprefix("eqvi/").replace("/", ".")
-            rows.append((f"[`{name}`]({folder}/{path.name})", docstring.split("\n")[0]))
-    return markdown_table(["module", "what it holds"], rows)
-
-
-def options_table(module: str) -> str:
-    """The options that a module of this package declares in its ``add_arguments``.
+def findings(folder: Path = RESULTS) -> str:
+    """`FINDINGS` as a list, with estimates and intervals from the ledger.
 
     Raises:
-        InputError: there is no such module, or it declares none.
+        InputError: a claim has another verdict than its sentence relies on.
     """
-    try:
-        declare = importlib.import_module(f"eqvi.cli.{module}").add_arguments
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise InputError(f"eqvi.{module} declares no command-line options") from error
-    parser = argparse.ArgumentParser(add_help=False)
-    declare(parser)
-    rows = []
-    for action in parser._actions:
-        names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-        if action.option_strings and action.nargs != 0:
-            names += f" {_placeholder(action)}"
-        text = (action.help or "") % {**vars(action), "prog": "eqvi", "default": _shown(action.default)}
-        rows.append((f"`{names}`", text))
-    return markdown_table(["option", "meaning"], rows)
+    ledger = claims.ledger(folder)
+    by_claim = ledger.set_index("claim")
+    lines = []
+    for sentence, relied in FINDINGS:
+        for claim, verdict in relied.items():
+            if by_claim.loc[claim, "verdict"] != verdict:
+                raise InputError(
+                    f"README says of {claim!r} that it {verdict}, the ledger says {by_claim.loc[claim, 'verdict']!r}: "
+                    "rewrite that sentence in eqvi/reports/readme.py"
+                )
+        estimates = by_claim.loc[list(relied)]
+        digits = [3 if width < 0.1 else 2 for width in estimates["high"] - estimates["low"]]
+        numbers = (
+            f"{line.estimate:+.{places}f} dB [{line.low:+.{places}f}, {line.high:+.{places}f}]"
+            for places, line in zip(digits, estimates.itertuples(), strict=True)
+        )
+        lines.append(f"- {sentence.format(*numbers)}")
+    counts = claims.counts(ledger)
+    tally = "; ".join(f"{verdict}: {number}" for verdict, number in counts.items())
+    return "\n".join([*lines, f"- **Of {len(ledger)} claims** ([all of them](results/README.md#claims)), {tally}."])
 
 
-def _placeholder(action: argparse.Action) -> str:
-    if isinstance(action.metavar, tuple):
-        return " ".join(action.metavar)
-    if action.choices:
-        return "|".join(str(choice) for choice in action.choices)
-    return action.metavar or action.dest.upper()
+def weights(folder: Path = RESULTS) -> pd.DataFrame:
+    """Every file of weights and how it was trained, from the records that `eqvi.cli.ship` keeps; text columns."""
+    lines = []
+    for path in sorted((folder / "weights").rglob("*.safetensors")):
+        name = path.relative_to(folder / "weights").with_suffix("").as_posix()
+        record_file = folder / "training" / name / "run.json"
+        line = {"weights": f"`{name}`", "made by": "no record of a training run"}
+        if record_file.is_file():
+            line |= _training(json.loads(record_file.read_text(encoding="utf-8")))
+        lines.append(line | {"MB": f"{path.stat().st_size / 1e6:.2f}", "sha256": f"`{sha256(path)[:16]}`"})
+    return pd.DataFrame(lines).fillna("")
 
 
-def _shown(default: object) -> object:
-    """A default as a reader knows it: a path in the project from its root."""
-    if isinstance(default, Path) and default.is_relative_to(ROOT):
-        return default.relative_to(ROOT)
-    return default
+def _training(record: dict[str, Any]) -> dict[str, str]:
+    """The record of a training run in words."""
+    recipe = record["recipe"]
+    words = [f"stage {recipe['stage']}"]
+    words += [f"motion {recipe['motion']}"] if recipe["motion"] else []
+    terms = " + ".join(f"{weight:g} {term}" for term, weight in recipe["terms"].items())
+    words += [f"loss {terms}"] if terms else []
+    words += [f"after {Path(recipe['after']).parent.name}"] if recipe["after"] else []
+    stored = f"{recipe['windows']} kept" if recipe["store"] else "without end"
+    shares = [f"{100 * recipe[name]:.0f} % {name}" for name in ("calm", "compressed") if recipe.get(name)]
+    minutes = "not recorded"
+    if spent := record.get("device_time"):
+        counted = "" if spent["of_steps"] == record["steps"] else f" for {spent['of_steps']} of the steps"
+        minutes = f"{spent['minutes']:.0f}{counted} ({record['device']})"
+    return {
+        "made by": ", ".join(words),
+        "steps x windows": f"{record['steps']} x {recipe['batch']} of {recipe['crop']}x{recipe['crop']}",
+        "rendered windows": ", ".join([stored, *shares]),
+        "seed": str(recipe["seed"]),
+        "device-minutes": minutes,
+    }
+
+
+def _published() -> str:
+    table = published.compared(RESULTS)
+    table = table[table["published"].notna() | table["estimate"].notna()]
+    titles = {"published": "published", "estimate": "measured, 95 % interval"}
+    return markdown(table.drop(columns=["source", "run", "clips", "sign_p"]), titles=titles, estimate=".4f")
+
+
+def _claims() -> str:
+    ledger = claims.ledger()
+    tally = "; ".join(f"{verdict}: {number}" for verdict, number in claims.counts(ledger).items())
+    return f"{len(ledger)} claims: {tally}.\n\n{markdown(claims.summary(ledger))}"
+
+
+def _means(file: str) -> str:
+    return markdown(comparisons.mean_scores(read_frames(ROOT / file)), digits=2, missing="not measured")
+
+
+def _leads(file: str, model: str) -> str:
+    return markdown(comparisons.leads(RESULTS, file, model).drop(columns="sign_p"), estimate="+.2f")
+
+
+#: The generated parts: how a marker names each, and what makes its text.
+PARTS: dict[str, Callable[..., str]] = {
+    "findings": findings,
+    "overview": lambda: markdown(comparisons.overview(RESULTS), digits=2),
+    "published": _published,
+    "claims": _claims,
+    "ablation": lambda: markdown(ablation.scores(RESULTS)),
+    "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
+    "weights": lambda: markdown(weights()),
+    "sensitivity RUN": lambda run: markdown(comparisons.sensitivity(RESULTS, run)),
+    "psnr FILE": _means,
+    "leads FILE MODEL": _leads,
+    "bench FILE": lambda file: markdown(speed.described(speed.summary(speed.read(ROOT / file)))),
+    "table FILE": lambda file: csv_table(ROOT / file),
+}

@@ -1,125 +1,136 @@
-"""Files of scored frames: ``results/RUN.csv``, one row a frame, and ``results/RUN.json``, what made it.
+"""Runs: scored frames in ``results/RUN.csv``, a row each, and ``results/RUN.json``, the provenance.
 
-An empty cell was not measured. Means are taken over the frames of a clip first, and over clips then.
+An empty cell was not measured. Means are taken over the frames of a clip first, then over clips.
 """
 
-import csv
 import json
-import math
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from eqvi.errors import InputError
+from eqvi.reports.statistics import Estimate, estimate
 
-#: Columns that are names; all others are numbers.
+#: Columns that hold names, as text; every other column holds numbers (float64, NaN where not measured).
 NAMES = ("run", "dataset", "clip", "kind", "frame", "model", "flow", "t")
+#: The sets of clips of the published table: how a run's name ends, and how many clips there are.
+DATA = {"REDS_VTSR val (30 clips)": ("val30", 30), "REDS_VTSR5 (5 clips)": ("vtsr5", 5)}
+#: Frames scored in a clip of REDS_VTSR at twice the rate: one between any two of 46.
+GAPS = 45
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """The scored frames of one model on one set of clips.
+    """The scored frames of one model on one set of clips; none if it was not measured.
 
     Attributes:
-        name: the run's; ``FILE:COLUMN=VALUE,...`` if it is a part of a file.
+        name: of the run; ``FILE:COLUMN=VALUE,...`` if it is a part of a file.
         path: the CSV file.
-        frames: (clip, frame) of each row.
-        values: numbers by column, NaN where not measured.
-        made_by: the provenance file's content.
+        scores: the numbers, a row for each frame, indexed and sorted by clip and frame; NaN where not measured.
+        made_by: the content of the provenance file.
+        reason: why there are no scores, in words that follow ``not measured:``; empty if there are.
     """
 
     name: str
     path: Path
-    frames: list[tuple[str, str]]
-    values: dict[str, NDArray[np.float64]]
-    made_by: dict[str, Any]
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    made_by: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
 
     @property
     def protocol(self) -> object:
-        """The conventions that the scores follow, as the provenance file has them."""
+        """The conventions of the scores, from the provenance file."""
         return self.made_by.get("protocol")
 
     @property
     def clips(self) -> list[str]:
-        """The clips, in order."""
-        return sorted({clip for clip, _ in self.frames})
+        """The clips' names, sorted."""
+        return list(self.scores.index.unique("clip")) if len(self.scores) else []
 
     def has(self, column: str) -> bool:
         """Whether a number was measured at every frame."""
-        return column in self.values and not bool(np.isnan(self.values[column]).any())
+        return column in self.scores and not bool(self.scores[column].isna().any())
 
-    def clip_means(self, column: str, chosen: NDArray[np.bool_] | None = None) -> dict[str, float]:
-        """The mean of a column over each clip's frames, or over those of them that are `chosen`."""
-        groups: dict[str, list[float]] = {}
-        for index, (clip, _) in enumerate(self.frames):
-            if chosen is None or chosen[index]:
-                groups.setdefault(clip, []).append(float(self.values[column][index]))
-        return {clip: math.fsum(groups[clip]) / len(groups[clip]) for clip in sorted(groups)}
+    def clip_means(self, column: str) -> pd.Series:
+        """The mean of a column over the frames of each clip, by clip."""
+        return self.scores[column].groupby(level="clip").mean()
+
+    def mean(self, column: str) -> float:
+        """The mean of a column over frames, then over clips."""
+        return float(self.clip_means(column).mean())
+
+    def estimate(self, column: str) -> Estimate:
+        """The mean of a column over clips with its interval, or why there is none."""
+        if not self.has(column):
+            return Estimate(reason=self.reason or f"{self.name} has no {column}")
+        return estimate(self.clip_means(column))
+
+    def worst(self, count: int) -> pd.DataFrame:
+        """The frames of the lowest PSNR, lowest first."""
+        return self.scores.sort_values("psnr", kind="stable").head(count)
 
 
-def read_run(folder: Path, name: str) -> Run | None:
-    """A run's rows; None if nobody has measured it.
+def read_frames(path: Path) -> pd.DataFrame:
+    """All rows of a CSV file of scored frames: `NAMES` as text, all other columns as float64.
+
+    Raises:
+        InputError: it cannot be read, has no columns ``clip`` and ``frame``, or holds something that is no number.
+    """
+    return _with_numbers(path, _read_text(path))
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """The scores of a run, or the reason why there are none.
 
     Args:
         folder: where results lie.
-        name: the file's without its ending; with ``:COLUMN=VALUE,...`` only its rows that have these values. A VALUE
-            that ends in ``*`` stands for all that begin so, the seeds of one model: their mean at every frame is taken.
+        name: of the file without its ending; with ``:COLUMN=VALUE,...`` only its rows that have these values. A VALUE
+            that ends in ``*`` selects all that begin so, the seeds of one model: their mean at every frame is taken.
 
     Raises:
-        InputError: the file or its provenance cannot be read, a row is double, a number is none, a PSNR is missing, or
-            one seed scored other frames than another.
+        InputError: the file or its provenance cannot be read, a row is double, a value is no number, a PSNR is
+            missing, or one seed scored other frames than another.
     """
     stem, _, conditions = name.partition(":")
-    wanted = [condition.split("=", 1) for condition in conditions.split(",") if condition]
     path = folder / f"{stem}.csv"
     if not path.is_file():
-        return None
+        return Run(name, path, reason=f"needs {needs(name)}")
+    rows, seeds = _read_text(path), None
+    for condition in filter(None, conditions.split(",")):
+        column, _, value = condition.partition("=")
+        rows = rows[rows[column].str.startswith(value[:-1]) if value.endswith("*") else rows[column] == value]
+        seeds = column if value.endswith("*") else seeds
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = [row for row in reader if all(_fits(row.get(column), value) for column, value in wanted)]
         made_by = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path} has no {path.stem}.json beside it: evaluate again, what made it is unknown"
-        ) from error
+        raise InputError(f"{path} has no {stem}.json beside it: evaluate again, its provenance is unknown") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} or its .json cannot be read ({error}): evaluate again") from error
-    for column in ("clip", "frame"):
-        if column not in columns:
-            raise InputError(f"{path} has no column {column!r}: name a file of scored frames")
-    if not rows:
-        return None
-    pooled = next((column for column, value in wanted if value.endswith("*")), None)
-    parts: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        parts.setdefault(row[pooled] if pooled else "", []).append(row)
-    if pooled:
-        for part in parts.values():
-            part.sort(key=_frame)
+    if rows.empty:
+        return Run(name, path, reason=f"needs {needs(name)}")
+    key = ["clip", "frame"]
+    parts = dict(iter(rows.groupby(seeds))) if seeds else {"": rows}
     for part in parts.values():
-        for before, after in pairwise(sorted(map(_frame, part))):
-            if before == after:
-                raise InputError(f"{path} holds clip {after[0]}, frame {after[1]} twice: evaluate again")
-    first, *others = parts.values()
-    frames = [_frame(row) for row in first]
-    if any([_frame(row) for row in other] != frames for other in others):
-        raise InputError(f"{path}: {pooled} {', '.join(parts)} score different frames: evaluate again")
-    values = {
-        column: np.mean([_numbers(path, column, part) for part in parts.values()], axis=0)
-        for column in columns
-        if column not in NAMES
-    }
-    return Run(name, path, frames, values, made_by)
+        for _, row in part[part.duplicated(key)].iterrows():
+            raise InputError(f"{path} holds clip {row['clip']}, frame {row['frame']} twice: evaluate again")
+    frames = [set(map(tuple, part[key].to_numpy())) for part in parts.values()]
+    if any(other != frames[0] for other in frames):
+        raise InputError(f"{path}: {seeds} {', '.join(parts)} score different frames: evaluate again")
+    numbers = _with_numbers(path, rows).set_index(key).select_dtypes("float64")
+    scores = numbers.groupby(level=key).mean(skipna=False)
+    run = Run(name, path, scores, made_by)
+    for suffix, clips in DATA.values():
+        if name.endswith(f"_{suffix}") and (len(run.clips), len(scores)) != (clips, clips * GAPS):
+            reason = f"{len(scores)} of {clips * GAPS} frames, {len(run.clips)} of {clips} clips scored"
+            return Run(name, path, made_by=made_by, reason=reason)
+    return run
 
 
 def members(folder: Path, name: str) -> list[str]:
-    """The names of the single runs, one a seed, that `read_run` takes the mean of for a NAME with ``*``.
+    """The names of the single runs, one per seed, that `read_run` takes the mean of for a NAME with ``*``.
 
     Raises:
         InputError: the file cannot be read.
@@ -129,12 +140,8 @@ def members(folder: Path, name: str) -> list[str]:
     path = folder / f"{stem}.csv"
     if not value.endswith("*") or not path.is_file():
         return [name]
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            found = {row.get(column) or "" for row in csv.DictReader(file)}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error}): evaluate again") from error
-    return [f"{stem}:{column}={one}" for one in sorted(found) if _fits(one, value)]
+    names = _read_text(path)[column].unique()
+    return [f"{stem}:{column}={one}" for one in sorted(names) if one.startswith(value[:-1])]
 
 
 def check_comparable(*runs: Run) -> None:
@@ -145,61 +152,74 @@ def check_comparable(*runs: Run) -> None:
     """
     for run in runs[1:]:
         if run.protocol != runs[0].protocol:
-            difference = _difference(runs[0].protocol, run.protocol)
+            difference = _first_difference(runs[0].protocol, run.protocol)
             raise InputError(
                 f"{runs[0].path} and {run.path} follow different protocols ({difference}): evaluate one of them again"
             )
 
 
-def paired(better: Run, worse: Run, column: str, chosen: NDArray[np.bool_] | None = None) -> list[float]:
-    """The difference of two runs' scores on each clip.
-
-    Args:
-        better, worse: the first less the second is taken.
-        column: which number.
-        chosen: use these rows of `better` only.
+def paired(better: Run, worse: Run, column: str) -> pd.Series:
+    """The scores of one run less those of another, frame by frame.
 
     Raises:
         InputError: they score different frames, by other protocols, or of other data.
     """
     check_comparable(better, worse)
-    if sorted(better.frames) != sorted(worse.frames):
+    if not better.scores.index.equals(worse.scores.index):
         raise InputError(f"{better.path} and {worse.path} score different frames: evaluate one of them again")
     for key in ("data_sha256", "lpips_sha256") if column == "lpips" else ("data_sha256",):
         if better.made_by.get(key) != worse.made_by.get(key):
             raise InputError(f"{better.path} and {worse.path} differ in {key}: evaluate one of them again")
-    place = {frame: index for index, frame in enumerate(worse.frames)}
-    order = np.array([place[frame] for frame in better.frames])
-    difference = better.values[column] - worse.values[column][order]
-    subtracted = Run(better.name, better.path, better.frames, {column: difference}, {})
-    return list(subtracted.clip_means(column, chosen).values())
+    return better.scores[column] - worse.scores[column]
 
 
-def _fits(value: str | None, wanted: str) -> bool:
-    return value is not None and (value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted)
+def needs(name: str) -> str:
+    """What a run needs that was not measured."""
+    for beginning, what in (
+        ("real_clips", "the public clips"),
+        ("motion_error", "notebook 11 run"),
+        ("flow_error", "notebook 15 run"),
+        ("ablation", "notebook 16 run"),
+    ):
+        if name.startswith(beginning):
+            return what
+    if not name.endswith(tuple(suffix for suffix, _ in DATA.values())):
+        return "the rendered clips scored"
+    return "REDS_VTSR and the published weights" if name.startswith("stage") else "REDS_VTSR"
 
 
-def _frame(row: dict[str, str]) -> tuple[str, str]:
-    return row["clip"], row["frame"]
+def _read_text(path: Path) -> pd.DataFrame:
+    """The rows as text, empty where nothing is written."""
+    try:
+        rows = pd.read_csv(path, dtype=object, keep_default_na=False, index_col=False).fillna("")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): evaluate again") from error
+    for column in ("clip", "frame"):
+        if column not in rows:
+            raise InputError(f"{path} has no column {column!r}: name a file of scored frames")
+    return rows
 
 
-def _numbers(path: Path, column: str, rows: list[dict[str, str]]) -> NDArray[np.float64]:
-    numbers = np.empty(len(rows))
-    for index, row in enumerate(rows):
-        try:
-            numbers[index] = math.nan if row[column] == "" and column != "psnr" else float(row[column])
-        except (ValueError, TypeError) as error:
-            where = f"clip {row['clip']}, frame {row['frame']}"
-            raise InputError(f"{path}, {where}: {column}={row[column]!r} is no number: evaluate again") from error
-        if math.isinf(numbers[index]):
-            raise InputError(
-                f"{path}, clip {row['clip']}, frame {row['frame']}: {column} is infinite, so it has no mean: "
-                "leave frames out that do not differ from their truth"
-            )
-    return numbers
+def _with_numbers(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every column but `NAMES` as float64."""
+    columns = [column for column in rows if column not in NAMES]
+    text = rows[columns]
+    try:
+        numbers = text.where(text != "", "nan").astype("float64")
+    except ValueError:
+        numbers = text.apply(pd.to_numeric, errors="coerce").astype("float64")
+    bad = (numbers.isna() & (text != "")) | np.isinf(numbers)
+    if "psnr" in numbers:
+        bad["psnr"] |= numbers["psnr"].isna()
+    for line, column in zip(*np.nonzero(bad.to_numpy()), strict=True):
+        where = f"{path}, clip {rows['clip'].iloc[line]}, frame {rows['frame'].iloc[line]}: {columns[column]}"
+        if np.isinf(numbers.iloc[line, column]):
+            raise InputError(f"{where} is infinite, so it has no mean: leave frames out that equal their truth")
+        raise InputError(f"{where}={text.iloc[line, column]!r} is no number: evaluate again")
+    return rows[[column for column in rows if column in NAMES]].join(numbers)
 
 
-def _difference(first: object, second: object) -> str:
+def _first_difference(first: object, second: object) -> str:
     """The first setting in which two protocols differ."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted(first.keys() | second.keys()):

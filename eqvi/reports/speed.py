@@ -1,15 +1,15 @@
-"""Times of alternating measurements, and what they say: rates, ratios within a round, a table. Knows no torch."""
+"""Speed and memory as data frames, from the rows of alternating measurements that `eqvi.evaluation.bench` wrote."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
-from eqvi.errors import InputError
-from eqvi.markdown import read_rows
+import pandas as pd
 
-#: What a (part, variant) is held against: the first of these that was measured as well. Of data it is the step that has
-#: to be fed.
+from eqvi.errors import InputError
+
+#: What a (part, variant) is compared with: the first of these that was measured as well. The making of samples is
+#: compared with the training step that consumes them.
 AGAINST = {
     ("training", "ours"): (("training", "published"),),
     ("training", "stored"): (("training", "published"), ("training", "ours")),
@@ -18,6 +18,8 @@ AGAINST = {
     ("data", "rendered"): (("training", "ours"),),
     ("data", "stored"): (("training", "stored"),),
 }
+_COLUMNS = ["part", "variant", "unit", "rate", "rate_low", "rate_high", "against", "ratio", "ratio_low", "ratio_high",
+            "peak_mib", "memory_ratio"]  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -29,7 +31,7 @@ class Row(NamedTuple):
         round: all variants of a part were measured once in each round, one after the other.
         made: how many.
         seconds: in how long.
-        peak_mib: most memory in use meanwhile, MiB; None where nobody asked or can tell.
+        peak_mib: most memory in use meanwhile, MiB; None where it was not or cannot be measured.
     """
 
     part: str
@@ -41,113 +43,61 @@ class Row(NamedTuple):
     peak_mib: float | None
 
 
-class Spread(NamedTuple):
-    """The median over rounds with the lowest and the highest."""
-
-    middle: float
-    low: float
-    high: float
-
-
-class Line(NamedTuple):
-    """What the rows of a variant say together.
-
-    Attributes:
-        part, variant, unit: as of `Row`.
-        rate: made a second.
-        against: part and variant of the other, if that was measured as well; all that follows is None else.
-        ratio: of the rates, both of the same round.
-        peak_mib: most memory over the rounds, MiB.
-        memory_ratio: of the peaks.
-    """
-
-    part: str
-    variant: str
-    unit: str
-    rate: Spread
-    against: str | None
-    ratio: Spread | None
-    peak_mib: float | None
-    memory_ratio: float | None
-
-
-def summary(rows: Iterable[Row]) -> list[Line]:
-    """A line for every variant, in their order of appearance."""
-    groups: dict[tuple[str, str], dict[int, Row]] = {}
-    for row in rows:
-        groups.setdefault((row.part, row.variant), {})[row.round] = row
-    lines = []
-    for key, own in groups.items():
-        against = next((other for other in AGAINST.get(key, ()) if other in groups), None)
-        rates = {number: row.made / row.seconds for number, row in own.items()}
-        ratio = memory_ratio = None
-        peak = _peak(own.values())
-        if against is not None:
-            other = groups[against]
-            shared = [number for number in rates if number in other]
-            ratio = _spread([rates[number] * other[number].seconds / other[number].made for number in shared])
-            reference = _peak(other.values())
-            memory_ratio = None if peak is None or reference is None else peak / reference
-        unit, named = next(iter(own.values())).unit, " ".join(against) if against else None
-        lines.append(Line(*key, unit, _spread(list(rates.values())), named, ratio, peak, memory_ratio))
-    return lines
-
-
-#: What the columns of `cells` are.
-HEAD = ("part", "variant", "median (lowest to highest)", "ratio, by round", "of", "peak MiB", "ratio")
-
-
-def cells(lines: Sequence[Line]) -> list[tuple[str, ...]]:
-    """The lines as text, under `HEAD`."""
-    found: list[tuple[str, ...]] = []
-    for line in lines:
-        ratio = "" if line.ratio is None else _written(line.ratio, "x")
-        peak = "" if line.peak_mib is None else f"{line.peak_mib:.0f}"
-        memory = "" if line.memory_ratio is None else f"{line.memory_ratio:.2f}x"
-        rate = _written(line.rate, f" {line.unit}/s")
-        found.append((line.part, line.variant, rate, ratio, line.against or "", peak, memory))
-    return found
-
-
-def table(lines: Sequence[Line]) -> str:
-    """The lines for a terminal, in columns."""
-    rows = [HEAD, *cells(lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    right = (5, 6)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a file that `eqvi.evaluation.bench` wrote.
+def read(path: Path) -> pd.DataFrame:
+    """The rows of a file that `eqvi.evaluation.bench` wrote: the fields of `Row` as columns.
 
     Raises:
         InputError: it cannot be read, or is another file.
     """
     try:
-        rows = [tuple(row[name] for name in Row._fields) for row in read_rows(path)]
-        return [
-            Row(part, variant, unit, int(number), int(made), float(seconds), float(peak) if peak else None)
-            for part, variant, unit, number, made, seconds, peak in rows
-        ]
-    except (KeyError, ValueError) as error:
+        return pd.read_csv(path)[list(Row._fields)].astype({"peak_mib": "float64"})
+    except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: is no file of `python -m eqvi bench` ({error})") from None
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(median(values), min(values), max(values))
+def summary(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
+    """A row for every part and variant, in their order of appearance.
+
+    Columns:
+        part, variant, unit: as of `Row` (text).
+        rate, rate_low, rate_high: made per second, the median over rounds with the lowest and the highest (float64).
+        against: part and variant that it is compared with; NA if that was not measured, and so are the ratios.
+        ratio, ratio_low, ratio_high: of the rates, both of the same round (float64).
+        peak_mib: most memory over the rounds, MiB; NaN where not measured (float64).
+        memory_ratio: of the peaks (float64).
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=Row._fields)
+    frame = frame.astype({"peak_mib": "float64"}).assign(rate=frame["made"] / frame["seconds"])
+    groups = {key: group.set_index("round") for key, group in frame.groupby(["part", "variant"], sort=False)}
+    lines = []
+    for key, own in groups.items():
+        line = {"part": key[0], "variant": key[1], "unit": own["unit"].iloc[0], **_spread("rate", own["rate"])}
+        other = next((other for other in AGAINST.get(key, ()) if other in groups), None)
+        line["against"] = " ".join(other) if other else pd.NA
+        if other:
+            line |= _spread("ratio", (own["rate"] / groups[other]["rate"]).dropna())
+            line["memory_ratio"] = own["peak_mib"].max() / groups[other]["peak_mib"].max()
+        lines.append(line | {"peak_mib": own["peak_mib"].max()})
+    return pd.DataFrame(lines).reindex(columns=_COLUMNS)
 
 
-def _peak(rows: Iterable[Row]) -> float | None:
-    known = [row.peak_mib for row in rows if row.peak_mib is not None]
-    return max(known) if known else None
+def described(lines: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a `summary` as text."""
+    rates = [_with_range(line.rate, line.rate_low, line.rate_high, f" {line.unit}/s") for line in lines.itertuples()]
+    ratios = [_with_range(line.ratio, line.ratio_low, line.ratio_high, "x") for line in lines.itertuples()]
+    text = lines[["part", "variant"]].assign(**{"median (lowest to highest)": rates, "ratio, by round": ratios})
+    text["of"] = lines["against"].fillna("")
+    text["peak MiB"] = ["" if pd.isna(peak) else f"{peak:.0f}" for peak in lines["peak_mib"]]
+    text["memory ratio"] = ["" if pd.isna(ratio) else f"{ratio:.2f}x" for ratio in lines["memory_ratio"]]
+    return text
 
 
-def _written(spread: Spread, unit: str) -> str:
-    middle, low, high = (f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in spread)
-    return f"{middle}{unit} ({low} to {high})"
+def _spread(name: str, values: pd.Series) -> dict[str, float]:
+    return {name: values.median(), f"{name}_low": values.min(), f"{name}_high": values.max()}
+
+
+def _with_range(middle: float, low: float, high: float, unit: str) -> str:
+    if pd.isna(middle):
+        return ""
+    middle_text, low_text, high_text = (f"{one:.3g}" if one < 100 else f"{one:.0f}" for one in (middle, low, high))
+    return f"{middle_text}{unit} ({low_text} to {high_text})"

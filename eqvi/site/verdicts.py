@@ -1,19 +1,19 @@
-"""The verdicts on all claims as the index shows them: by verdict, each with its interval. Imports no torch."""
+"""The ledger of claims as the index shows it: by verdict, each with its interval. Needs no torch."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.markdown import read_rows
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.reports import claims
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 
-#: Verdict, its name in the page, its short form and its sign, so that none is told by colour alone.
+#: Verdict, its name in the page, its short form and its sign: none is known by its colour alone.
 KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),
          (OPEN, "open", "cannot be decided", "?"), (MISSING, "missing", "not measured", "–"))  # fmt: skip
 
 
 class Interval(NamedTuple):
-    """Position of an interval relative to zero, in percent of the width of its picture."""
+    """Where an interval lies about zero, in percent of the width of its picture."""
 
     low: float
     high: float
@@ -21,12 +21,12 @@ class Interval(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A claim."""
+    """A claim: `text` has the columns of the ledger, as they are written."""
 
     kind: str
     sign: str
     verdict: str
-    finding: Finding
+    text: Any
     interval: Interval | None
 
 
@@ -46,29 +46,25 @@ def groups(results: Path) -> list[Group]:
         results: its folder.
 
     Raises:
-        InputError: it is missing, or holds an unknown verdict.
+        InputError: it is missing, or holds a verdict that nobody gives.
     """
-    path = results / "claims.csv"
-    try:
-        findings = [Finding(**row) for row in read_rows(path)]
-    except TypeError as error:
-        raise InputError(f"{path} is no ledger of claims: run notebook 22 again") from error
-    known = {verdict for verdict, *_ in KINDS}
-    for finding in findings:
-        if finding.verdict not in known:
-            raise InputError(f"{path}: verdict {finding.verdict!r} is not known: run notebook 22 again")
+    ledger = claims.read(results)
+    for verdict in set(ledger["verdict"]) - {verdict for verdict, *_ in KINDS}:
+        raise InputError(f"{results / 'claims.csv'}: verdict {verdict!r} is not known: run notebook 22 again")
+    lines = list(zip(ledger.itertuples(), claims.as_text(ledger).itertuples(), strict=True))
     return [
         Group(
-            kind, sign, short, [Row(kind, sign, short, one, interval(one)) for one in findings if one.verdict == full]
+            kind, sign, short,
+            [Row(kind, sign, short, text, interval(line)) for line, text in lines if line.verdict == full],
         )
         for full, kind, short, sign in KINDS
-    ]
+    ]  # fmt: skip
 
 
-def interval(finding: Finding) -> Interval | None:
-    """The interval of a measured difference; None for what is no difference or has no interval."""
-    if not (finding.low and finding.high and finding.measured[:1] in "+-"):
+def interval(line: Any) -> Interval | None:
+    """Where a measured difference lies; None for what is no difference or has no interval."""
+    values = (line.low, line.high, line.estimate)
+    if line.kind != "difference" or any(value != value for value in values):  # NaN
         return None
-    low, high, value = float(finding.low), float(finding.high), float(finding.measured)
-    reach = max(abs(low), abs(high), abs(value)) or 1.0
-    return Interval(*(round(50 + 46 * one / reach, 1) for one in (low, high, value)))
+    reach = max(map(abs, values)) or 1.0
+    return Interval(*(round(50 + 46 * value / reach, 1) for value in values))

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from eqvi.reports.statistics import Estimate
 from eqvi.viz.figure import COLOURS, INK, MUTED, Page, blank
 
 # The marker and the dash that go with each colour.
@@ -33,20 +33,29 @@ def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) ->
     return Page(figure, alt)
 
 
-def intervals(estimates: Mapping[str, Estimate], alt: str, xlabel: str, digits: int = 2) -> Page:
-    """Named estimates as points with their intervals, where finite; the vertical line is zero."""
-    with blank(0.85 + 0.32 * max(1, len(estimates)), "constrained") as figure:
+def intervals(estimates: pd.DataFrame, alt: str, xlabel: str, digits: int = 2) -> Page:
+    """Named estimates as points with their intervals; the vertical line is zero.
+
+    Args:
+        estimates: columns ``estimate``, ``low`` and ``high``, a row each from the top, named by the index; a missing
+            interval is not drawn. If no estimate is there, the chart says "not measured".
+        alt: alt text.
+        xlabel: quantity and unit.
+        digits: of the number beside a point.
+    """
+    rows = estimates.dropna(subset="estimate")
+    with blank(0.85 + 0.32 * max(1, len(rows)), "constrained") as figure:
         axes = figure.subplots()
-        for row, estimate in enumerate(estimates.values()):
-            if math.isfinite(estimate.low):
-                axes.plot([estimate.low, estimate.high], [row, row], color=COLOURS[0], linewidth=2.2)
-            axes.plot(estimate.value, row, "o", color=COLOURS[0], markeredgecolor="white", markersize=7)
-            text, at = f"{estimate.value:+.{digits}f}", (estimate.value, row)
+        for place, (value, low, high) in enumerate(rows[["estimate", "low", "high"]].itertuples(index=False)):
+            if not math.isnan(low):
+                axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2.2)
+            axes.plot(value, place, "o", color=COLOURS[0], markeredgecolor="white", markersize=7)
+            text, at = f"{value:+.{digits}f}", (value, place)
             axes.annotate(text, at, (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
-        if estimates:
+        if len(rows):
             axes.axvline(0, color=INK, linewidth=1)
-            axes.set_yticks(range(len(estimates)), list(estimates))
-            axes.set_ylim(len(estimates) - 0.5, -0.7)
+            axes.set_yticks(range(len(rows)), list(rows.index))
+            axes.set_ylim(len(rows) - 0.5, -0.7)
             axes.grid(visible=False, axis="y")
         else:
             _say(axes, "not measured")

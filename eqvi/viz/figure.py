@@ -87,11 +87,6 @@ def save(page: Page, name: str, folder: Path = FIGURES) -> Path:
     return path
 
 
-def show_table(markdown: str) -> None:
-    """Show a Markdown table below the cell, legible as text as well."""
-    display({"text/markdown": markdown, "text/plain": markdown}, raw=True)
-
-
 def _png(picture: Image.Image, alt: str) -> bytes:
     description = PngImagePlugin.PngInfo()
     description.add_itxt("Description", alt)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -21,7 +22,7 @@ from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
 from eqvi.provenance import surroundings
-from eqvi.reports.speed import Row, Spread, read, summary, table
+from eqvi.reports.speed import Row, described, read, summary
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 
@@ -150,25 +151,26 @@ def test_ratios_are_taken_within_a_round() -> None:
         *rows_of("interpolation", "x4", [4 * factor for factor in slow], made=3),
         *rows_of("data", "rendered", [1.0, 1.0, 1.0]),
     ]
-    published, x2, x4, alone = summary(rows)
-    assert (published.ratio, published.against, published.memory_ratio) == (None, None, None)
-    assert published.rate == (1 / 16, 1 / 80, 1 / 8)
-    assert (x2.ratio, x2.against, x2.memory_ratio) == (Spread(4, 4, 4), "interpolation published", 0.25)
-    assert x4.ratio == pytest.approx((6, 6, 6))
-    assert x4.peak_mib is x4.memory_ratio is None
-    assert alone.ratio is None, "what it is held against was not measured"
+    lines = summary(rows).set_index(["part", "variant"])
+    published, x2, x4 = (lines.loc["interpolation", name] for name in ("published", "x2", "x4"))
+    ratio, rate = ["ratio", "ratio_low", "ratio_high"], ["rate", "rate_low", "rate_high"]
+    assert published[["ratio", "against", "memory_ratio"]].isna().all()
+    assert published[rate].tolist() == [1 / 16, 1 / 80, 1 / 8]
+    assert (x2[ratio].tolist(), x2["against"], x2["memory_ratio"]) == ([4, 4, 4], "interpolation published", 0.25)
+    assert x4[ratio].tolist() == pytest.approx([6, 6, 6])
+    assert x4[["peak_mib", "memory_ratio"]].isna().all()
+    assert lines.loc[("data", "rendered"), ratio].isna().all(), "what it is compared with was not measured"
 
 
 def test_a_step_with_known_flows_is_held_against_ours_where_nothing_was_published() -> None:
     rows = [*rows_of("training", "ours", [4.0, 6.0]), *rows_of("training", "stored", [2.0, 2.0])]
     rows += rows_of("data", "stored", [1.0, 0.5], made=4)
-    ours, stored, data = summary(rows)
-    assert ours.against is None
-    assert (stored.against, stored.ratio) == ("training ours", (2.5, 2, 3))
-    assert (data.against, data.ratio) == ("training stored", (12, 8, 16))
-    lines = table([ours, stored, data]).splitlines()
-    assert lines[2].split()[:2] == ["training", "stored"]
-    assert lines[2].endswith("2.5x (2 to 3)    training ours")
+    ours, stored, data = summary(rows).itertuples()
+    assert pd.isna(ours.against)
+    assert (stored.against, stored.ratio, stored.ratio_low, stored.ratio_high) == ("training ours", 2.5, 2, 3)
+    assert (data.against, data.ratio, data.ratio_low, data.ratio_high) == ("training stored", 12, 8, 16)
+    text = described(summary(rows))
+    assert text.iloc[1].tolist()[2:] == ["0.5 frames/s (0.5 to 0.5)", "2.5x (2 to 3)", "training ours", "", ""]
 
 
 def test_variants_take_turns_in_an_order_that_turns_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +297,7 @@ def test_a_model_without_weights_can_be_timed(monkeypatch: pytest.MonkeyPatch, c
     options = ("--preset", "baseline", "--parts", "interpolation", "--size", "128x128", "--rounds", 1)
     assert bench_command.run(given(*options)) == 0
     shown = capsys.readouterr().out
-    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("interpolation ")] == [
+    assert [line.split()[1:4:2] for line in shown.splitlines() if line.startswith("| interpolation ")] == [
         ["interpolation", "x2"],
         ["interpolation", "x4"],
     ]
@@ -322,7 +324,8 @@ def test_surroundings_name_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     file = tmp_path / "bench_cpu.csv"
     file.write_text("part,variant,unit,round,made,seconds,peak_mib\ntraining,ours,samples,1,2,4.5,\n")
-    assert read(file) == [Row("training", "ours", "samples", 1, 2, 4.5, None)]
+    assert read(file).iloc[0].tolist()[:6] == ["training", "ours", "samples", 1, 2, 4.5]
+    assert read(file)["peak_mib"].isna().all()
     file.write_text("step,psnr\n1,30\n")
     with pytest.raises(InputError, match=r"bench_cpu.csv: is no file of `python -m eqvi bench`"):
         read(file)

@@ -1,6 +1,7 @@
 """The error of flow estimators: nothing for the truth, the motion's length for no motion, and rows that can be read."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ from eqvi.files import sha256
 from eqvi.model import checkpoint
 from eqvi.model.geometry import backward_warp
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.reports import flow_errors, tables
+from eqvi.reports import flow_errors
+from eqvi.reports.comparisons import gain
 from eqvi.reports.runs import paired, read_run
 
 SIZE = (72, 96)
@@ -164,21 +166,18 @@ class TestFile:
         flow_error.write(rows, {"seed": 0}, weights, tmp_path)
         assert path.read_bytes() == again
         run = read_run(tmp_path, "flow_error:flow=dis,intervals=2")
-        assert run is not None
-        assert run.frames == [(f"{speed:03d}", "00000012") for speed in range(1, 6)]
+        assert list(run.scores.index) == [(f"{speed:03d}", "00000012") for speed in range(1, 6)]
         assert run.has("epe_visible")
         stereo = read_run(tmp_path, "flow_error:flow=dis,dataset=stereo")
-        assert stereo is not None
-        assert (stereo.frames, stereo.has("epe"), stereo.has("occlusion")) == (
+        assert (list(stereo.scores.index), stereo.has("epe"), stereo.has("occlusion")) == (
             [("motorcycle", "00000000")],
             True,
             False,
         )
         still = read_run(tmp_path, "flow_error:flow=still,intervals=2")
-        assert still is not None
         own = {(row.clip, row.flow): row.epe for row in rows if row.intervals == 2}
         wanted = [own[clip, "dis"] - own[clip, "still"] for clip in run.clips]
-        assert paired(run, still, "epe") == pytest.approx(wanted)
+        assert paired(run, still, "epe").tolist() == pytest.approx(wanted)
         assert sorted(file.name for file in tmp_path.iterdir()) == ["flow_error.csv", "flow_error.json"]
 
     def test_says_what_made_it(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
@@ -195,37 +194,40 @@ class TestFile:
 class TestTable:
     def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, weights, tmp_path)
-        lines = flow_errors.flow_errors(tmp_path).splitlines()
-        assert len(lines) == 2 + 4
-        assert lines[-1].startswith("| no motion at all | 3.000 [")
-        assert lines[-1].split(" | ")[2].startswith("6.000 [")
-        assert lines[-1].endswith("| 3.000 |")
+        errors = flow_errors.flow_errors(tmp_path)
+        assert len(errors) == 4 * 3
+        still = errors.loc["no motion at all"]
+        assert still["estimate"].tolist() == pytest.approx([3, 6, 3], abs=1e-3)
+        assert still["low"].notna().tolist() == [True, True, False]
+        assert still.loc["stereo pair", "reason"] == ""
         network = [row.epe for row in rows if (row.flow, row.intervals, row.kind) == ("flow-quarter", 1, "linear")]
-        assert lines[2].startswith(f"| our ScopeFlow, quarter width | {sum(network) / 5:.3f} [")
-        assert flow_errors.flow_errors(tmp_path, "epe_visible").splitlines()[-1].endswith("| not known |")
-        means = flow_errors.flow_means(tmp_path)
-        assert len(means) == 8
-        assert means["no motion at all, two intervals"] == pytest.approx(6, abs=1e-3)
+        own = errors.loc[("our ScopeFlow, quarter width", "one interval"), "estimate"]
+        assert own == pytest.approx(sum(network) / 5, abs=1e-4)
+        visible = flow_errors.flow_errors(tmp_path, "epe_visible").loc[("no motion at all", "stereo pair")]
+        assert math.isnan(visible["estimate"])
+        assert visible["reason"].endswith("has no epe_visible")
 
     def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, weights, tmp_path)
-        lines = flow_errors.flow_differences(tmp_path, against="still").splitlines()
-        assert [line.split(" less ")[0] for line in lines[2:]] == ["| our ScopeFlow, quarter width", "| DIS", "| TV-L1"]
-        found = tables.gain(tmp_path, *(f"flow_error:flow={name},intervals=2" for name in ("dis", "still")), "epe")
-        assert not isinstance(found, str)
-        assert lines[3].endswith(f" | {tables.shown(found)}, p = {found.sign_p:.2g} |")
+        differences = flow_errors.flow_differences(tmp_path, against="still")
+        flows = ["our ScopeFlow, quarter width", "DIS", "TV-L1"]
+        assert list(differences.index.unique("difference")) == [f"{flow} less no motion at all" for flow in flows]
+        one = gain(
+            tmp_path, *(f"flow_error:flow={name},intervals=2,dataset=rendered" for name in ("dis", "still")), "epe"
+        )
+        assert differences.loc[("DIS less no motion at all", "two intervals"), "estimate"] == one.estimate
 
     def test_says_what_is_missing(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        lines = flow_errors.flow_errors(tmp_path).splitlines()
-        assert lines[2].split(" | ")[1] == "not measured: no results/weights/flow-quarter.safetensors"
-        assert lines[3].split(" | ")[1] == "not measured: needs notebook 15 run"
-        assert flow_errors.flow_means(tmp_path) == {}
+        no_weights = "no results/weights/flow-quarter.safetensors"
+        errors = flow_errors.flow_errors(tmp_path)
+        assert errors["estimate"].isna().all()
+        assert set(errors["reason"]) == {no_weights, "needs notebook 15 run"}
         flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, weights, tmp_path)
-        assert "| not measured: no results/weights/flow-quarter.safetensors |" in flow_errors.flow_errors(tmp_path)
-        assert flow_errors.flow_differences(tmp_path).splitlines()[2].endswith("| not measured | not measured |")
+        assert set(flow_errors.flow_errors(tmp_path)["reason"]) == {no_weights, ""}
+        assert flow_errors.flow_differences(tmp_path)["reason"].iloc[0] == "needs notebook 15 run"
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / weights.name).write_bytes(weights.read_bytes())
-        assert "quarter width | not measured: needs notebook 15 run |" in flow_errors.flow_errors(tmp_path)
+        assert flow_errors.flow_errors(tmp_path)["reason"].iloc[0] == "needs notebook 15 run"
 
     def test_needs_no_torch(self) -> None:
         code = "import sys; import eqvi.reports.flow_errors; sys.exit('torch' in sys.modules)"

@@ -10,7 +10,7 @@ from eqvi.evaluation import methods
 from eqvi.evaluation.methods import BASELINES, MOTIONS, PUBLISHED, open_method
 from eqvi.model.config import PRESETS
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
-from eqvi.reports.published import figures
+from eqvi.reports.published import read_published
 
 NOTEBOOK = NOTEBOOKS / "10_evaluate.ipynb"
 
@@ -48,7 +48,7 @@ class TestParameterFiles:
         return study.assign(shared, [], {NOTEBOOK: headless.parameters_of(NOTEBOOK)})[NOTEBOOK]
 
     def test_every_published_figure_has_one(self):
-        runs = {figure.run for figure in figures(RESULTS)}
+        runs = set(read_published(RESULTS)["run"])
         assert len(runs) == 8
         for run in runs:
             given = self.given(run)
@@ -69,7 +69,7 @@ class TestParameterFiles:
             study.assign(shared, [], {NOTEBOOK: headless.parameters_of(NOTEBOOK)})
 
     def test_no_file_stands_idle(self):
-        expected = {figure.run for figure in figures(RESULTS)} | {
+        expected = set(read_published(RESULTS)["run"]) | {
             "baseline",
             "linear",
             "quadratic",

@@ -27,9 +27,7 @@ def case(tmp_path: Path) -> Case:
 
 
 def scored(folder: Path, name: str) -> Run:
-    run = read_run(folder, name)
-    assert run is not None
-    return run
+    return read_run(folder, name)
 
 
 def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> None:
@@ -37,7 +35,7 @@ def test_are_pictures_of_truth_result_and_error(tmp_path: Path, case: Case) -> N
     measure.measure_each(tmp_path, [case], [method], "rendered", {"step": 2})
     run = scored(tmp_path, "blend_rendered")
     (clip, frame, psnr), *others = worst_frames(run, 2)
-    assert psnr == run.values["psnr"].min()
+    assert psnr == run.scores["psnr"].min()
     assert len(others) == 1
     picture = worst_pictures(run, [case], method, 1)
     assert [axes.get_title(loc="left") for axes in picture.figure.axes[:3]] == [

@@ -5,15 +5,15 @@ import json
 from pathlib import Path
 
 import faked
+import pandas as pd
 import pytest
 
 from eqvi.errors import InputError
 from eqvi.paths import PARAMS
-from eqvi.reports import ablation, claims
+from eqvi.reports import ablation, claims, comparisons
 from eqvi.reports.ablation import FILE, ROWS, run_name
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN, Finding
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.statistics import estimate
-from eqvi.reports.tables import shown
 
 CLIPS = 8
 
@@ -38,8 +38,9 @@ def write(folder: Path, gains: dict[str, list[float]]) -> None:
     (folder / f"{FILE}.json").write_text(json.dumps({"parameters": {"kinds": kinds}}))
 
 
-def found(folder: Path, text: str) -> Finding:
-    return next(one for one in claims.ledger(folder) if one.claim.startswith(text) and "our weights" in one.claim)
+def line(folder: Path, part: str) -> pd.Series:
+    selected = claims.ledger(folder).query("weights == 'ours' and flow == 'DIS' and metric == 'psnr'")
+    return selected[(selected["part"] == part) & (selected["evidence"] == f"{FILE}.csv")].iloc[0]
 
 
 def test_every_row_has_a_recipe() -> None:
@@ -47,40 +48,42 @@ def test_every_row_has_a_recipe() -> None:
 
 
 def test_nothing_is_claimed_without_rows(folder: Path) -> None:
-    assert found(folder, "RCSN").verdict == MISSING
-    assert "not measured" in ablation.score_table(folder)
-    assert ablation.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic")) == {}
+    assert line(folder, "RCSN")["verdict"] == MISSING
+    scores = ablation.scores(folder)
+    assert scores["psnr"].isna().all()
+    assert set(scores["reason"]) == {"needs notebook 16 run"}
+    assert comparisons.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic"))["estimate"].isna().all()
     assert ablation.learning(folder, "rqfp") == {}
+    assert ablation.budget(folder)["steps"].isna().all()
 
 
 def test_a_verdict_needs_every_seed(folder: Path) -> None:
     write(folder, {"quadratic": [0, 0, 0], "rcsn": [1, 2, 3], "rqfp": [-1, -2, -3], "linear": [1, -2, -2]})
-    rcsn = found(folder, "RCSN")
-    assert rcsn.verdict == HOLDS
-    assert rcsn.reason == "seeds +0.8250, +1.8250, +2.8250"
-    assert rcsn.measured == "+1.8250"
-    assert found(folder, "RQFP").verdict == FAILS
-    linear = found(folder, "quadratic motion")
-    assert linear.verdict == OPEN
-    assert linear.reason.startswith("the seeds disagree: seeds -0.8950")
+    rcsn = line(folder, "RCSN")
+    assert rcsn["verdict"] == HOLDS
+    assert rcsn["reason"] == "seeds +0.8250, +1.8250, +2.8250"
+    assert rcsn["estimate"] == pytest.approx(1.825)
+    assert line(folder, "RQFP")["verdict"] == FAILS
+    linear = line(folder, "quadratic motion")
+    assert linear["verdict"] == OPEN
+    assert linear["reason"].startswith("the seeds disagree: seeds -0.8950")
 
 
 def test_scores_stand_beside_those_of_the_seeds(folder: Path) -> None:
     write(folder, {"quadratic": [0, 1]})
-    lines = ablation.score_table(folder).splitlines()
-    line = next(line for line in lines if line.startswith("| quadratic |"))
-    both = shown(estimate([30.5 + 0.01 * clip * len("quadratic") for clip in range(CLIPS)]), 2, signed=False)
-    assert f"{both} | 30.32, 31.32 | 0.9000 [0.9000, 0.9000] | 0.800 |" in line
-    assert len(lines) == 2 + len(ROWS)
+    scores = ablation.scores(folder)
+    both = estimate([30.5 + 0.01 * clip * len("quadratic") for clip in range(CLIPS)])
+    row = scores.loc["quadratic"]
+    assert row[["psnr", "psnr_low", "psnr_high"]].tolist() == pytest.approx([both.estimate, both.low, both.high])
+    assert (row["by_seed"], row["ssim"], row["sharpness"]) == ("30.32, 31.32", pytest.approx(0.9), 0.8)
+    assert list(scores.index) == list(ROWS)
 
 
 def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
     write(folder, {"quadratic": [0, 0], "rqfp": [1, 3]})
-    gains = ablation.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic"))
-    assert list(gains) == ["linear path", "cubic path"]
+    gains = comparisons.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic"))
     # The names' lengths differ by five: 0.05 dB a clip.
-    assert gains["linear path"].value == pytest.approx(2 - 0.05 * 3)
-    assert gains["cubic path"].value == pytest.approx(2 - 0.05 * 4)
+    assert gains["estimate"].to_dict() == pytest.approx({"linear path": 2 - 0.05 * 3, "cubic path": 2 - 0.05 * 4})
 
 
 def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
@@ -92,7 +95,7 @@ def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
             json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96, "after": ""}})
         )
     assert ablation.learning(folder, "rqfp") == {0: 11, 5: 22}
-    assert "| rqfp | 0, 1 | nothing | 5 | 4 | 96 |" in ablation.budget_table(folder)
+    assert ablation.budget(folder).loc["rqfp"].tolist() == ["0, 1", "nothing", 5, 4, 96, ""]
     (home / "scores.csv").write_text("step,psnr\n0,1\n")
     with pytest.raises(InputError, match="seeds of rqfp differ in steps"):
         ablation.learning(folder, "rqfp")

@@ -28,17 +28,19 @@ def test_an_estimate_is_repeatable_and_moves_with_its_values() -> None:
     values = [0.1, 0.3, -0.2, 0.5, 0.4, 0.2]
     first, shifted = estimate(values), estimate([value + 10 for value in values])
     assert first == estimate(values)
-    assert shifted.value - first.value == pytest.approx(10)
+    assert shifted.estimate - first.estimate == pytest.approx(10)
     assert shifted.low - first.low == pytest.approx(10)
-    assert first.low < first.value < first.high
+    assert first.low < first.estimate < first.high
     assert (first.clips, first.spread) == (6, pytest.approx(np.std(values, ddof=1)))
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
 def test_few_clips_have_no_interval(values: list[float]) -> None:
     found = estimate(values)
-    assert (found.low, found.high) == (-math.inf, math.inf)
-    assert found.value == pytest.approx(np.mean(values))
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.reason.endswith("no interval")
+    assert found.estimate == pytest.approx(np.mean(values))
 
 
 def test_the_sign_test_is_the_binomial_one() -> None:

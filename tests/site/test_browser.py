@@ -102,7 +102,7 @@ class TestPages:
 
     def test_verdicts_can_be_filtered_by_keyboard(self, visit: Visit) -> None:
         page = visit.open("index.html")
-        claim = small_site.FINDINGS[0].claim
+        claim = small_site.LEDGER.loc[0, "claim"]
         assert page.get_by_text(claim, exact=True).is_visible()
         button = page.locator(".tally button.holds")
         button.focus()
@@ -111,7 +111,7 @@ class TestPages:
         assert button.get_attribute("aria-pressed") == "false"
         assert page.locator("[data-hidden-note]").inner_text() == "Hidden now: 1 holds, 1 not measured."
         page.locator(".tally button.missing").click()
-        assert page.get_by_text(small_site.FINDINGS[3].claim, exact=True).is_visible()
+        assert page.get_by_text(small_site.LEDGER.loc[3, "claim"], exact=True).is_visible()
 
     def test_formulas_are_laid_out(self, visit: Visit) -> None:
         page = visit.open("notebooks/01_first.html")

@@ -30,7 +30,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 class TestPages:
     def test_every_page_is_there(self, site: Path) -> None:
         pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
-        plain = {"index", "study", "model-card", "figures", "explorer", "notebooks/01_first", "notebooks/02_second"}
+        plain = {"index", "study", "results", "model-card", "figures", "explorer"}
+        plain |= {"notebooks/01_first", "notebooks/02_second"}
         assert pages == {f"{name}.html" for name in plain}
 
     def test_verdicts_come_first_each_with_its_claims(self, site: Path) -> None:
@@ -39,9 +40,8 @@ class TestPages:
             text.index(f'id="{name}"') for name in ("results", "film", "notebooks")
         )
         assert re.findall(r'<tbody data-kind="(\w+)">', text) == ["holds", "fails", "open", "missing"]
-        for finding in small_site.FINDINGS:
-            assert finding.claim in text
-        assert "[+0.1, +0.7]" in text
+        assert all(claim in text for claim in small_site.LEDGER["claim"])
+        assert "[+0.100, +0.700]" in text
         assert text.count('class="interval') == 3
 
     def test_formulas_are_mathml(self, site: Path) -> None:
@@ -49,7 +49,7 @@ class TestPages:
         assert text.count("<math") == 2
         assert 'display="block"' in text
         assert "$" not in text
-        assert "<math" in (site / "index.html").read_text()  # in a table of README.md
+        assert "<math" in (site / "index.html").read_text()  # in a table of results/README.md
         assert "<math" in (site / "notebooks" / "02_second.html").read_text()  # in a table that a cell shows
 
     def test_a_figure_is_kept_once_and_has_its_words(self, site: Path) -> None:
@@ -144,7 +144,7 @@ class TestBuilding:
 
     def test_readme_without_its_tables(self, tmp_path: Path) -> None:
         study = small_site.study(tmp_path)
-        (study.root / "README.md").write_text("# Title\n")
+        (study.results / "README.md").write_text("# Title\n")
         with pytest.raises(InputError, match=r"README.md or .*README.md has no generated part 'published'"):
             build(tmp_path / "site", study, small_site.none)
 
@@ -242,13 +242,14 @@ class TestFormulas:
 
 class TestVerdicts:
     def test_interval_about_zero(self) -> None:
-        found = interval(small_site.FINDINGS[2])
-        assert found is not None
-        assert found.low < 50 < found.value < found.high
+        low, high, value = interval(small_site.LEDGER.iloc[2]) or (0, 0, 0)
+        assert low < 50 < value < high
 
     def test_a_level_is_no_difference(self) -> None:
-        assert interval(small_site.FINDINGS[0]._replace(measured="24.1")) is None
-        assert interval(small_site.FINDINGS[3]) is None
+        first, missing = small_site.LEDGER.iloc[0].copy(), small_site.LEDGER.iloc[3]
+        first["kind"] = "figure"
+        assert interval(first) is None
+        assert interval(missing) is None
 
 
 class TestWindows:

@@ -1,0 +1,56 @@
+"""The generated parts of the project's documents."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eqvi.cli import readme as readme_command
+from eqvi.errors import InputError
+from eqvi.reports import claims, readme
+
+
+@pytest.mark.parametrize("name", ["tables", "table", "sensitivity", "leads real_clips_x2", "published figures"])
+def test_an_unknown_part_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"there is no generated part '{name}': write one of 'findings'"):
+        readme.part(name)
+
+
+def test_a_run_that_was_not_measured_has_a_table_that_says_so() -> None:
+    assert readme.part("sensitivity nothing_rendered").count("| psnr |") == 5
+
+
+def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = claims.read()
+    monkeypatch.setattr(claims, "ledger", lambda folder: ledger)
+    text = readme.findings()
+    assert "+0.93 dB [+0.28, +1.56]" in text
+    assert f"Of {len(ledger)} claims" in text
+    changed = ledger.assign(verdict=claims.OPEN)
+    monkeypatch.setattr(claims, "ledger", lambda folder: changed)
+    with pytest.raises(InputError, match=r"README says of 'quadratic motion beats.* that it holds, the ledger says"):
+        readme.findings()
+
+
+def test_weights_are_listed_with_their_training() -> None:
+    weights = readme.weights().set_index("weights")
+    assert weights.loc["`eqvi-quarter-dis`", "made by"] == "stage scratch, motion quadratic, after narrow_first"
+    assert weights.notna().all(axis=None)
+    assert isinstance(weights, pd.DataFrame)
+
+
+def test_the_command_checks_before_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "README.md"
+    for module in (readme, readme_command):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(readme_command, "DOCUMENTS", (file,))
+    (tmp_path / "rows.csv").write_text("a,b\nx,1\n")
+    file.write_text("<!-- begin: table rows.csv -->\n<!-- end: table rows.csv -->\n")
+    statuses = [readme_command.run(Namespace(check=check)) for check in (True, False, True)]
+    assert statuses == [1, 0, 0]
+    assert "| x | 1 |" in file.read_text()
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "rows.csv"]
