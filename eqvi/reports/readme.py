@@ -15,7 +15,7 @@ from eqvi.files import sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
 from eqvi.reports import ablation, claims, comparisons, flow_errors, published, speed
-from eqvi.reports.claims import FAILS, HOLDS, OPEN
+from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.runs import read_frames
 from eqvi.reports.tables import across, markdown
 
@@ -106,8 +106,11 @@ def findings(folder: Path = RESULTS) -> str:
         )
         lines.append(f"- {sentence.format(*numbers)}")
     counts = claims.counts(ledger)
-    tally = "; ".join(f"{verdict}: {number}" for verdict, number in counts.items())
-    return "\n".join([*lines, f"- **Of {len(ledger)} claims** ([all of them](results/README.md#claims)), {tally}."])
+    tally = (
+        f"{counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} cannot be decided with this data, and "
+        f"{counts[MISSING]} are not measured ([all of them](results/README.md#claims))"
+    )
+    return "\n".join([*lines, f"- **Of {len(ledger)} claims** {tally}."])
 
 
 def weights(folder: Path = RESULTS) -> pd.DataFrame:
