@@ -17,6 +17,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as they are written, by column."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def results(folder: Path) -> Path:
     """A folder of results that holds the published figures and nothing else."""
     shutil.copy(RESULTS / "reported.csv", folder)

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from faked import read_rows
 from reds_copy import write_sliding
 
 from eqvi.__main__ import main
@@ -17,7 +18,6 @@ from eqvi.datasets.cases import open_dataset, open_held_out
 from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.methods import from_callable, open_method
-from eqvi.markdown import read_rows
 from eqvi.paths import ROOT
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faked import read_rows
 from published import state_dict, write_checkpoint
 from reds_copy import frame, write_sliding
 from skimage.data import coffee
@@ -20,7 +21,6 @@ from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
 from eqvi.evaluation.methods import PUBLISHED, from_callable, open_method
-from eqvi.markdown import means_table, read_rows
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
 from eqvi.paths import ROOT

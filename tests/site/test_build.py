@@ -70,7 +70,7 @@ class TestPages:
         first = (site / "notebooks" / "01_first.html").read_text()
         assert 'href="02_second.html#more"' in first
         assert "results/a.csv" in first
-        assert 'href="../results' not in first
+        assert 'href="../results/' not in first
         study = (site / "study.html").read_text()
         assert 'href="notebooks/01_first.html"' in study
         assert 'href="#the-results"' in study
