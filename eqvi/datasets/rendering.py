@@ -222,7 +222,7 @@ def render(scene: Scene, times: float | Float[Tensor, " t"]) -> Float[Tensor, "t
 
 
 def exact_flow(scene: Scene, start: float | Float[Tensor, " t"], end: float | Float[Tensor, " t"]) -> ExactFlow:
-    """Exact flow and occlusion from time `start` to time `end`, or from each of many to the other at the same index."""
+    """Exact flow and occlusion from `start` to `end`: two times, or tensors of equally many times."""
     start, end = as_times(start), as_times(end)
     points = pixel_grid(*scene.size, start).reshape(1, 2, -1).expand(len(start), -1, -1)
     extent = points.new_tensor([scene.size[1] - 1, scene.size[0] - 1]).view(1, 2, 1)
@@ -271,19 +271,19 @@ def demo_scene(path: PathKind = "quadratic", size: tuple[int, int] = (270, 480),
     def scaled(x: float, y: float, by: float = unit * speed) -> tuple[float, float]:
         return x * by, y * by
 
-    moves = Trajectory(velocity=scaled(11, -9))
+    motion = Trajectory(velocity=scaled(11, -9))
     if path != "linear":
-        moves = replace(moves, acceleration=scaled(9, 10))
+        motion = replace(motion, acceleration=scaled(9, 10))
     if path == "cubic":
-        moves = replace(moves, jerk=scaled(-8, 7))
+        motion = replace(motion, jerk=scaled(-8, 7))
     if path == "shake":
-        moves = replace(moves, shake=4 * unit * speed, seed=7)
+        motion = replace(motion, shake=4 * unit * speed, seed=7)
     backdrop = Layer(
         "coffee", anchor=(300, 200), centre=(width / 2, height / 2), scale=1.12 * max(height / 400, width / 600),
         trajectory=Trajectory(velocity=scaled(-5, 2)), spin=0.012 * speed,
     )  # fmt: skip
     portrait = Layer(
         "astronaut", anchor=(220, 112), centre=(0.42 * width, 0.5 * height), scale=0.75 * unit,
-        radii=scaled(64, 78, unit), trajectory=moves,
+        radii=scaled(64, 78, unit), trajectory=motion,
     )  # fmt: skip
     return Scene(size, (backdrop, portrait))

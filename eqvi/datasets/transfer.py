@@ -1,8 +1,8 @@
 """Download of one file over HTTP: resumed after any interruption, and whole or not there at all.
 
-Not done by huggingface_hub, although REDS_VTSR lies on that Hub: version 2.4 starts from the first byte in every new
-process, accepts a body that differs from the sha256 that the Hub announces, and refuses a mirror that is no Hub. Here
-the part that arrived survives a kill, the announced sha256 reaches the caller, and any HTTP server will do.
+Not done by huggingface_hub, although REDS_VTSR lies on that Hub: over HTTP, version 2.4 starts from the first byte in
+every new process, accepts a body that differs from the sha256 that the Hub announces, and refuses a mirror that is no
+Hub. Here the part that arrived survives a kill, the caller gets the announced sha256, and any HTTP server will do.
 """
 
 import re
