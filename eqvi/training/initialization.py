@@ -185,5 +185,5 @@ def _resnet_filters(path: str) -> Tensor:
     """The first convolution of torchvision's ResNet-18."""
     tensors, _ = read_weights(RESNET18, Path(path))
     if "conv1.weight" not in tensors:
-        raise InputError(f"{path}: is not ResNet-18's: it lacks conv1.weight: `{RESNET18.command}` fetches it")
+        raise InputError(f"{path}: lacks conv1.weight: {RESNET18.hint}")
     return tensors["conv1.weight"]

@@ -244,8 +244,8 @@ def test_every_source_is_where_it_is_today() -> None:
         assert source.url == f"https://huggingface.co/datasets/snah/REDS_VTSR/resolve/main/{name}.zip"
         assert isinstance(source, Source)
     for network in (VGG16, ALEXNET, RESNET18):
-        name = network.command.rpartition(" ")[2]
-        assert network.path == WEIGHTS / SOURCES["weights"][name].contents[0]
-        assert SOURCES["weights"][name].url == import_models().get_model_weights(network.name).DEFAULT.url
+        source = SOURCES["weights"][network.download]
+        assert network.path == WEIGHTS / source.contents[0]
+        assert source.url == import_models().get_model_weights(network.name).DEFAULT.url
     assert "10BUA1ExZ5Cb_Fgetr-7chUHeXVgK9C2q" in SOURCES["weights"]["published"].url
     assert {file for file, _ in PUBLISHED.values()} < set(SOURCES["weights"]["published"].contents)

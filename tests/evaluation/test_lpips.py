@@ -81,5 +81,5 @@ def test_its_hash_is_of_both_files_of_weights(weights: Path) -> None:
 def test_damaged_weights_are_refused(weights: Path) -> None:
     path = next((weights / "lpips").iterdir())
     path.write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"alexnet-.*\.pth: is damaged: .* download weights lpips` again"):
+    with pytest.raises(InputError, match=r"alexnet-.*\.pth: is damaged: .* download weights lpips` fetches"):
         open_lpips(weights)

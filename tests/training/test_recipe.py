@@ -84,7 +84,7 @@ def test_defaults_are_the_published_recipe() -> None:
         ({"stage": "2", "after": "missing.ckpt"}, "missing.ckpt: there is no such checkpoint"),
         ({"context": "missing.pth"}, "missing.pth: there is no such file"),
         ({"context": "tests"}, "tests: there is no such file"),
-        ({"context": "README.md"}, r"README.md: cannot be read \(.*weights resnet18` again"),
+        ({"context": "README.md"}, r"README.md: cannot be read \(.*weights resnet18`"),
         ({"data": "missing"}, "missing: there is no such folder"),
         ({"validation": "missing"}, "missing: there is no such folder"),
         ({"data": "y", "store": "x"}, "a store holds rendered windows"),
