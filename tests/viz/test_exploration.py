@@ -5,31 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_model import CONFIG
 
 from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.model import motion as motions
-from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.motion import displacement
 from eqvi.viz.exploration import Exploration, Switches, toggled
 from eqvi.viz.pixel_motion import OBSERVED, pixel_motion
 from eqvi.viz.quadruplet import Quadruplet, from_clip, from_scene
-
-SMALL = EQVIConfig(
-    flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
-)
-
-
-@pytest.fixture(scope="module")
-def quadruplet() -> Quadruplet:
-    return from_scene(demo_scene("cubic", (128, 160)), "the demo scene")
-
-
-@pytest.fixture(scope="module")
-def exploration(quadruplet: Quadruplet) -> Exploration:
-    torch.manual_seed(0)
-    return Exploration(EQVI(SMALL).eval(), quadruplet)
 
 
 class TestExploration:
@@ -45,7 +31,7 @@ class TestExploration:
         assert not torch.equal(exploration.result(0.5, other).frame, exploration.result(0.5, exploration.default).frame)
 
     def test_switched_off_is_the_model_without_the_part(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
-        plain = EQVI(dataclasses.replace(SMALL, residual=False, multi_scale=False, motion="quadratic")).eval()
+        plain = EQVI(dataclasses.replace(CONFIG, residual=False, multi_scale=False, motion="quadratic")).eval()
         plain.load_state_dict({k: v for k, v in exploration.model.state_dict().items() if k in plain.state_dict()})
         with torch.inference_mode():
             expected = plain(quadruplet.frames, 0.5).frame
@@ -66,7 +52,7 @@ class TestExploration:
         for holes in exploration.holes(0.5, exploration.default):
             assert 0 < holes.float().mean() < 0.2
 
-    def test_small_frames(self, exploration: Exploration) -> None:
+    def test_small_frames_are_padded_or_refused(self, exploration: Exploration) -> None:
         small = from_scene(demo_scene("cubic", (48, 80)), "padded for its flows")
         baseline = Exploration(EQVI(PRESETS["baseline"]), small)
         assert [tuple(hole.shape) for hole in baseline.holes(0.5, baseline.default)] == [(1, 1, 48, 80)] * 2
@@ -82,7 +68,7 @@ class TestExploration:
 
 
 class TestPixelMotion:
-    def test_curves_pass_where_they_should(self, exploration: Exploration) -> None:
+    def test_curves_pass_through_the_observations(self, exploration: Exploration) -> None:
         found = pixel_motion(exploration.motion(), 70, 60, 0.5, torch.tensor(OBSERVED))
         assert torch.allclose(found.curves["quadratic"][:2], found.observed[:2], atol=1e-5)
         assert torch.allclose(found.curves["linear"][1], found.observed[1])
@@ -104,7 +90,7 @@ class TestPixelMotion:
             for axis in (0, 1):
                 assert one.alpha[axis] == pytest.approx(float(weight[axis]) if one.consistent[axis] else 0)
 
-    def test_outside_the_frame(self, exploration: Exploration) -> None:
+    def test_a_pixel_outside_the_frame_is_refused(self, exploration: Exploration) -> None:
         with pytest.raises(InputError, match=r"pixel \(160, 0\) is not within the frame of 160x128"):
             pixel_motion(exploration.motion(), 160, 0, 0.5, torch.tensor([0.5]))
 
@@ -134,7 +120,7 @@ class TestQuadruplet:
         assert from_clip(clip, longest=32).frames.shape[-2:] == (24, 32)
         assert from_clip(clip, longest=0).frames.shape[-2:] == (48, 64)
 
-    def test_mistakes_are_named(self, clip: Path) -> None:
+    def test_clips_too_short_are_refused(self, clip: Path) -> None:
         with pytest.raises(InputError, match=r"holds 9 frames, a window of every 4 takes 13"):
             from_clip(clip, step=4)
         with pytest.raises(InputError, match=r"cannot start at frame 0: give 2 to 4"):

@@ -90,7 +90,7 @@ def plot():
 
 
 @pytest.mark.parametrize("draw", [page, plot, lambda: charts.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
-def test_saved_pages_are_the_same_bytes_and_carry_their_words(tmp_path, draw):
+def test_saved_pages_are_the_same_bytes_with_their_alt_text(tmp_path, draw):
     first = figure.save(draw(), "01_page", tmp_path / "a").read_bytes()
     second = figure.save(draw(), "01_page", tmp_path / "b").read_bytes()
     assert first == second
@@ -114,7 +114,7 @@ def test_a_large_page_is_reduced_and_a_larger_one_refused(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["big.png"]
 
 
-def test_one_panel_per_kind_has_one_legend():
+def test_each_kind_of_colouring_has_one_legend():
     picture = page()
     wheels_and_bars = len(picture.figure.axes) - 5 * 2
     assert wheels_and_bars == 3

@@ -35,13 +35,13 @@ def test_the_method_shows_every_step(exploration: Exploration, tmp_path: Path) -
     assert figure.save(picture, "method", tmp_path).is_file()
 
 
-def test_scales_are_those_that_the_frame_is_made_of(exploration: Exploration) -> None:
+def test_scales_fuse_to_the_frame(exploration: Exploration) -> None:
     full, half, weight = exploration.scales(0.5)
     joined = torch.lerp(half, full, weight).clamp(0, 1)
     assert torch.allclose(joined, exploration.as_trained(0.5).frame, atol=1e-6)
 
 
-def test_motion_says_how_far_each_is_off(exploration: Exploration) -> None:
+def test_motion_captions_have_the_errors(exploration: Exploration) -> None:
     observed, exact = exploration.motion(), exact_flow(SCENE, 0, 0.5).flow
     picture = paper_figures.motion(observed, exact, 0.5, (40, 40, 32, 24))
     titles = [axes.get_title(loc="left") for axes in picture.figure.axes]

@@ -6,28 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from eqvi.datasets.rendering import demo_scene
-from eqvi.model.config import PRESETS, EQVIConfig
+from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.viz import result_layers
 from eqvi.viz.exploration import Exploration, Switches, toggled
 from eqvi.viz.panels import Bar, Panel, Wheel
-from eqvi.viz.quadruplet import Quadruplet, from_scene
-
-SMALL = EQVIConfig(
-    flow="dis", refine_width=1 / 32, synthesis_width=1 / 32, context_channels=4, multi_scale=True, motion="rectified"
-)
-
-
-@pytest.fixture(scope="module")
-def quadruplet() -> Quadruplet:
-    return from_scene(demo_scene("cubic", (128, 160)), "the demo scene")
-
-
-@pytest.fixture(scope="module")
-def exploration(quadruplet: Quadruplet) -> Exploration:
-    torch.manual_seed(0)
-    return Exploration(EQVI(SMALL).eval(), quadruplet)
+from eqvi.viz.quadruplet import Quadruplet
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +47,7 @@ class TestLayers:
         assert {"residual", "truth", "error"} & set(found) == set()
         assert "no truth at this t" in found["new frame"].alt
 
-    def test_words_change_with_t_and_with_the_switches(self, exploration: Exploration) -> None:
+    def test_alt_texts_change_with_t_and_with_the_switches(self, exploration: Exploration) -> None:
         own = exploration.default
         at = {t: result_layers.layers_at(exploration, t, own) for t in (0.25, 0.5)}
         still = [name for name in at[0.5] if at[0.25][name].alt == at[0.5][name].alt]
@@ -83,14 +67,14 @@ class TestLayers:
         assert found["Fₜ₁"].panel.arrows.shape == (80, 4)
         assert panels_of(exploration, 0.5, exploration.default)["Fₜ₁"].arrows is None
 
-    def test_input_frames(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
+    def test_input_frames_are_the_quadruplet_s(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
         found = result_layers.input_frames(exploration)
         assert list(found) == ["I₀", "I₁", "I₂", "I₃"]
         assert torch.equal(found["I₂"].panel.rgb, quadruplet.frames[0, 2])
 
 
 class TestSwitchEffect:
-    def test_on_and_off_do_not_depend_on_where_one_stands(self, exploration: Exploration) -> None:
+    def test_on_and_off_do_not_depend_on_the_present_setting(self, exploration: Exploration) -> None:
         own = exploration.default
         one = result_layers.switch_effect(exploration, 0.5, own, "rcsn")
         other = result_layers.switch_effect(exploration, 0.5, toggled(own, "rcsn"), "rcsn")
@@ -98,7 +82,7 @@ class TestSwitchEffect:
         assert one.psnr_on == exploration.psnr(0.5, own)
         assert torch.equal(one.layer.panel.rgb, other.layer.panel.rgb)
 
-    def test_no_difference_is_white(self, exploration: Exploration) -> None:
+    def test_equal_frames_differ_nowhere(self, exploration: Exploration) -> None:
         found = result_layers.difference(exploration, 0.5, exploration.default, exploration.default)
         assert found.note == "mean 0.00"
         assert float(found.panel.rgb.min()) > 0.999
