@@ -103,7 +103,7 @@ def read_weights(network: Network, path: Path) -> tuple[dict[str, Tensor], str]:
     """The tensors in a file by name, and the file's sha256.
 
     Raises:
-        InputError: the file is missing, damaged, or no dictionary of tensors; its name is the published one, its hash not.
+        InputError: the file is missing, damaged, or no dictionary of tensors; or its hash is not that in its name.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file: {network.hint}")
