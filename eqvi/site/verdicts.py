@@ -1,4 +1,4 @@
-"""The ledger of claims as the index shows it: by verdict, each with its interval. Needs no torch."""
+"""The verdicts on all claims as the index shows them, each with its interval. Imports no torch."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,62 +7,46 @@ from eqvi.errors import InputError
 from eqvi.reports import claims
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 
-#: Verdict, its name in the page, its short form and its sign: none is known by its colour alone.
+#: Verdict, its name in the page, its short form and its sign, so that none is told by colour alone.
 KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),
          (OPEN, "open", "cannot be decided", "?"), (MISSING, "missing", "not measured", "–"))  # fmt: skip
 
 
 class Interval(NamedTuple):
-    """Where an interval lies about zero, in percent of the width of its picture."""
+    """Position of an interval relative to zero, in percent of the width of its picture."""
 
     low: float
     high: float
     value: float
 
 
-class Row(NamedTuple):
-    """A claim: `text` has the columns of the ledger, as they are written."""
-
-    kind: str
-    sign: str
-    verdict: str
-    text: Any
-    interval: Interval | None
-
-
 class Group(NamedTuple):
-    """The claims of one verdict."""
+    """The claims of one verdict: `rows` has the columns of the ledger as text, and the interval of each."""
 
     kind: str
     sign: str
     verdict: str
-    rows: list[Row]
+    rows: list[tuple[Any, Interval | None]]
 
 
 def groups(results: Path) -> list[Group]:
-    """The ledger in ``claims.csv``.
-
-    Args:
-        results: its folder.
+    """The claims in ``claims.csv`` of a folder of results, by verdict.
 
     Raises:
-        InputError: it is missing, or holds a verdict that nobody gives.
+        InputError: it is missing, or holds an unknown verdict.
     """
     ledger = claims.read(results)
     for verdict in set(ledger["verdict"]) - {verdict for verdict, *_ in KINDS}:
         raise InputError(f"{results / 'claims.csv'}: verdict {verdict!r} is not known: run notebook 22 again")
     lines = list(zip(ledger.itertuples(), claims.as_text(ledger).itertuples(), strict=True))
     return [
-        Group(
-            kind, sign, short,
-            [Row(kind, sign, short, text, interval(line)) for line, text in lines if line.verdict == full],
-        )
-        for full, kind, short, sign in KINDS
-    ]  # fmt: skip
+        Group(kind, sign, short, [(text, interval(line)) for line, text in lines if line.verdict == verdict])
+        for verdict, kind, short, sign in KINDS
+    ]
 
 
 def interval(line: Any) -> Interval | None:
-    """Where a measured difference lies; None for what is no difference or has no interval."""
+    """The interval of a measured difference; None for what is no difference or has no interval."""
     values = (line.low, line.high, line.estimate)
     if line.kind != "difference" or any(value != value for value in values):  # NaN
         return None
