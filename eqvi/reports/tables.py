@@ -18,7 +18,16 @@ from eqvi.reports.published import four_digits
 #: A format specification, or a function from number to text.
 Format = str | Callable[[float], str]
 #: How columns are headed where their name, with spaces for underscores, does not do.
-TITLES = {"estimate": "dB, 95 % interval", "sign_p": "sign test, p", "ahead": "clips on which it is ahead"}
+TITLES = {
+    "estimate": "dB, 95 % interval",
+    "sign_p": "sign test, p",
+    "ahead": "clips on which it is ahead",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "rcsn": "RCSN",
+    "ms_fusion": "MS-Fusion",
+    "sharpness": "sharpness / truth's",
+}
 #: How numbers are written, by column; other floats have three digits.
 FORMATS: dict[str, Format] = {
     "estimate": "+.3f", "sign_p": ".3g", "parameters": ",", "psnr": ".2f", "ssim": ".4f", "published": four_digits,
