@@ -20,34 +20,25 @@ from eqvi.reports.tables import markdown
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi evaluate``."""
-    parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP", help="folders of frames or video files")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="instead: a folder laid out like REDS_VTSR")
-    parser.add_argument("--dataset", choices=list(DATASETS), default="val30", help="which of its clips (%(default)s)")
-    parser.add_argument("--step", type=int, default=2, help="keep every so many frames, score the rest (%(default)s)")
-    parser.add_argument("--every", type=int, default=1, help="score only every so many gaps (%(default)s)")
-    parser.add_argument("--limit", type=int, help="use the first so many frames of each CLIP")
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=["blend", "linear", "baseline"],
-        metavar="MODEL",
-        help="published models, presets, checkpoints, motion models of the baseline, blend, minterpolate (%(default)s)",
-    )
-    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
-    parser.add_argument(
-        "--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)"
-    )
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
-    parser.add_argument("--restart", action="store_true", help="throw away what an interrupted run left")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="CSV file of the rows of all CLIPs; for --data the folder of a file per model (results/)",
-    )
+    add = parser.add_argument
+    add("clips", nargs="*", type=Path, metavar="CLIP", help="folders of frames or video files")
+    add("--data", type=Path, metavar="FOLDER", help="instead: a folder laid out like REDS_VTSR")
+    add("--dataset", choices=list(DATASETS), default="val30", help="which of its clips (%(default)s)")
+    add("--step", type=int, default=2, help="keep every so many frames, score the rest (%(default)s)")
+    add("--every", type=int, default=1, help="score only every so many gaps (%(default)s)")
+    add("--limit", type=int, help="use the first so many frames of each CLIP")
+    models = "published models, presets, checkpoints, motion models of the baseline, blend, minterpolate (%(default)s)"
+    add("--models", nargs="+", default=["blend", "linear", "baseline"], metavar="MODEL", help=models)
+    add("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
+    add("--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)")
+    add("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
+    add("--restart", action="store_true", help="discard an interrupted run")
+    out = "CSV file of the rows of all CLIPs; for --data the folder of a file per model (results/)"
+    add("--out", type=Path, help=out)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score every model, write the rows, show the means. Under torchrun every process takes its share.
+    """Score every model, write the rows, show the means; under torchrun every process computes a share.
 
     Raises:
         InputError: an option, clip, dataset or model cannot be used; nothing has been computed then.

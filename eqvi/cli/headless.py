@@ -150,10 +150,10 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
             raise SystemExit("the notebook left before its end")  # papermill lets sys.exit(0) pass
     except (Exception, SystemExit) as error:  # a cell's exception, a timeout, a dead kernel
         where = f"cell [{len(started)}] failed" if started else "no cell was run"
-        kept = f" (executed so far: {failed})" if copies else ""
+        place = f" (executed so far: {failed})" if copies else ""
         for copy in copies:
             _write(copy, failed)
-        raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{kept}") from error
+        raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{place}") from error
     _write(executed, output)
     failed.unlink(missing_ok=True)
 

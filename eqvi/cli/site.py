@@ -23,13 +23,13 @@ def run(args: argparse.Namespace) -> int:
     """
     from eqvi.site.build import Study, build  # imports torch and Jupyter, which --help need not wait for
 
-    begun = time.monotonic()
+    start = time.monotonic()
     print("making the pages, then the pictures of the explorer: some minutes", flush=True)
-    made = build(args.out, Study(executed=args.executed), partial=args.partial)
-    if made.left_out:
-        print(f"left out, because not executed: {', '.join(made.left_out)}")
+    site = build(args.out, Study(executed=args.executed), partial=args.partial)
+    if site.left_out:
+        print(f"left out, because not executed: {', '.join(site.left_out)}")
     print(
-        f"{args.out}/index.html: {made.pages} pages, {made.links} links that hold, {made.size / 1e6:.1f} MB, "
-        f"{time.monotonic() - begun:.0f} s"
+        f"{args.out}/index.html: {site.pages} pages, {site.links} checked links, {site.size / 1e6:.1f} MB, "
+        f"{time.monotonic() - start:.0f} s"
     )
     return 0

@@ -153,13 +153,7 @@ def measure_stereo(estimators: Mapping[str, Estimator], pair: StereoPair | None 
 def write(
     rows: Sequence[Row], parameters: Mapping[str, object], weights: Path = OWN_WEIGHTS, folder: Path = RESULTS
 ) -> Path:
-    """Write ``flow_error.csv``, and ``flow_error.json`` with what made it.
-
-    Args:
-        rows: as measured.
-        parameters: of the run: clips, seed, height, gaps.
-        weights: of our network, if the rows hold it.
-        folder: where to.
+    """Write ``flow_error.csv``, and ``flow_error.json`` with what made it: parameters, weights of our network.
 
     Raises:
         InputError: the folder is not writable or the disk is full.

@@ -10,7 +10,12 @@ from eqvi.cli import headless, study
 from eqvi.paths import FIGURES, NOTEBOOKS, PARAMS, RESULTS, ROOT, WEIGHTS
 
 #: What takes minutes at the size of `make reproduce`, smaller.
-SMALLER = {"15_flow_error": {"clips": 3}, "16_ablation": {"clips": 2, "every": 6}}
+SMALLER = {
+    "10_evaluate": {"clips": 2},
+    "11_motion_error": {"clips": 4},
+    "15_flow_error": {"clips": 3},
+    "16_ablation": {"clips": 2, "every": 6},
+}
 
 
 @pytest.fixture
