@@ -59,7 +59,7 @@ from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.motion import FLOW_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
-from eqvi.model.visibility import fill_holes, visibility_mask
+from eqvi.model.visibility import HoleFilling, VisibilityMask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
 SMALLEST = 64
@@ -69,16 +69,16 @@ Frames = Float[Tensor, "b n 3 h w"]
 
 
 class Motion(NamedTuple):
-    """All that a window's frames say about motion: nothing here depends on t.
+    """The optical flows of one window; they do not depend on t.
 
-    A flow is None where the window lacks a frame (at a clip's ends it has frames 1 and 2 only) or where the motion
-    model does not ask for it.
+    A flow is None where the window lacks a frame (the first and the last window of a clip hold frames 1 and 2 only) or
+    where the motion model does not read it.
 
     Attributes:
         flow_10, flow_12, flow_13: (B, 2, H, W) in pixels, seen from frame 1.
         flow_23, flow_21, flow_20: the same from frame 2.
-        features: what the flow estimator shares between flows, by the frame's number in the window (0 to 3).
-        half: the motion at half resolution where the model fuses two scales, else None.
+        features: of the flow network, by the frame's number in the window (0 to 3); reused for the next window.
+        half: the flows at half resolution where the model fuses two scales, else None.
     """
 
     flow_10: Flow | None
@@ -92,14 +92,14 @@ class Motion(NamedTuple):
 
 
 class Interpolation(NamedTuple):
-    """A new frame and what it was made of.
+    """A new frame and the intermediate results that it consists of, those of the full scale where there are two.
 
     Attributes:
         frame: (B, 3, H, W), RGB in [0, 1].
-        flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (refined where the model refines).
-        warped_1, warped_2: (B, 3, H, W), frames 1 and 2 brought to t.
-        mask: (B, 1, H, W), M: trust in warped_1 over warped_2, before time weighs in.
-        residual: (B, 3, H, W) added by RCSN, None without it. With two scales, all but `frame` are the full-scale ones.
+        flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (after step 5).
+        warped_1, warped_2: (B, 3, H, W), frames 1 and 2 warped to t.
+        mask: (B, 1, H, W), M of step 6, before t weighs in.
+        residual: (B, 3, H, W), added by RCSN; None without it.
     """
 
     frame: Float[Tensor, "b 3 h w"]
@@ -112,18 +112,18 @@ class Interpolation(NamedTuple):
 
 
 class EQVI(nn.Module):
-    """The whole method, with weights drawn at random; `eqvi.load` brings trained ones.
+    """The whole method, with random weights; `eqvi.load` reads trained ones.
 
     Args:
-        config: what the model is made of; the published one by default.
+        config: which parts the model has, and their widths; the published model by default.
     """
 
     def __init__(self, config: EQVIConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EQVIConfig()
         self.flow = make_flow(config.flow, config.flow_width, config.flow_scalings)
-        self.refinement = Refinement(config.refine_width) if config.refine else None
-        self.mask = MaskNet(config.refine_width) if config.refine else None
+        self.refinement = Refinement(config.refine_width) if config.refine else HoleFilling()
+        self.mask = MaskNet(config.refine_width) if config.refine else VisibilityMask()
         self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
         self.flow.requires_grad_(False)
@@ -133,114 +133,114 @@ class EQVI(nn.Module):
         return self.interpolate(frames, self.estimate_motion(frames), t)
 
     def estimate_motion(self, frames: Frames, previous: Motion | None = None) -> Motion:
-        """Every flow of the window, each computed once.
+        """Step 1: the flows of a window, each computed once.
 
         Args:
             frames: RGB in [0, 1], (B, 4, 3, H, W) or (B, 2, 3, H, W).
-            previous: the motion of the window one frame earlier in the same clip, whose flows and features are then
-                reused: a running clip needs four new flows and one new pyramid a window.
+            previous: the motion of the window one frame earlier in the same clip. Its flows and features are reused:
+                further windows need four new flows and one new feature pyramid each.
 
         Raises:
             InputError: frames of another shape, or `previous` of another size.
         """
         check_frames(frames)
-        padded = pad_to(frames, *self._smallest())
-        motion = self._flows(padded, previous)
+        frames = self._pad(frames)
+        motion = self._flows(frames, previous)
         if self.fusion is None:
             return motion
-        before = None if previous is None else previous.half
-        return motion._replace(half=self._flows(_half(padded), before))
+        return motion._replace(half=self._flows(halve(frames), None if previous is None else previous.half))
 
     def known_motion(self, frames: Frames, flows: Float[Tensor, "b 6 2 h w"]) -> Motion:
-        """The motion of a window whose flows were found beforehand.
+        """The motion of a window whose flows are known; those at half resolution are estimated if the model needs them.
 
         Args:
-            frames: as given to `estimate_motion`; where two scales are fused, the half-size flows are estimated now.
+            frames: as for `estimate_motion`.
             flows: in the order of `eqvi.model.motion.FLOW_PAIRS`.
         """
-        f10, f12, f13, f23, f21, f20 = flows.unbind(1)
-        motion = Motion(f10, f12, f13, f23, f21, f20, features={}, half=None)
-        return motion if self.fusion is None else motion._replace(half=self._flows(_half(frames), None))
+        motion = Motion._make((*flows.unbind(1), {}, None))
+        return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
-        """The frame at `t`, from a window and its motion.
+        """Steps 2 to 8: the frame at `t`, from a window and its motion.
 
         Args:
-            frames: as given to `estimate_motion`.
-            motion: what `estimate_motion` returned for them.
+            frames: as for `estimate_motion`.
+            motion: the result of `estimate_motion` for them.
             t: in (0, 1), between frames 1 and 2; a number, or (B,) for one per sample.
 
         Raises:
             InputError: frames of another shape, t of another shape or not inside (0, 1).
         """
         check_frames(frames)
-        time = _time(t, frames)
+        time = check_time(t, frames)
         height, width = frames.shape[-2:]
-        padded = pad_to(frames, *self._smallest())
-        middle = padded.shape[1] // 2
-        result = self._synthesise(padded[:, middle - 1], padded[:, middle], motion, time)
+        frames = self._pad(frames)
+        result = self._interpolate_scale(frames, motion, time)
+        # 8. Multi-scale fusion
         if self.fusion is not None:
             assert motion.half is not None
-            small = _half(padded)
-            half = self._synthesise(small[:, middle - 1], small[:, middle], motion.half, time).frame
-            half = resize(half, (padded.shape[-2], padded.shape[-1]), align_corners=False)
+            half = self._interpolate_scale(halve(frames), motion.half, time).frame
+            half = resize(half, (frames.shape[-2], frames.shape[-1]), align_corners=False)
             result = result._replace(frame=torch.lerp(half, result.frame, self.fusion(result.frame, half)))
-        fields: dict[str, Any] = result._asdict()
-        for name, field in fields.items():
-            fields[name] = None if field is None else field[..., :height, :width]
-        return Interpolation(**fields)
+        return Interpolation._make(None if field is None else field[..., :height, :width] for field in result)
 
-    def _smallest(self) -> tuple[int, int]:
-        side = SMALLEST if self.fusion is None else 2 * SMALLEST
-        return side, side
+    def _interpolate_scale(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
+        """Steps 2 to 7 at one scale."""
+        middle = frames.shape[1] // 2
+        frame_1, frame_2 = frames[:, middle - 1], frames[:, middle]
+        flow_12, flow_21 = motion.flow_12, motion.flow_21
+        # 2. Motion
+        flow_1t = displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t)
+        flow_2t = displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t)
+        # 3. Flow reversal
+        to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
+        # 4. and 5. Backward warping, refinement and adaptive flow filter
+        flow_t1, flow_t2, features = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+        warped_1 = backward_warp(frame_1, flow_t1, self.refinement.outside)
+        warped_2 = backward_warp(frame_2, flow_t2, self.refinement.outside)
+        # 6. Mask and blending
+        mask = self.mask(warped_1, warped_2, features)
+        frame, residual = blend(warped_1, warped_2, mask, t), None
+        # 7. Residual contextual synthesis
+        if self.residual is not None:
+            residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
+            frame = frame + residual
+        return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual)
 
-    def _flows(self, frames: Tensor, previous: Motion | None) -> Motion:
-        """The flows that the motion model asks for, less those that `previous` already holds."""
-        roles = _roles(frames.shape[1])
-        needed = [pair for pair in NEEDED[self.config.motion] if set(pair) <= set(roles)]
+    def _flows(self, frames: Frames, previous: Motion | None) -> Motion:
+        """The flows that the motion model reads, without computing again those that `previous` has."""
+        numbers = (0, 1, 2, 3) if frames.shape[1] == 4 else (1, 2)
+        needed = [pair for pair in NEEDED[self.config.motion] if set(pair) <= set(numbers)]
         features: dict[int, Any] = {}
         flows: dict[tuple[int, int], Tensor | None] = {}
         if previous is not None:
             if previous.flow_12.shape[-2:] != frames.shape[-2:]:
                 raise InputError(f"previous motion is of {_size(previous.flow_12)} frames, these are {_size(frames)}")
-            # One frame later: what was frame 2 is frame 1, what was F_23 is F_12.
-            features = {role - 1: known for role, known in previous.features.items() if role > 0}
+            # One frame later: frame 2 becomes frame 1, F_23 becomes F_12.
+            features = {number - 1: feature for number, feature in previous.features.items() if number > 0}
             flows = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
-        for role in sorted({role for pair in needed for role in pair} - set(features)):
-            features[role] = self.flow.features(frames[:, roles.index(role)])
+        for number in sorted({number for pair in needed for number in pair} - set(features)):
+            features[number] = self.flow.features(frames[:, numbers.index(number)])
         for a, b in needed:
             if flows.get((a, b)) is None:
                 flows[a, b] = self.flow.between(features[a], features[b])
         fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
         return Motion(**fields, features=features, half=None)
 
-    def _synthesise(self, frame_1: Tensor, frame_2: Tensor, motion: Motion, t: float | Tensor) -> Interpolation:
-        """Steps 2 to 7 at one scale."""
-        flow_12, flow_21 = motion.flow_12, motion.flow_21
-        to_t1 = reverse_flow(displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t))
-        to_t2 = reverse_flow(displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t))
-        if self.refinement is None or self.mask is None:
-            flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
-            mask = visibility_mask(flow_12, flow_21, flow_t1, flow_t2, to_t1.weight == 0, to_t2.weight == 0)
-            # Some pixels neither frame has seen: there the rim is held, where learned weights would paint over zeros.
-            warped_1 = backward_warp(frame_1, flow_t1, outside="border")
-            warped_2 = backward_warp(frame_2, flow_t2, outside="border")
-        else:
-            refined = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1.flow, to_t2.flow)
-            flow_t1, flow_t2 = refined.flow_t1, refined.flow_t2
-            warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
-            mask = self.mask(warped_1, warped_2, refined.features)
-        frame = blend(warped_1, warped_2, mask, t)
-        residual = None
-        if self.residual is not None:
-            residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
-            frame = frame + residual
-        return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+    def _pad(self, frames: Frames) -> Frames:
+        side = SMALLEST if self.fusion is None else 2 * SMALLEST
+        return pad_to(frames, side, side)
 
 
 def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlow | ClassicalFlow:
     """The flow estimator of that name; `width` and `scalings` are ScopeFlow's."""
     return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
+
+
+def halve(frames: Frames) -> Float[Tensor, "b n 3 _h _w"]:
+    """Frames at half resolution, rounded down."""
+    small = resize(frames.flatten(0, 1), (frames.shape[-2] // 2, frames.shape[-1] // 2), align_corners=False)
+    return small.unflatten(0, frames.shape[:2])
 
 
 def check_frames(frames: Tensor) -> None:
@@ -251,28 +251,18 @@ def check_frames(frames: Tensor) -> None:
         raise InputError(f"frames are {frames.dtype}: give floating-point RGB in [0, 1]")
 
 
-def _roles(count: int) -> tuple[int, ...]:
-    """Which of I0 .. I3 a window of that many frames holds."""
-    return (0, 1, 2, 3) if count == 4 else (1, 2)
-
-
-def _time(t: float | Tensor, frames: Tensor) -> float | Tensor:
-    """`t` checked, as a number or (B, 1, 1, 1)."""
-    if isinstance(t, Tensor) and t.ndim:
-        if t.shape != frames.shape[:1]:
-            raise InputError(f"t has shape {tuple(t.shape)}: give a number, or one per sample ({frames.shape[0]},)")
-        if not bool(((t > 0) & (t < 1)).all()):
-            raise InputError(f"t={t.tolist()} must lie between 0 and 1, the times of frames 1 and 2")
-        return t.to(frames).view(-1, 1, 1, 1)
-    if not 0 < float(t) < 1:
-        raise InputError(f"t={float(t)} must lie between 0 and 1, the times of frames 1 and 2")
-    return float(t)
-
-
-def _half(frames: Tensor) -> Tensor:
-    """Frames at half resolution."""
-    small = resize(frames.flatten(0, 1), (frames.shape[-2] // 2, frames.shape[-1] // 2), align_corners=False)
-    return small.unflatten(0, frames.shape[:2])
+def check_time(t: float | Tensor, frames: Frames) -> float | Tensor:
+    """`t` as a number or (B, 1, 1, 1); InputError unless it is in (0, 1) and single or one per sample."""
+    if not isinstance(t, Tensor) or t.ndim == 0:
+        t = float(t)
+        inside, shown = 0 < t < 1, str(t)
+    elif t.shape != frames.shape[:1]:
+        raise InputError(f"t has shape {tuple(t.shape)}: give a number, or one per sample ({frames.shape[0]},)")
+    else:
+        inside, shown = bool(((t > 0) & (t < 1)).all()), str(t.tolist())
+    if not inside:
+        raise InputError(f"t={shown} must lie between 0 and 1, the times of frames 1 and 2")
+    return t.to(frames).view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
 
 
 def _size(x: Tensor, last: int = 2) -> str:

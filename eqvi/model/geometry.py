@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+#: What a warp reads beyond the frame: zeros, as in the published model, or the nearest pixel of the frame.
+Outside = Literal["zeros", "border"]
+
 
 class Reversed(NamedTuple):
-    """A flow seen from the other end.
+    """A reversed flow.
 
     Attributes:
         flow: (B, 2, H, W), pixels; 0 where nothing landed.
@@ -34,12 +37,11 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
 
 
 def backward_warp(
-    image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Literal["zeros", "border"] = "zeros"
+    image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Outside = "zeros"
 ) -> Float[Tensor, "b c h w"]:
     """Sample `image` at x + flow(x), bilinear (step 4 of `eqvi.model.eqvi`).
 
-    With `image` at time b and `flow` = F_ab the result is registered to time a. Beyond the frame there are zeros, as in
-    the published model, or its nearest pixel (``border``).
+    With `image` at time b and `flow` = F_ab the result is registered to time a.
     """
     height, width = image.shape[-2:]
     x, y = (pixel_grid(height, width, like=flow) + flow).unbind(1)

@@ -1,7 +1,7 @@
-"""Synthesis: from two frames and reversed flows to the frame between them.
+"""Synthesis: from two frames and reversed flows to the frame between them, steps 5 to 8 of `eqvi.model.eqvi`.
 
-Refinement U-Net with its adaptive flow filter, mask, blending, residual contextual synthesis (RCSN) and multi-scale
-fusion. Steps 4 to 8 of `eqvi.model.eqvi`.
+Refinement U-Net with its adaptive flow filter, mask network, blending, residual contextual synthesis (RCSN) and
+multi-scale fusion (MS-Fusion).
 """
 
 from typing import NamedTuple
@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.model.geometry import backward_warp, gradient_magnitude
+from eqvi.model.geometry import Outside, Reversed, backward_warp, gradient_magnitude
 from eqvi.model.layers import UNet, activate, chain, conv, scaled
 
-#: The flow filter looks at most this many pixels away.
+#: Largest offset of the adaptive flow filter, pixels.
 FILTER_REACH = 10.0
 
 Image = Float[Tensor, "b 3 h w"]
@@ -22,11 +22,11 @@ Weight = Float[Tensor, "b 1 h w"]
 
 
 class Refined(NamedTuple):
-    """What the refinement returns.
+    """The result of step 5.
 
     Attributes:
         flow_t1, flow_t2: (B, 2, H, W), pixels.
-        features: (B, 32, H, W) at published width, which the mask network reads.
+        features: (B, F, H, W), which the mask of step 6 reads; 32 channels at published width.
     """
 
     flow_t1: Flow
@@ -35,7 +35,10 @@ class Refined(NamedTuple):
 
 
 class Refinement(nn.Module):
-    """U-Net that corrects both reversed flows: each is re-sampled nearby and shifted (adaptive flow filter)."""
+    """Step 5: a U-Net corrects both reversed flows; each is resampled nearby and shifted (adaptive flow filter)."""
+
+    #: What the frames read beyond their edges when they are warped by the refined flows.
+    outside: Outside = "zeros"
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -44,22 +47,23 @@ class Refinement(nn.Module):
         self.unet = UNet(20, 8, stem=[(7, c[0]), (7, c[0])], levels=levels)
 
     def forward(
-        self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow
+        self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
     ) -> Refined:
-        warped = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
-        seen = torch.cat((frame_1, frame_2, *warped, flow_12, flow_21, flow_t1, flow_t2), dim=1)
-        features = self.unet.features(seen)
-        # Under autocast the head gives bfloat16, which cannot tell a frame's pixels apart: as positions they need more.
-        shift_1, shift_2, aside_1, aside_2 = activate(self.unet.head(features)).to(flow_t1).split(2, dim=1)
+        flow_t1, flow_t2 = to_t1.flow, to_t2.flow
+        warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+        inputs = (frame_1, frame_2, warped_1, warped_2, flow_12, flow_21, flow_t1, flow_t2)
+        features = self.unet.features(torch.cat(inputs, dim=1))
+        # Under autocast the head's output is bfloat16, which is too coarse for positions in pixels.
+        shift_1, shift_2, offset_1, offset_2 = activate(self.unet.head(features)).to(flow_t1).split(2, dim=1)
         return Refined(
-            backward_warp(flow_t1, FILTER_REACH * torch.tanh(aside_1)) + shift_1,
-            backward_warp(flow_t2, FILTER_REACH * torch.tanh(aside_2)) + shift_2,
+            backward_warp(flow_t1, FILTER_REACH * torch.tanh(offset_1)) + shift_1,
+            backward_warp(flow_t2, FILTER_REACH * torch.tanh(offset_2)) + shift_2,
             features,
         )
 
 
 class MaskNet(nn.Module):
-    """M in (0, 1): how much to trust warped frame 1 over warped frame 2."""
+    """Step 6: M in (0, 1), how much to trust warped frame 1 over warped frame 2."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -72,10 +76,10 @@ class MaskNet(nn.Module):
 
 
 class ContextualResidual(nn.Module):
-    """RCSN: context features and gradients of both frames, warped to t, give what blending could not.
+    """Step 7, RCSN: predicts a residual from warped context features and gradients, added to the blended frame.
 
-    The context convolution is the first of an ImageNet ResNet-18 in the published model (7x7, no bias, run at stride 1)
-    and is never trained.
+    In the published model the context convolution is the first of an ImageNet ResNet-18 (7x7, no bias), at stride 1. It
+    is never trained.
     """
 
     def __init__(self, width: float = 1.0, context_channels: int = 64) -> None:
@@ -89,16 +93,15 @@ class ContextualResidual(nn.Module):
     def forward(
         self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image
     ) -> Image:
-        context = backward_warp(self.context(frame_1), flow_t1), backward_warp(self.context(frame_2), flow_t2)
-        edges = (
-            backward_warp(gradient_magnitude(frame_1), flow_t1),
-            backward_warp(gradient_magnitude(frame_2), flow_t2),
-        )
-        return self.unet(torch.cat((*context, *edges, warped_1, warped_2), dim=1))
+        context_1, context_2 = self.context(frame_1), self.context(frame_2)
+        gradient_1, gradient_2 = gradient_magnitude(frame_1), gradient_magnitude(frame_2)
+        contexts = backward_warp(context_1, flow_t1), backward_warp(context_2, flow_t2)
+        gradients = backward_warp(gradient_1, flow_t1), backward_warp(gradient_2, flow_t2)
+        return self.unet(torch.cat((*contexts, *gradients, warped_1, warped_2), dim=1))
 
 
 class Fusion(nn.Module):
-    """MS-Fusion: w in (0, 1), how much of the full-resolution result to take over the half-resolution one."""
+    """Step 8, MS-Fusion: w in (0, 1), the weight of the full-resolution result over the half-resolution one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +113,6 @@ class Fusion(nn.Module):
 
 
 def blend(warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor) -> Image:
-    """((1-t) M I1t + t (1-M) I2t) / ((1-t) M + t (1-M)), with t a number or (B, 1, 1, 1)."""
-    share_1, share_2 = (1 - t) * mask, t * (1 - mask)
-    return (share_1 * warped_1 + share_2 * warped_2) / (share_1 + share_2)
+    """Step 6: ((1-t) M I_1t + t (1-M) I_2t) / ((1-t) M + t (1-M)), with t a number or (B, 1, 1, 1)."""
+    weight_1, weight_2 = (1 - t) * mask, t * (1 - mask)
+    return (weight_1 * warped_1 + weight_2 * warped_2) / (weight_1 + weight_2)

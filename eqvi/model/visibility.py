@@ -1,31 +1,60 @@
-"""What stands in for the learned refinement and mask where there are no weights.
+"""Weight-free refinement and mask, called as the learned ones of `eqvi.model.synthesis` are (steps 5 and 6).
 
-A reversed flow has holes, where nothing landed, and it is wrong where a surface is seen in one frame only. The holes
-are filled from around them, and each frame counts where its reversed flow is known and the round trip agrees. Our own
-construction, in the spirit of Baker et al. 2011 (the Middlebury benchmark's interpolation); not part of the paper.
+A reversed flow has holes, where nothing landed, and is wrong where a surface is visible in one frame only.
+`HoleFilling` fills the holes from their surroundings and rates how far each frame can be trusted: fully where its
+reversed flow is known, points inside the frame, and agrees with the flow back. `VisibilityMask` turns the two ratings
+into a mask. Our own construction, in the spirit of the interpolation in Baker et al. 2011 (the Middlebury benchmark);
+not part of the paper.
 """
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from eqvi.model.geometry import Reversed, backward_warp, resize, sampled_inside
+from eqvi.model.geometry import Outside, Reversed, backward_warp, resize, sampled_inside
+from eqvi.model.synthesis import Refined
 
-#: The scale, in pixels, on which trust falls with the error of the round trip.
+#: The scale, in pixels, on which trust falls with the round-trip error.
 TOLERANCE = 0.5
-#: What is left of it however large the error: a round trip also fails where only the flow is bad.
-BENEFIT_OF_DOUBT = 0.1
-#: Trust left where neither frame deserves any, so that the mask stays a ratio of positive numbers.
+#: Trust that remains however large the error: a round trip also fails where only the flow is bad.
+LEAST_TRUST = 0.1
+#: Added to the trust in both frames, so that the mask is defined where neither can be trusted.
 FLOOR = 1e-3
 
+Image = Float[Tensor, "b 3 h w"]
 Flow = Float[Tensor, "b 2 h w"]
 Weight = Float[Tensor, "b 1 h w"]
-Hole = Bool[Tensor, "b 1 h w"]
+
+
+class HoleFilling(nn.Module):
+    """Both reversed flows without holes, and the trust in each frame, (B, 2, H, W), as features."""
+
+    #: Some pixels at t lie outside both frames; there is no mask network to paint over zeros.
+    outside: Outside = "border"
+
+    def forward(
+        self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
+    ) -> Refined:
+        flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
+        # A pixel counts as seen by frame 1 where what frame 2 shows there is found again in frame 1, and vice versa.
+        hidden_in_2 = backward_warp(round_trip_error(flow_12, flow_21), flow_t1)
+        hidden_in_1 = backward_warp(round_trip_error(flow_21, flow_12), flow_t2)
+        trust_1 = _trust(to_t1.weight == 0, flow_t1, hidden_in_2)
+        trust_2 = _trust(to_t2.weight == 0, flow_t2, hidden_in_1)
+        return Refined(flow_t1, flow_t2, torch.cat((trust_1, trust_2), dim=1))
+
+
+class VisibilityMask(nn.Module):
+    """M in (0, 1): the trust in frame 1 as a share of the trust in both."""
+
+    def forward(self, warped_1: Image, warped_2: Image, features: Float[Tensor, "b 2 h w"]) -> Weight:
+        trust_1, trust_2 = features.split(1, dim=1)
+        return (trust_1 + FLOOR) / (trust_1 + trust_2 + 2 * FLOOR)
 
 
 def fill_holes(reversed_flow: Reversed) -> Flow:
-    """The reversed flow with its holes filled from a pyramid of averages of what is known around them."""
+    """The reversed flow with its holes filled from a pyramid of averages of the known flow around them."""
     known = (reversed_flow.weight > 0).to(reversed_flow.flow.dtype)
     sums, counts = [reversed_flow.flow * known], [known]
     while min(sums[-1].shape[-2:]) > 1:
@@ -44,18 +73,5 @@ def round_trip_error(flow_ab: Flow, flow_ba: Flow) -> Weight:
     return torch.hypot(x, y)  # vector_norm over the second axis takes thirty times as long on the CPU
 
 
-def visibility_mask(flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow, hole_1: Hole, hole_2: Hole) -> Weight:
-    """M in (0, 1): how much to trust warped frame 1 over warped frame 2.
-
-    Frame 1 counts at a pixel of frame t where F_t1 is known (`hole_1` false), points inside the frame, and where what
-    frame 2 shows there is found again in frame 1; frame 2 likewise.
-    """
-    hidden_in_2 = backward_warp(round_trip_error(flow_12, flow_21), flow_t1)
-    hidden_in_1 = backward_warp(round_trip_error(flow_21, flow_12), flow_t2)
-    trust_1 = ~hole_1 * sampled_inside(flow_t1) * _trust(hidden_in_1)
-    trust_2 = ~hole_2 * sampled_inside(flow_t2) * _trust(hidden_in_2)
-    return (trust_1 + FLOOR) / (trust_1 + trust_2 + 2 * FLOOR)
-
-
-def _trust(error: Weight) -> Weight:
-    return BENEFIT_OF_DOUBT + (1 - BENEFIT_OF_DOUBT) * torch.exp(-error / TOLERANCE)
+def _trust(hole: Bool[Tensor, "b 1 h w"], flow: Flow, error: Weight) -> Weight:
+    return ~hole * sampled_inside(flow) * (LEAST_TRUST + (1 - LEAST_TRUST) * torch.exp(-error / TOLERANCE))

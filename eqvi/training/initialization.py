@@ -24,6 +24,7 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.layers import activate
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.synthesis import MaskNet, Refinement
 from eqvi.model.torchvision_models import RESNET18, read_weights
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, freeze_all_but
@@ -151,8 +152,8 @@ def _has_weights(part: nn.Module | None) -> bool:
 
 def _init_plain(model: EQVI) -> None:
     """Set the last layers to zero: the first frames are the two plain warps, weighted by time alone."""
-    assert model.refinement is not None
-    assert model.mask is not None
+    assert isinstance(model.refinement, Refinement)
+    assert isinstance(model.mask, MaskNet)
     _set_zero(model.refinement.unet.head, model.mask.head)
     if model.residual is not None:
         _set_zero(model.residual.unet.head)

@@ -1,9 +1,9 @@
-"""What stands in for the learned parts: holes filled, each frame trusted where it saw."""
+"""Weight-free refinement and mask: holes are filled, each frame is trusted where it sees the pixel."""
 
 import torch
 
 from eqvi.model.geometry import Reversed
-from eqvi.model.visibility import fill_holes, round_trip_error, visibility_mask
+from eqvi.model.visibility import HoleFilling, VisibilityMask, fill_holes, round_trip_error
 
 
 def test_known_flow_is_kept_and_holes_take_what_is_around_them():
@@ -24,24 +24,30 @@ def test_the_round_trip_of_a_flow_and_its_negation_is_exact():
     assert round_trip_error(there, -there)[..., :8, :8].max() < 1e-5
 
 
-def test_the_mask_trusts_the_frame_that_saw():
-    zero = torch.zeros(1, 2, 8, 8)
-    hole = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
-    hole[..., :4] = True
-    seen = visibility_mask(zero, zero, zero, zero, hole, torch.zeros_like(hole))
-    assert (seen[..., :4] < 0.01).all(), "a hole of frame 1's reversed flow leaves the pixel to frame 2"
-    torch.testing.assert_close(seen[..., 4:], torch.full((1, 1, 8, 4), 0.5))
-    neither = visibility_mask(zero, zero, zero, zero, hole, hole)
+def mask_of(flow_12: torch.Tensor, flow_21: torch.Tensor, to_t1: Reversed, to_t2: Reversed) -> torch.Tensor:
+    """The mask of two black frames with these flows."""
+    frame = torch.zeros(1, 3, *flow_12.shape[-2:])
+    refined = HoleFilling()(frame, frame, flow_12, flow_21, to_t1, to_t2)
+    return VisibilityMask()(frame, frame, refined.features)
+
+
+def test_the_mask_trusts_the_frame_that_sees_the_pixel():
+    zero, known = torch.zeros(1, 2, 8, 8), torch.ones(1, 1, 8, 8)
+    partly = known.clone()
+    partly[..., :4] = 0
+    mask = mask_of(zero, zero, Reversed(zero, partly), Reversed(zero, known))
+    assert (mask[..., :4] < 0.01).all(), "a hole of frame 1's reversed flow leaves the pixel to frame 2"
+    torch.testing.assert_close(mask[..., 4:], torch.full((1, 1, 8, 4), 0.5))
+    neither = mask_of(zero, zero, Reversed(zero, partly), Reversed(zero, partly))
     torch.testing.assert_close(neither, torch.full((1, 1, 8, 8), 0.5))
 
 
-def test_a_round_trip_that_fails_speaks_against_the_other_frame():
-    zero = torch.zeros(1, 2, 8, 8)
-    hole = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+def test_a_failed_round_trip_lowers_the_trust_in_the_other_frame():
+    zero, known = torch.zeros(1, 2, 8, 8), torch.ones(1, 1, 8, 8)
     flow_12 = zero.clone()
     flow_12[:, 0, :, :4] = 3.0  # what frame 1 shows there is not found again in frame 2
     flow_t2 = zero.clone()
-    flow_t2[:, 0, :, :4] = 4.0  # frame 2 is sampled where the round trip holds
-    mask = visibility_mask(flow_12, zero, zero, flow_t2, hole, hole)
+    flow_t2[:, 0, :, :4] = 4.0  # frame 2 is sampled where the round trip agrees
+    mask = mask_of(flow_12, zero, Reversed(zero, known), Reversed(flow_t2, known))
     assert (mask[..., :4] > 0.9).all()
     assert (mask[..., 4:] == 0.5).all()
