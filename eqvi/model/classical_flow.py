@@ -19,11 +19,11 @@ from eqvi.metrics import LUMA
 
 
 class GreyFrames(NamedTuple):
-    """What flows from and to a batch of images share.
+    """The luma of a batch of images.
 
     Attributes:
         luma: (B, H, W), float32 in [0, 1], on the CPU.
-        like: an empty tensor on the device and of the dtype that the flow is to have.
+        like: an empty tensor of the images' device and dtype, which the flow gets.
     """
 
     luma: np.ndarray
@@ -31,10 +31,10 @@ class GreyFrames(NamedTuple):
 
 
 class ClassicalFlow(nn.Module, ABC):
-    """An estimator without weights: subclasses give `pair`, the flow between two grey pictures."""
+    """An estimator without weights; a subclass computes the flow of one pair of grey images in `pair`."""
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> GreyFrames:
-        """What flows from and to `image` (RGB in [0, 1]) share."""
+        """The part of the work that depends on one image only, RGB in [0, 1]."""
         luma = (image.detach() * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
         return GreyFrames(luma.clamp(0, 1).float().cpu().numpy(), image.new_empty(0))
 
@@ -49,14 +49,14 @@ class ClassicalFlow(nn.Module, ABC):
 
     @abstractmethod
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) pictures in [0, 1]."""
+        """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) images in [0, 1]."""
 
 
 class DIS(ClassicalFlow):
     """Dense Inverse Search at OpenCV's medium preset, on 8-bit luma."""
 
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        # A new object each time: it holds buffers of the last picture's size, and cannot be copied or pickled.
+        # A new object for each pair: it has buffers of the last image's size, and cannot be copied or pickled.
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         grey_a, grey_b = (np.rint(255 * x).astype(np.uint8) for x in (a, b))
         flow = search.calc(grey_a, grey_b, None)  # type: ignore[call-overload] # None: no flow to start from

@@ -1,6 +1,6 @@
-"""One frozen description of a model: the published one, its ablations, narrower siblings.
+"""The configuration of a model, and presets: the published model, narrower ones, weight-free baselines.
 
-An ablation is ``dataclasses.replace(PRESETS["eqvi"], residual=False)``; there are no variant files.
+An ablation is ``dataclasses.replace(PRESETS["eqvi"], residual=False)``.
 """
 
 import dataclasses
@@ -15,21 +15,19 @@ MotionKind = Literal["linear", "quadratic", "least_squares", "rectified"]
 
 @dataclass(frozen=True)
 class EQVIConfig:
-    """What an `eqvi.EQVI` is made of.
+    """Parts and widths of an `eqvi.EQVI`; the defaults are the published model. Steps are those of `eqvi.model.eqvi`.
 
     Attributes:
-        flow: optical flow estimator: ``scopeflow`` (has weights), or one of the classical ones that
-            need none: ``dis`` (OpenCV's Dense Inverse Search), ``tvl1`` (scikit-image's TV-L1).
-        motion: how displacements at -1, 1, 2 become a displacement at t: ``linear``, ``quadratic``
-            (two-point, QVI), ``least_squares`` (all three), ``rectified`` (RQFP, EQVI's own).
-        refine: refinement U-Net and mask network; without them the reversed flows are taken as they
-            are (their holes filled) and the mask comes from where both are known and agree.
-        residual: residual contextual synthesis (RCSN); needs ``refine``.
-        multi_scale: fuse the results at full and half resolution (MS-Fusion).
+        flow: estimator of step 1: the network ``scopeflow``, or without weights ``dis`` (OpenCV's Dense Inverse Search)
+            or ``tvl1`` (scikit-image's TV-L1).
+        motion: model of step 2: ``linear``, ``quadratic`` (QVI), ``least_squares`` or ``rectified`` (RQFP).
+        refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
+        residual: RCSN (step 7); needs ``refine``.
+        multi_scale: MS-Fusion (step 8); needs ``refine``.
         flow_width, refine_width, synthesis_width: channel counts as a fraction of the published ones.
-        context_channels: channels of the context convolution in front of RCSN (published: 64).
-        flow_scalings: how often ScopeFlow scales a level's flow to global units: 2 in the published network, whose
-            weights depend on it; 1 in networks of our own, where a level that adds nothing hands flow on unchanged.
+        context_channels: of RCSN's context convolution (published: 64).
+        flow_scalings: how often ScopeFlow scales a level's flow to global units: 2 as published, 1 in flow networks
+            of our own (see `eqvi.model.scopeflow`).
     """
 
     flow: FlowKind = "scopeflow"
@@ -63,7 +61,7 @@ class EQVIConfig:
 
     @property
     def has_weights(self) -> bool:
-        """Whether any part of the model is learned."""
+        """Whether any part of the model has weights."""
         return self.flow == "scopeflow" or self.refine
 
     @classmethod
@@ -80,7 +78,7 @@ _WEIGHT_FREE = EQVIConfig(flow="dis", refine=False, residual=False)
 _QUARTER = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, context_channels=16)
 _EIGHTH = EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=8)
 
-#: Named configurations. `eqvi` and `eqvi-ms` have the published widths; `baseline` needs no weights.
+#: Configurations by name. `eqvi` and `eqvi-ms` have the published widths; the baselines have no weights.
 PRESETS: dict[str, EQVIConfig] = {
     "eqvi": EQVIConfig(),
     "eqvi-ms": EQVIConfig(multi_scale=True),

@@ -1,8 +1,7 @@
-"""Test-time ensembles: a window is interpolated in several disguises and the results are averaged.
+"""Test-time ensembles: a window is interpolated under several transforms (flips, rotations, time reversal), averaged.
 
-Everything the published code offers, in one list: half resolution, flips, quarter turns, reversal in
-time and its flips and turns. A reversed window is asked for the frame at 1 - t in every member; two of the published
-branches pass t. An ensemble has a model's two stages, so it goes wherever a model does.
+The transforms are those of the published code. Deviation: of a reversed window every member takes the frame at 1 - t;
+two of the published branches take it at t. An `Ensemble` has the two stages of a model and can stand in for one.
 """
 
 from collections.abc import Sequence
@@ -17,13 +16,13 @@ from eqvi.model.geometry import resize
 
 
 class Member(NamedTuple):
-    """One disguise of a window, undone on the result.
+    """One transform of a window, and its inverse for the result.
 
     Attributes:
         flip_x, flip_y: mirror left-right, top-bottom.
-        turns: quarter turns.
-        reverse: take the frames in the opposite order, and 1 - t.
-        half: work at half resolution, bilinear both ways.
+        turns: number of quarter turns.
+        reverse: reverse the order of the frames, and take 1 - t.
+        half: halve the resolution; bilinear both ways.
     """
 
     flip_x: bool = False
@@ -32,21 +31,21 @@ class Member(NamedTuple):
     reverse: bool = False
     half: bool = False
 
-    def put_on(self, frames: Float[Tensor, "b n 3 h w"]) -> Float[Tensor, "b n 3 p q"]:
-        """The window as this member sees it."""
+    def apply(self, frames: Float[Tensor, "b n 3 h w"]) -> Float[Tensor, "b n 3 p q"]:
+        """The transformed window."""
         if self.half:
             size = (max(1, frames.shape[-2] // 2), max(1, frames.shape[-1] // 2))
             frames = resize(frames.flatten(0, 1), size, align_corners=False).unflatten(0, frames.shape[:2])
-        mirrored = [axis for axis, flip in ((-1, self.flip_x), (-2, self.flip_y)) if flip]
-        frames = frames.flip(mirrored) if mirrored else frames
+        axes = [axis for axis, flip in ((-1, self.flip_x), (-2, self.flip_y)) if flip]
+        frames = frames.flip(axes) if axes else frames
         frames = torch.rot90(frames, self.turns, (-2, -1)) if self.turns else frames
         return (frames.flip(1) if self.reverse else frames).contiguous()
 
-    def take_off(self, frame: Float[Tensor, "b 3 p q"], size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
-        """A result of this member as the window of `size` = (height, width) shows it."""
+    def invert(self, frame: Float[Tensor, "b 3 p q"], size: tuple[int, int]) -> Float[Tensor, "b 3 h w"]:
+        """The inverse transform, of a new frame, to `size` = (height, width)."""
         frame = torch.rot90(frame, -self.turns, (-2, -1)) if self.turns else frame
-        mirrored = [axis for axis, flip in ((-1, self.flip_x), (-2, self.flip_y)) if flip]
-        frame = frame.flip(mirrored) if mirrored else frame
+        axes = [axis for axis, flip in ((-1, self.flip_x), (-2, self.flip_y)) if flip]
+        frame = frame.flip(axes) if axes else frame
         return resize(frame, size, align_corners=False) if self.half else frame
 
 
@@ -96,11 +95,11 @@ def members_of(ensemble: str) -> tuple[str, ...]:
 
 
 class Ensemble:
-    """A model and its members, with the model's two stages.
+    """A model under several transforms, with the two stages of a model.
 
     Args:
         model: anything with `EQVI.estimate_motion` and `EQVI.interpolate`.
-        members: names from `MEMBERS`; the first one's flows and mask stand in the result.
+        members: names from `MEMBERS`; the result has the flows and the mask of the first.
     """
 
     def __init__(self, model: Any, members: Sequence[str]) -> None:
@@ -108,20 +107,20 @@ class Ensemble:
         self._members = [MEMBERS[name] for name in members]
 
     def estimate_motion(self, frames: Float[Tensor, "b n 3 h w"], previous: Any = None) -> list[Any]:
-        """Every member's motion; `previous` is what this returned one frame earlier in the same clip."""
+        """Every member's motion; `previous` is the result for the window one frame earlier in the same clip."""
         before = previous or [None] * len(self._members)
         return [
-            # What came one frame earlier in the clip comes one later in a reversed one, which cannot be handed on.
-            self._model.estimate_motion(member.put_on(frames), previous=None if member.reverse else known)
-            for member, known in zip(self._members, before, strict=True)
+            # In a reversed clip the previous window comes one frame later: its flows cannot be reused.
+            self._model.estimate_motion(member.apply(frames), previous=None if member.reverse else earlier)
+            for member, earlier in zip(self._members, before, strict=True)
         ]
 
     def interpolate(self, frames: Float[Tensor, "b n 3 h w"], motion: list[Any], t: float) -> Any:
         """The first member's result, with the mean of all members' frames."""
         size = (frames.shape[-2], frames.shape[-1])
         results = [
-            self._model.interpolate(member.put_on(frames), known, 1 - t if member.reverse else t)
-            for member, known in zip(self._members, motion, strict=True)
+            self._model.interpolate(member.apply(frames), own, 1 - t if member.reverse else t)
+            for member, own in zip(self._members, motion, strict=True)
         ]
-        shown = [member.take_off(out.frame, size) for member, out in zip(self._members, results, strict=True)]
-        return results[0]._replace(frame=torch.stack(shown).mean(0))
+        aligned = [member.invert(out.frame, size) for member, out in zip(self._members, results, strict=True)]
+        return results[0]._replace(frame=torch.stack(aligned).mean(0))

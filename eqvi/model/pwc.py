@@ -1,4 +1,4 @@
-"""The parts of a PWC-type flow network: feature pyramid, cost volume, dense estimator, context network, refinement.
+"""Parts of a PWC-type flow network: feature pyramid, cost volume, dense estimator, context network, refinement.
 
 Architecture of IRR-PWC (Hur and Roth, "Iterative Residual Refinement for Joint Optical Flow and Occlusion
 Estimation", CVPR 2019; their code is Apache-2.0), which ScopeFlow keeps. Channel counts scale with `width`.
@@ -37,7 +37,7 @@ class Level(NamedTuple):
 
 
 class Pyramid(NamedTuple):
-    """All that the flow network needs of one image, computed once however many flows it takes part in.
+    """The features of one image, computed once and used for every flow from and to it.
 
     Attributes:
         levels: coarse to fine, 1/64 to 1/4.
@@ -107,7 +107,7 @@ class DenseEstimator(nn.Module):
 
 
 class ContextNetwork(nn.Module):
-    """Dilated convolutions that widen what a prediction sees."""
+    """Dilated convolutions, which give a prediction a larger receptive field."""
 
     def __init__(self, inputs: int, outputs: int, width: float) -> None:
         super().__init__()

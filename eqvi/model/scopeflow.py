@@ -1,8 +1,8 @@
 """ScopeFlow: optical flow by the network that the published EQVI uses (Bar-Haim and Wolf, CVPR 2020).
 
-ScopeFlow is a way of training; the network is IRR-PWC's (`eqvi.model.pwc`). A call gives the forward flow
-only, which is all that EQVI reads. `ScopeFlow.bidirectional` also runs the backward flow and the occlusion decoder, as
-the published code does at every call; it gives the same forward flow at nearly five times the arithmetic.
+ScopeFlow is a training method; the network is IRR-PWC's (`eqvi.model.pwc`). A call computes the forward flow only,
+which is all that EQVI uses. `ScopeFlow.bidirectional` also computes the backward flow and occlusion, as the published code
+does at every call: the same forward flow with nearly five times the arithmetic.
 """
 
 from collections.abc import Callable
@@ -47,17 +47,17 @@ class Bidirectional(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """What one level's decoding gives: the cost volume (activated) and the flow in units of 20 pixels."""
+    """The result of one level: the cost volume (activated) and the flow in units of 20 pixels."""
 
     cost: Tensor
     flow: Tensor
 
 
 class OcclusionDecoder(nn.Module):
-    """Occlusion from cost volumes and features, refined to full size. Feeds nothing that EQVI reads.
+    """Occlusion from cost volumes and features, refined to full size. EQVI does not use it.
 
-    Kept so that a published checkpoint loads and exports with every tensor, and so that the published schedule can
-    be timed against ours.
+    It is here so that published checkpoints load and export with every tensor, and so that the published schedule can
+    be timed.
     """
 
     def __init__(self, width: float) -> None:
@@ -122,12 +122,12 @@ class ScopeFlow(nn.Module):
                 nn.init.zeros_(module.get_parameter("bias"))
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> Pyramid:
-        """What flows from and to `image` (RGB in [0, 1]) share."""
+        """The part of the work that depends on one image only, RGB in [0, 1]."""
         return self.pyramid(image)
 
     def between(self, first: Pyramid, second: Pyramid) -> Float[Tensor, "b 2 h w"]:
         """F_ab in pixels from the two images' `features`."""
-        # The published network enlarges twice, not once: the same picture only where sizes divide.
+        # In two steps, as published: one step gives another flow where the sizes are not multiples of 4.
         flow = resize(self.levels(first, second)[-1], _size(first.half), align_corners=True)
         return FLOW_UNIT * resize(flow, _size(first.image), align_corners=True)
 
@@ -145,7 +145,7 @@ class ScopeFlow(nn.Module):
         return self.between(self.features(image_a), self.features(image_b))
 
     def _decode(self, a: Level, b: Level, flow: Tensor | None, size: tuple[int, int]) -> _Decoded:
-        """Sharpen the coarser level's flow (none at the coarsest) for an image of `size`, in units of 20 pixels."""
+        """Refine the next coarser level's flow (None at the coarsest) for an image of `size`, in units of 20 pixels."""
         if flow is None:
             flow, second = torch.zeros_like(a.image[:, :2]), b.features
         else:
@@ -157,9 +157,9 @@ class ScopeFlow(nn.Module):
         features, residual = self.estimator(torch.cat((cost, a.projected, local), dim=1))
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
-        # Scaled to global before the refinement and once more after it. A clean rewrite would scale once; the original
-        # scales in place, its training saw that, and the published weights depend on it. Scaled once,
-        # a level that adds nothing hands the coarser flow on unchanged: networks of our own may do so.
+        # As published, the flow is scaled to global units before the refinement and, by an operation in place, once more
+        # after it. The published weights were trained so and depend on it. Scaled once, as networks of our own may be,
+        # a level that adds nothing passes the coarser flow on unchanged.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
         centred = rough - rough.mean((2, 3), keepdim=True)

@@ -37,11 +37,11 @@ class HoleFilling(nn.Module):
         self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
     ) -> Refined:
         flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
-        # A pixel counts as seen by frame 1 where what frame 2 shows there is found again in frame 1, and vice versa.
+        # Frame 1 is trusted where what frame 2 shows is found again in frame 1, and vice versa.
         hidden_in_2 = backward_warp(round_trip_error(flow_12, flow_21), flow_t1)
         hidden_in_1 = backward_warp(round_trip_error(flow_21, flow_12), flow_t2)
-        trust_1 = _trust(to_t1.weight == 0, flow_t1, hidden_in_2)
-        trust_2 = _trust(to_t2.weight == 0, flow_t2, hidden_in_1)
+        trust_1 = _trust(to_t1.weight == 0, flow_t1, hidden_in_1)
+        trust_2 = _trust(to_t2.weight == 0, flow_t2, hidden_in_2)
         return Refined(flow_t1, flow_t2, torch.cat((trust_1, trust_2), dim=1))
 
 
