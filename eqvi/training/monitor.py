@@ -3,18 +3,16 @@
 `save_pictures` and `LiveCurves` are callbacks for `eqvi.training.train.train`.
 """
 
-import base64
 import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pandas as pd
 import torch
 from IPython.core.getipython import get_ipython
-from IPython.display import DisplayHandle, display
+from IPython.display import DisplayHandle
 
 from eqvi import metrics
 from eqvi.files import replacing
@@ -40,7 +38,7 @@ from eqvi.training.train import Progress
 from eqvi.training.validation import EXAMPLES, Example, make_validation
 from eqvi.viz import charts, layouts, panels
 from eqvi.viz.colours import flow_scale
-from eqvi.viz.figure import Page, save
+from eqvi.viz.figure import Page, save, show_file
 
 
 def save_pictures(progress: Progress) -> None:
@@ -95,14 +93,8 @@ class LiveCurves:
             print("Interrupted: run this cell again to resume.")
 
     def _show(self, path: Path, alt: str) -> None:
-        if not hasattr(get_ipython(), "kernel"):
-            return
-        data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": alt}
-        options: dict[str, Any] = {"raw": True, "metadata": {"image/png": {"alt": alt}}}
-        if self._handle is None:
-            self._handle = display(data, display_id=True, **options)
-        else:
-            self._handle.update(data, **options)
+        if hasattr(get_ipython(), "kernel"):
+            self._handle = show_file(path, alt, self._handle)
 
 
 def training_curves(folder: Path) -> Page:

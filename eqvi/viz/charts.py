@@ -34,14 +34,9 @@ def bars(values: Mapping[str, float], alt: str, xlabel: str, digits: int = 2) ->
 
 
 def intervals(estimates: pd.DataFrame, alt: str, xlabel: str, digits: int = 2) -> Page:
-    """Named estimates as points with their intervals; the vertical line is zero.
+    """Estimates as points with their intervals, a row each, named by the index; the vertical line is zero.
 
-    Args:
-        estimates: columns ``estimate``, ``low`` and ``high``, a row each from the top, named by the index; a missing
-            interval is not drawn. If no estimate is there, the chart says "not measured".
-        alt: alt text.
-        xlabel: quantity and unit.
-        digits: of the number beside a point.
+    Columns of `estimates` are ``estimate``, ``low`` and ``high``; a missing interval or estimate is not drawn.
     """
     rows = estimates.dropna(subset="estimate")
     with blank(0.85 + 0.32 * max(1, len(rows)), "constrained") as figure:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
@@ -59,9 +59,17 @@ def blank(height: float, layout: Literal["constrained"] | None = None) -> Iterat
 
 def show(page: Page, name: str) -> None:
     """Save the page as ``figures/name.png`` and show that file below the cell, with its alt text."""
-    path = save(page, name)
-    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": page.alt}
-    display(data, raw=True, metadata={"image/png": {"alt": page.alt}})
+    show_file(save(page, name), page.alt)
+
+
+def show_file(path: Path, alt: str, handle: DisplayHandle | None = None) -> DisplayHandle:
+    """Show a PNG file below the cell, or in place of what `handle` shows; returns the handle to replace it."""
+    data = {"image/png": base64.b64encode(path.read_bytes()).decode(), "text/plain": alt}
+    options: dict[str, Any] = {"raw": True, "metadata": {"image/png": {"alt": alt}}}
+    if handle is None:
+        return display(data, display_id=True, **options)
+    handle.update(data, **options)
+    return handle
 
 
 def save(page: Page, name: str, folder: Path = FIGURES) -> Path:

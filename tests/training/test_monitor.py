@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from IPython.display import DisplayHandle
 from PIL import Image
 
 from eqvi.cli import headless, study
@@ -106,7 +107,7 @@ class TestLive:
         """What is displayed, and what takes its place, as (what happened, alternative text)."""
         found: list[tuple[str, str]] = []
 
-        class Handle:
+        class Handle(DisplayHandle):
             def update(self, data: dict[str, str], **told: Any) -> None:
                 found.append(("update", told["metadata"]["image/png"]["alt"]))
 
@@ -115,8 +116,7 @@ class TestLive:
             found.append(("display", told["metadata"]["image/png"]["alt"]))
             return Handle()
 
-        monkeypatch.setattr(monitor, "display", display)
-        monkeypatch.setattr(monitor, "DisplayHandle", Handle)
+        monkeypatch.setattr("eqvi.viz.figure.display", display)
         return found
 
     def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
