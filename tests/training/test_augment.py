@@ -1,4 +1,4 @@
-"""Augmented windows: pictures, flows and t still belong together."""
+"""Augmented windows: frames, flows and t stay consistent."""
 
 import random
 from collections import Counter
@@ -22,9 +22,9 @@ MARGIN = 20
 
 
 def displacement(path: tuple[tuple[int, int], tuple[int, int]], s: float) -> list[int]:
-    found = [v * s + 4 * n * s * s for v, n in path]
-    assert all(value == round(value) for value in found)
-    return [round(value) for value in found]
+    values = [v * s + 4 * n * s * s for v, n in path]
+    assert all(value == round(value) for value in values)
+    return [round(value) for value in values]
 
 
 def quadratic_window(height: int = 112, width: int = 96) -> FrameSample:
@@ -74,7 +74,7 @@ def assert_equal(one: FrameSample, other: FrameSample) -> None:
         assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, name
 
 
-def test_the_window_to_start_from_is_consistent_and_not_by_chance():
+def test_the_window_of_these_tests_is_consistent():
     window = quadratic_window()
     assert_consistent(window)
     with pytest.raises(AssertionError):
@@ -84,7 +84,7 @@ def test_the_window_to_start_from_is_consistent_and_not_by_chance():
 
 
 @pytest.mark.parametrize("change", [mirror, flip, transpose, reverse], ids=lambda change: change.__name__)
-class TestChanges:
+class TestTransforms:
     @pytest.mark.parametrize("size", [(96, 96), (112, 96), (88, 104)])
     def test_flows_stay_exact(self, change, size):
         window = quadratic_window(*size)
@@ -92,11 +92,11 @@ class TestChanges:
         assert_consistent(changed)
         assert not torch.equal(changed.frames.flatten(), window.frames.flatten())
 
-    def test_twice_is_once_nothing(self, change):
+    def test_applied_twice_it_is_the_identity(self, change):
         window = quadratic_window()
         assert_equal(change(change(window)), window)
 
-    def test_results_are_contiguous_and_the_window_is_left_alone(self, change):
+    def test_results_are_contiguous_and_the_window_is_not_modified(self, change):
         window, again = quadratic_window(), quadratic_window()
         changed = change(window)
         assert all(part.is_contiguous() for part in (changed.frames, changed.truth, changed.flows))
@@ -104,14 +104,14 @@ class TestChanges:
         changed.frames.zero_()
         assert_equal(window, again)
 
-    def test_flows_may_be_absent(self, change):
+    def test_a_window_without_flows(self, change):
         window = quadratic_window()
         bare = change(window._replace(flows=None))
         assert bare.flows is None
         assert_equal(bare, change(window)._replace(flows=None))
 
 
-def test_each_change_is_the_one_it_is_called():
+def test_each_transform_moves_the_pixels_that_its_name_says():
     window = quadratic_window()
     assert torch.equal(mirror(window).frames[..., 0], window.frames[..., -1])
     assert torch.equal(flip(window).truth[:, 0], window.truth[:, -1])
@@ -120,7 +120,7 @@ def test_each_change_is_the_one_it_is_called():
     assert (reverse(window).t, mirror(window).t) == (1 - T, T)
 
 
-def test_colours_change_places_and_nothing_else():
+def test_recolour_permutes_the_channels_alone():
     window = quadratic_window()
     changed = recolour(window, (2, 0, 1))
     assert torch.equal(changed.frames[:, 0], window.frames[:, 2])
@@ -130,7 +130,7 @@ def test_colours_change_places_and_nothing_else():
         recolour(window, (0, 1, 1))
 
 
-def test_a_crop_is_a_part():
+def test_crop_is_a_slice_of_frames_and_flows():
     window = quadratic_window()
     part = crop(window, y=5, x=7, height=30, width=20)
     assert part.frames.shape == (4, 3, 30, 20)
@@ -146,13 +146,13 @@ def test_a_crop_beyond_the_window_is_refused(box):
         crop(quadratic_window(), *box)
 
 
-class TestDrawn:
+class TestRandom:
     def small(self, width: int = 6) -> FrameSample:
         make = torch.Generator().manual_seed(1)
         pictures = torch.rand(5, 3, 6, width, generator=make)
         return FrameSample(pictures[:4], pictures[4], T, torch.rand(6, 2, 6, width, generator=make))
 
-    def test_none_is_nothing(self):
+    def test_none_returns_the_window(self):
         window = self.small()
         assert augment(window, random.Random(0), "none") is window
 
@@ -160,23 +160,23 @@ class TestDrawn:
         window, both = self.small(), reverse(mirror(self.small()))
         draw, changed = random.Random(0), 0
         for _ in range(1000):
-            found = augment(window, draw, "published")
-            assert_equal(found, window if found.t == T else both)
-            changed += found.t != T
+            result = augment(window, draw, "published")
+            assert_equal(result, window if result.t == T else both)
+            changed += result.t != T
         assert 450 < changed < 550  # three standard deviations are 47
 
     @pytest.mark.parametrize(("width", "kinds"), [(6, 16 * 6), (8, 8 * 6)])
-    def test_full_takes_every_combination_alike(self, width, kinds):
+    def test_full_draws_every_combination_equally(self, width, kinds):
         window, draw = self.small(width), random.Random(0)
-        found = Counter(augment(window, draw, "full").frames.numpy().tobytes() for _ in range(40 * kinds))
-        assert len(found) == kinds
-        assert max(found.values()) < 80
+        counts = Counter(augment(window, draw, "full").frames.numpy().tobytes() for _ in range(40 * kinds))
+        assert len(counts) == kinds
+        assert max(counts.values()) < 80
 
     @pytest.mark.parametrize("seed", range(12))
     def test_full_keeps_flows_exact(self, seed):
         assert_consistent(augment(quadratic_window(96, 96), random.Random(seed), "full"))
 
-    def test_a_wide_window_draws_as_much_as_a_square_one(self):
+    def test_the_number_of_draws_does_not_depend_on_the_shape(self):
         draws = [random.Random(3), random.Random(3)]
         for draw, width in zip(draws, (6, 8), strict=True):
             assert augment(self.small(width), draw, "full").truth.shape == (3, 6, width)

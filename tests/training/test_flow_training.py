@@ -1,4 +1,4 @@
-"""What a flow network of our own is trained on out of a store, and where it begins."""
+"""Flow networks of our own: pairs from a store, and the initialization of the feature pyramid."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-class TestPairs:
+class TestStoredPairs:
     @pytest.mark.parametrize("augment", ["none", "full"])
     def test_the_flow_leads_from_the_first_to_the_second(self, augment: str, store: Path) -> None:
         pairs = StoredPairs(StoredWindows(store, (96, 96), augment))  # type: ignore[arg-type]
@@ -45,13 +45,13 @@ class TestPairs:
             still.append(((pair.second - pair.first).abs() * seen).sum() / seen.sum())
         assert sum(moved) < 0.5 * sum(still)
 
-    def test_where_two_motions_show_nothing_is_trusted(self, store: Path) -> None:
+    def test_pixels_that_show_two_motions_have_no_weight(self, store: Path) -> None:
         pairs = StoredPairs(StoredWindows(store, (96, 96), "none"))
-        found = [pairs.sample(number) for number in range(6)]
-        assert all(pair.flow.isfinite().all() for pair in found)
-        assert {0.0, 1.0} == {float(value) for pair in found for value in pair.weight.unique()}
+        samples = [pairs.sample(number) for number in range(6)]
+        assert all(pair.flow.isfinite().all() for pair in samples)
+        assert {0.0, 1.0} == {float(value) for pair in samples for value in pair.weight.unique()}
 
-    def test_every_pair_of_a_window_comes(self, store: Path) -> None:
+    def test_every_pair_of_a_window_is_drawn(self, store: Path) -> None:
         windows = StoredWindows(store, (112, 112), "none")
         pairs, seen = StoredPairs(windows), set()
         for number in range(120):
@@ -61,44 +61,44 @@ class TestPairs:
                     seen.add(which)
         assert seen == set(range(6))
 
-    def test_a_run_from_a_store(self, store: Path, tmp_path: Path) -> None:
+    def test_two_runs_of_one_recipe_have_one_curve(self, store: Path, tmp_path: Path) -> None:
         small = {"preset": "eqvi-quarter-once", "windows": 6, "crop": 96, "batch": 2, "steps": 3, "scored": 1}
-        made = Recipe(
+        recipe = Recipe(
             stage="flow", begin="plain", store=str(store), stored=112, augment="full", rate=1e-3, schedule="constant",
             **small,
         )  # fmt: skip
-        train(made, tmp_path / "one", progress=False)
-        train(made, tmp_path / "two", progress=False)
+        train(recipe, tmp_path / "one", progress=False)
+        train(recipe, tmp_path / "two", progress=False)
         assert (tmp_path / "one/curve.csv").read_bytes() == (tmp_path / "two/curve.csv").read_bytes()
 
 
-class TestBeginning:
-    def test_no_motion(self) -> None:
+class TestPlainInitialization:
+    def test_the_first_flow_is_zero(self) -> None:
         model = initial_model(Recipe(stage="flow", preset="eqvi-quarter-once", begin="plain"))
         assert isinstance(model, ScopeFlow)
         assert model(torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)).abs().max() == 0
 
-    def test_every_channel_speaks(self) -> None:
-        drawn = FeaturePyramid(0.25)
-        init_feature_pyramid(drawn)
+    def test_every_channel_varies(self) -> None:
+        pyramid = FeaturePyramid(0.25)
+        init_feature_pyramid(pyramid)
         picture = resample(photograph("astronaut"), (256, 256))
-        for level in drawn(picture).levels:
+        for level in pyramid(picture).levels:
             spread = level.features.std((0, 2, 3))
             assert spread.min() > 0.1
             assert spread.max() < 3
 
-    def test_a_picture_moved_by_a_pixel_is_still_like_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_features_of_an_image_shifted_by_a_pixel_stay_similar(self, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = resample(photograph("chelsea"), (257, 257))
         here, moved = whole[..., :256, :256], whole[..., 1:, 1:]
 
-        def likeness() -> float:
-            drawn = FeaturePyramid(0.25)
-            init_feature_pyramid(drawn)
-            a, b = (drawn(x).levels[-1].features for x in (here, moved))
+        def similarity() -> float:
+            pyramid = FeaturePyramid(0.25)
+            init_feature_pyramid(pyramid)
+            a, b = (pyramid(x).levels[-1].features for x in (here, moved))
             a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
             return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
 
-        assert likeness() > 0.9
+        assert similarity() > 0.9
         rough = torch.randn(4, 3, 3)
         monkeypatch.setattr(initialization, "FILTERS", rough - rough.mean((1, 2), keepdim=True))
-        assert likeness() < 0.8
+        assert similarity() < 0.8

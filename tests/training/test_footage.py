@@ -1,4 +1,4 @@
-"""Windows of real footage: the published sampling, repeatable to the bit, and refusals that say what to do."""
+"""Windows of real footage: the published sampling, the same for the same seed, and refusals that say what to do."""
 
 import json
 import pickle
@@ -83,13 +83,13 @@ def assert_other(one: FootageWindows, other: FootageWindows) -> None:
 
 
 class TestPublishedSampling:
-    def test_an_epoch_shows_every_window_once(self, reds):
+    def test_an_epoch_visits_every_window_once(self, reds):
         source = FootageWindows(reds, crop=16)
         assert source.epoch == 2 * 43  # 240 clips make the 10 320 of the paper
         expected = {(clip, start) for clip in range(2) for start in range(0, 169, 4)}
         for epoch in range(2):
-            found = [seen(source.sample(epoch * source.epoch + place)) for place in range(source.epoch)]
-            assert {(one.clip, min(one.numbers)) for one in found} == expected
+            windows = [seen(source.sample(epoch * source.epoch + place)) for place in range(source.epoch)]
+            assert {(one.clip, min(one.numbers)) for one in windows} == expected
 
     def test_a_window_is_every_fourth_frame_and_one_between_the_middle_two(self, reds):
         source = FootageWindows(reds, crop=16)
@@ -125,8 +125,8 @@ class TestPublishedSampling:
         assert {one.corner for one in first} != {one.corner for one in second}
 
 
-class TestRepeats:
-    def test_a_number_stands_for_one_window(self, reds):
+class TestDeterminism:
+    def test_a_window_depends_on_its_number_alone(self, reds):
         source = FootageWindows(reds, crop=16, seed=3, augment="full")
         numbers = [0, 85, 86, 1000]
         before = [source.sample(number) for number in numbers]
@@ -137,7 +137,7 @@ class TestRepeats:
             assert_same(source.sample(number), window)
             assert_same(again.sample(number), window)
 
-    def test_it_travels_to_other_processes(self, reds):
+    def test_a_pickled_source_has_the_same_windows(self, reds):
         source = FootageWindows(reds, crop=16)
         window = source.sample(90)
         there = pickle.loads(pickle.dumps(source))
@@ -148,7 +148,7 @@ class TestRepeats:
         one, other = (FootageWindows(reds, crop=16, seed=seed) for seed in (0, 1))
         assert_other(one, other)
 
-    def test_its_record_is_plain_and_knows_the_files(self, tmp_path):
+    def test_the_record_is_plain_and_depends_on_the_files(self, tmp_path):
         write_clip(tmp_path / "a", 13)
         source = FootageWindows(tmp_path, crop=16, seed=5)
         record = source.record()
@@ -160,7 +160,7 @@ class TestRepeats:
 
 
 class TestOptions:
-    def test_every_start_can_be_used(self, reds):
+    def test_a_window_may_start_at_every_frame(self, reds):
         assert FootageWindows(reds, crop=16, start_every=1).epoch == 2 * 169
 
     def test_spacing_sets_the_length_and_the_times(self, tmp_path):
@@ -174,7 +174,7 @@ class TestOptions:
             assert found.numbers == [0, 8, 16, 24]
             assert found.truth == 8 + 8 * window.t
 
-    def test_full_augmentation_changes_all(self, reds):
+    def test_full_augmentation_keeps_the_pixels(self, reds):
         plain, full = (FootageWindows(reds, crop=16, augment=how) for how in ("none", "full"))
         assert_other(plain, full)
         # A pixel's three values stay together whatever is done; so does the set of them, up to their order.
@@ -209,7 +209,7 @@ class TestOptions:
             ("RGB", "{:04d}_x.webp"),
         ],
     )
-    def test_pictures_of_every_kind_are_read_as_they_are(self, tmp_path, mode, name):
+    def test_images_of_every_format_are_read(self, tmp_path, mode, name):
         folder = tmp_path / "clip"
         folder.mkdir()
         make = np.random.default_rng(0)
@@ -226,7 +226,7 @@ class TestOptions:
 
 
 class TestCost:
-    def test_only_the_ends_of_a_clip_are_looked_at_beforehand(self, tmp_path):
+    def test_the_constructor_reads_the_first_and_last_frame_alone(self, tmp_path):
         folder = write_clip(tmp_path / "a", 40)
         for path in sorted(folder.iterdir())[1:-1]:
             path.write_bytes(b"")
@@ -251,7 +251,7 @@ def spoil(path: Path) -> None:
     path.write_bytes(data)
 
 
-class TestDamageMetWhileTraining:
+class TestDamageDuringTraining:
     @pytest.mark.parametrize(
         ("harm", "said"),
         [(cut, "truncated or damaged"), (spoil, "truncated or damaged"), (Path.unlink, "there is no such file")],

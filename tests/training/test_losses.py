@@ -68,12 +68,12 @@ def weights(vgg: VGG, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestTerms:
     def test_goldens(self, device: torch.device) -> None:
         frame, truth = (x.to(device) for x in pair())
-        found = Loss(PUBLISHED)(frame, truth)
-        assert {name: value.item() for name, value in found.items()} == pytest.approx(
+        values = Loss(PUBLISHED)(frame, truth)
+        assert {name: value.item() for name, value in values.items()} == pytest.approx(
             {name: RECORDED[name] for name in ("laplacian", "l1", "total")}, rel=1e-5
         )
 
-    def test_a_gaussian_kernel_would_be_seen(self) -> None:
+    def test_a_gaussian_kernel_would_differ_from_the_goldens(self) -> None:
         """The published kernel, kept for parity, is told from the multiplied Gaussians that one expects."""
         frame, truth = pair()
         g = torch.exp(-torch.arange(-2.0, 3).square() / 8) ** 2
@@ -86,7 +86,7 @@ class TestTerms:
         total += difference.abs().mean()
         assert abs(total.item() / RECORDED["laplacian"] - 1) > 1e-2
 
-    def test_the_simple_ones(self) -> None:
+    def test_l1_and_charbonnier_equal_their_formulas(self) -> None:
         frame, truth = pair(5, 7)
         difference = frame.double() - truth.double()
         assert l1(frame, truth).item() == pytest.approx(difference.abs().mean().item(), rel=1e-6)
@@ -118,7 +118,7 @@ class TestTerms:
         assert term(frame, truth).item() == pytest.approx(np.mean(alone), rel=1e-5)
 
     @pytest.mark.parametrize("name", EQUAL)
-    def test_float32_whatever_autocast_says(self, name: str, vgg: VGG) -> None:
+    def test_computes_in_float32_under_autocast(self, name: str, vgg: VGG) -> None:
         frame, truth = pair(32, 32)
         term = (TERMS | {"vgg": vgg})[name]
         plain = term(frame, truth)
@@ -169,7 +169,7 @@ class TestMultiScale:
         assert 0.005 < expected < 0.5
         assert ms_ssim(frame, truth).item() == pytest.approx(expected, abs=2e-5)
 
-    def test_properties(self) -> None:
+    def test_grows_with_blur_and_is_symmetric(self) -> None:
         truth = picture()
         losses = [ms_ssim(blurred(truth, sigma), truth).item() for sigma in (0.5, 1, 2, 4)]
         assert losses == sorted(losses)
@@ -189,7 +189,7 @@ class TestMultiScale:
 
 
 class TestLoss:
-    def test_weights_add_up(self, vgg: VGG) -> None:
+    def test_total_is_the_weighted_sum(self, vgg: VGG) -> None:
         frame, truth = pair(32, 32)
         weights = {"vgg": 0.005, "l1": 2, "ms_ssim": 0.25}
         found = Loss(weights, vgg)(frame, truth)
