@@ -1,4 +1,4 @@
-"""Devices by the names that users give them, and this process among those that torchrun started."""
+"""Compute devices by name, and the rank of this process where torchrun started several."""
 
 import contextlib
 import os
@@ -8,42 +8,40 @@ from eqvi.errors import InputError
 
 
 def choose_device(name: str) -> str:
-    """``auto`` made definite, anything else checked.
+    """The device of that name; for ``auto`` the first of cuda, mps, cpu that this machine has.
 
     Raises:
-        InputError: the device is not there.
+        InputError: this machine has no such device.
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return next(device for device, found in there.items() if found)
-    if not there.get(name):
+        return next(device for device, here in available.items() if here)
+    if not available.get(name):
         raise InputError(f"--device {name}: none found here: use --device auto or cpu")
     return name
 
 
 def shard() -> tuple[int, int]:
-    """Which of how many processes this is, as torchrun says; (0, 1) without it.
+    """(rank, world size) of this process as torchrun sets them; (0, 1) without it.
 
     Raises:
         InputError: RANK or WORLD_SIZE is no number.
     """
-    found = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    if not all(text.isascii() and text.isdigit() for text in found):
-        raise InputError(
-            f"RANK={found[0]} and WORLD_SIZE={found[1]} must be whole numbers: unset them, or use torchrun"
-        )
-    return int(found[0]), int(found[1])
+    rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not all(text.isascii() and text.isdigit() for text in (rank, world)):
+        raise InputError(f"RANK={rank} and WORLD_SIZE={world} must be whole numbers: unset them, or use torchrun")
+    return int(rank), int(world)
 
 
 def local_device(name: str) -> str:
-    """`eqvi.devices.choose_device`, and where torchrun starts several processes on a machine, one GPU for each."""
+    """`choose_device`, with a GPU of its own for each process that torchrun starts on this machine."""
     import torch
 
-    device, place = choose_device(name), os.environ.get("LOCAL_RANK", "")
-    if device == "cuda" and place.isdigit() and torch.cuda.device_count() > 1:
-        device = f"cuda:{int(place) % torch.cuda.device_count()}"
+    device, local_rank = choose_device(name), os.environ.get("LOCAL_RANK", "")
+    if device == "cuda" and local_rank.isdigit() and torch.cuda.device_count() > 1:
+        device = f"cuda:{int(local_rank) % torch.cuda.device_count()}"
         torch.cuda.set_device(device)
     return device
 

@@ -2,8 +2,8 @@
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """A file or value from the user cannot be used.
 
-    Its text is one line that names the file or value and says what to do. The command line prints
-    that line and exits with status 2; in a notebook it is the last line of the traceback.
+    The message is one line that names the file or value and says what to do. The command line prints it and exits with
+    status 2; in a notebook it is the last line of the traceback.
     """

@@ -93,26 +93,26 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 def write_failure(error: OSError) -> str:
-    """Why a write failed and what to do about it, for the end of a line."""
+    """Why a write failed and what to do about it, for the end of an error message."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and run the same command again"
     return f"{reason(error)}; choose a place that is writable"
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line."""
+    """The message of an exception, on one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def git_blob(path: Path) -> str:
-    """The name that git gives a file: the sha1 of a small header and its content, in hexadecimal."""
+    """The hash by which git names a file: the SHA-1 of a header and the content, in hexadecimal."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

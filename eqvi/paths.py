@@ -1,4 +1,4 @@
-"""Where things lie. The only file that knows a folder of the project."""
+"""The folders of the project; no other file names them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where something was measured or made: what every record of a run says besides what is its own."""
+"""Provenance: the commit, versions, device and machine that every record of a run names."""
 
 import importlib.metadata
 import os
@@ -13,23 +13,23 @@ from eqvi.paths import ROOT
 
 
 def surroundings(device: str | torch.device, packages: Iterable[str]) -> dict[str, Any]:
-    """Commit, versions, device and machine, in plain values.
+    """Commit, versions, device and machine, ready for JSON.
 
     Args:
-        device: where it was computed; CUDA's by the name of the GPU.
-        packages: by the names that pip knows; what is not installed is None.
+        device: that computes; on CUDA the record has the name of the GPU.
+        packages: whose versions are recorded, by their names for pip; None for one that is not installed.
     """
-    place = torch.device(device)
+    device = torch.device(device)
     return {
         "commit": _commit(),
         "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
-        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "machine": platform.machine(),
     }
 
 
 def processor() -> dict[str, Any]:
-    """The processor, its cores, and the threads that torch uses: for whom a time is a result."""
+    """The processor, its cores, and the threads that torch uses, for records of computing time."""
     name = platform.processor()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -41,12 +41,12 @@ def processor() -> dict[str, Any]:
 
 def _commit() -> str:
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
         )
     except OSError:  # no git here
         return "unknown"
-    return said.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def _version(package: str) -> str | None:

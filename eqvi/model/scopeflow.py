@@ -1,8 +1,8 @@
 """ScopeFlow: optical flow by the network that the published EQVI uses (Bar-Haim and Wolf, CVPR 2020).
 
 ScopeFlow is a training method; the network is IRR-PWC's (`eqvi.model.pwc`). A call computes the forward flow only,
-which is all that EQVI uses. `ScopeFlow.bidirectional` also computes the backward flow and occlusion, as the published code
-does at every call: the same forward flow with nearly five times the arithmetic.
+which is all that EQVI uses. `ScopeFlow.bidirectional` also computes the backward flow and occlusion, as the published
+code does at every call: the same forward flow with nearly five times the arithmetic.
 """
 
 from collections.abc import Callable
@@ -157,8 +157,8 @@ class ScopeFlow(nn.Module):
         features, residual = self.estimator(torch.cat((cost, a.projected, local), dim=1))
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
-        # As published, the flow is scaled to global units before the refinement and, by an operation in place, once more
-        # after it. The published weights were trained so and depend on it. Scaled once, as networks of our own may be,
+        # As published, the flow is scaled to global units before the refinement and, by an in-place operation, once
+        # more after it. The published weights were trained so and depend on it. Scaled once, as networks of our own may be,
         # a level that adds nothing passes the coarser flow on unchanged.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
