@@ -1,4 +1,4 @@
-"""JupyterLab on this machine and a headless Chromium in front of it, to look at a notebook as its readers do."""
+"""JupyterLab on this machine and a headless Chromium, to test a notebook as its readers see it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_BROWSER = "no Chromium on this machine: install one (Debian: apt-get install chromium) to run this test"
-_FLAGS = [
+FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
@@ -35,7 +35,7 @@ def lab(root: Path, package: Path, theme: str = "JupyterLab Light") -> Iterator[
     overrides = {
         "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
         "@jupyterlab/apputils-extension:themes": {"theme": theme},
-        # Else cells out of sight are taken out of the page, at moments that nobody can foresee.
+        # Else cells out of sight are taken out of the page at unpredictable moments.
         "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     }
     (settings / "overrides.json").write_text(json.dumps(overrides))
@@ -62,7 +62,7 @@ def lab(root: Path, package: Path, theme: str = "JupyterLab Light") -> Iterator[
         _answers(server, f"{address}/api/status?token={token}", log)
         yield f"{address}/lab/tree/{{}}?token={token}"
     finally:
-        # Kernels are in the server's session, each in a group of its own: the server ends them when it is asked to.
+        # Kernels have process groups of their own: the server ends them when it is terminated.
         server.send_signal(signal.SIGTERM)
         try:
             server.wait(20)
@@ -89,7 +89,7 @@ def browser(width: int = 1400, height: int = 1000, dark: bool = False) -> Iterat
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             scheme = "dark" if dark else "light"
             context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)

@@ -30,7 +30,7 @@ MODULES = {
 RESERVED = {
     "matplotlib": {"viz.charts", "viz.figure", "viz.layouts"},
     "papermill": {"cli.headless"},
-    "latex2mathml": {"site.formulas"},
+    "latex2mathml": {"site.markdown"},
     "torchvision": {"model.torchvision_models"},
     "lpips": {"evaluation.lpips"},
 }

@@ -1,6 +1,5 @@
 """The site as readers see it: a headless Chromium opens it from disk, wide and narrow, and uses it."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,22 +8,16 @@ from typing import Any
 import pytest
 import small_site
 import torch
+from lab import CHROMIUM, FLAGS, NO_BROWSER
 
 from eqvi.viz.exploration import Exploration
 from eqvi.viz.pixel_motion import pixel_motion
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
 #: Milliseconds: two busy cores are slow.
 PATIENCE = 120_000
 WIDE, NARROW = (1280, 900), (360, 780)
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine: install one (Debian: apt-get install chromium)"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 
 @dataclass

@@ -13,8 +13,8 @@ from eqvi.paths import NOTEBOOKS, ROOT, WEIGHTS
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 NAME = "08_explorer.ipynb"
-#: Small, and without what takes long: the point is that everything answers.
-GIVEN = {"model": '"baseline"', "size": "128", "steps": "4"}
+#: Small and quick: the test is that everything reacts.
+PARAMETERS = {"model": '"baseline"', "size": "128", "steps": "4"}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
     notebook = nbformat.read(NOTEBOOKS / NAME, as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     lines = cell.source.splitlines()
-    for name, value in GIVEN.items():
+    for name, value in PARAMETERS.items():
         lines = [f"{name} = {value}" if line.startswith(f"{name}:") else line for line in lines]
     cell.source = "\n".join(lines)
     nbformat.write(notebook, tmp_path / "notebooks" / NAME)
@@ -49,11 +49,11 @@ def test_explorer(project: Path) -> None:
         run_all(page, address.format(f"notebooks/{NAME}"))
         groups = page.locator(".eqvi-groups")
         page.wait_for_selector(".eqvi-groups[data-shown='2']")
-        page.wait_for_selector(".eqvi-strip button >> nth=4")  # by then every t is made
+        page.wait_for_selector(".eqvi-strip button >> nth=4")  # by then every t is computed
 
         page.set_default_timeout(PATIENCE / 4)
 
-        # t by the keyboard: what belongs to t changes, in picture and words, and the given frames do not.
+        # t by the keyboard: what belongs to t changes, in picture and words, and the input frames do not.
         before = {name: seen(page, name) for name in ("new frame", "I₁ warped to t", "Fₜ₁", "error", "I₁")}
         slider = page.get_by_label("time t of the new frame")
         slider.focus()
@@ -66,17 +66,17 @@ def test_explorer(project: Path) -> None:
         slider.press("ArrowLeft")
         page.wait_for_selector(".eqvi-groups[data-shown='2']")
         assert seen(page, "new frame") == before["new frame"]
-        took = int(groups.get_attribute("data-latency"))
-        print(f"a move of t was shown after {took} ms")
-        assert 0 < took < 30_000  # how long it may take is measured on a machine that does nothing else
+        latency = int(groups.get_attribute("data-latency"))
+        print(f"a move of t was shown after {latency} ms")
+        assert 0 < latency < 30_000  # how long it may take is measured on a machine that does nothing else
 
         # A pixel by the mouse, then by the keyboard.
-        said = page.locator(".eqvi-sentence")
+        sentence = page.locator(".eqvi-sentence")
         picture = page.locator("[data-name='I₁'] .eqvi-picture")
-        told = said.inner_text()
+        first = sentence.inner_text()
         picture.click(position={"x": 60, "y": 50})
-        page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=told)
-        clicked, curves = said.inner_text(), page.locator(".eqvi-drawing").inner_html()
+        page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=first)
+        clicked, curves = sentence.inner_text(), page.locator(".eqvi-drawing").inner_html()
         assert picture.locator("circle").count() == 2
         picture.press("ArrowRight")
         page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=clicked)
@@ -112,7 +112,7 @@ def test_explorer(project: Path) -> None:
         left, right = (stage.locator("img").nth(number).evaluate(SEEN) for number in (0, 1))
         assert left != right
 
-        # The film plays, and stops where it is told to.
+        # The film plays, and stops where it is first to.
         screen = page.locator(".eqvi-screen")
         shown = screen.get_attribute("src")
         page.locator(".eqvi-play").click()
