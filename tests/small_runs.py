@@ -36,7 +36,7 @@ def script_command(recipe: Recipe, folder: Path, save_every: float = 0.0) -> lis
     return ["-c", SCRIPT, repr(dataclasses.asdict(recipe)), str(folder), str(save_every)]
 
 
-def recipe(**values: Any) -> Recipe:
+def small_recipe(**values: Any) -> Recipe:
     """A recipe of four steps."""
     small = {"preset": "tiny-dis", "crop": 64, "windows": 4, "batch": 2, "steps": 4, "scored": 1, "score_every": 2}
     return Recipe(**small | {"rate": 1e-3, "begin": "plain", "schedule": "constant"} | values)
@@ -45,7 +45,7 @@ def recipe(**values: Any) -> Recipe:
 def all_on(store: Path, **values: Any) -> Recipe:
     """A recipe of eight steps with everything that a state has to carry."""
     more = {"store": str(store), "stored": 96, "augment": "full", "average": 0.9, "accumulate": 2, "clip": 1.0}
-    return recipe(**more | {"steps": 8, "schedule": "cosine", "decay": 1e-3, "score_every": 3} | values)
+    return small_recipe(**more | {"steps": 8, "schedule": "cosine", "decay": 1e-3, "score_every": 3} | values)
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> dict[str, torch.Tensor]:

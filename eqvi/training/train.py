@@ -90,12 +90,11 @@ def train(
             raise InputError(f"{folder}: not all processes find the same state there: give a folder that they share")
         if state is not None and state["step"] == state["steps"] and run_folder.is_finished(folder):
             return Progress(folder, state["step"], state["steps"], state["scores"])
-        writer_class = _summary_writer() if tensorboard and processes.first else None
-        run = prepare(recipe, folder, state, torch.device(device), processes, workers, restart, stack)
+        run = prepare(
+            recipe, folder, state, torch.device(device), processes, stack,
+            workers=workers, tensorboard=tensorboard, restart=restart,
+        )  # fmt: skip
         trainer, model, optimizer = run.trainer, run.trainer.model, run.trainer.optimizer
-        board = None
-        if writer_class is not None:
-            board = stack.enter_context(writer_class(folder / "tensorboard", purge_step=trainer.step + 1))
         bar = stack.enter_context(
             tqdm(
                 total=trainer.steps * recipe.batch, initial=trainer.step * recipe.batch, unit="window",
@@ -109,14 +108,15 @@ def train(
         saved = refreshed = time.monotonic()
 
         if trainer.step == 0 and processes.first:
-            _validate(run, folder, board, on_validation)
+            _validate(run, folder, on_validation)
         while trainer.step < trainer.steps:
+            # Learning rate
             step_started = clock()
             rate = trainer.learning_rate
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-            # Gradients add up over the parts of a step; processes exchange theirs once, with the last part.
+            # Gradients, added up over the parts of a step; processes exchange theirs once, with the last part
             optimizer.zero_grad(set_to_none=True)
             parts, part_losses = [], []
             for part in range(recipe.accumulate):
@@ -135,6 +135,8 @@ def train(
                     f"step {trainer.step + 1}: {bad}: the batch is in {path}, the last good state is kept: try a lower "
                     "rate or a clip of the gradient"
                 )
+
+            # Weights and their moving average
             optimizer.step()
             if trainer.average is not None:
                 trainer.average.update_parameters(model)
@@ -143,16 +145,21 @@ def train(
             trainer.spent["seconds"] += clock() - step_started
             trainer.spent["steps"] += 1
 
+            # Log and validate
             bar.set_postfix_str(f"loss {values['total']:.4f}, rate {rate:.2g}", refresh=False)
             bar.update(recipe.batch)
             if processes.first:
                 row = {"step": trainer.step, "epoch": epoch, "rate": rate, **values}
-                _log(folder / run_folder.CURVE_FILE, row, 8, board)
+                _log(folder / run_folder.CURVE_FILE, row, 8, run.board)
                 if trainer.step % recipe.score_every == 0 or trainer.step == trainer.steps:
-                    _validate(run, folder, board, on_validation)
+                    _validate(run, folder, on_validation)
+
+            # Time budget and signals: one process's end is the end of all
             over_time = minutes is not None and time.monotonic() - started > 60 * minutes
             if processes.any(stop_requested() or over_time):
                 break
+
+            # Curves and state on disk, at intervals
             if on_refresh is not None and processes.first and time.monotonic() - refreshed >= REFRESH_EVERY:
                 on_refresh()
                 refreshed = time.monotonic()
@@ -172,12 +179,12 @@ def train(
         return Progress(folder, trainer.step, trainer.steps, trainer.scores)
 
 
-def _validate(run: Run, folder: Path, board: Any, on_validation: Callable[[Progress], None] | None) -> None:
+def _validate(run: Run, folder: Path, on_validation: Callable[[Progress], None] | None) -> None:
     trainer = run.trainer
     with trainer.averaged_weights():
         trainer.scores = run.validation(trainer.model)
         examples = run.validation.examples(trainer.model) if on_validation is not None else []
-    _log(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, board)
+    _log(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, run.board)
     if on_validation is not None:
         on_validation(Progress(folder, trainer.step, trainer.steps, trainer.scores, tuple(examples)))
 
@@ -186,11 +193,3 @@ def _log(path: Path, row: Mapping[str, float], digits: int, board: Any) -> None:
     run_folder.append_row(path, {k: f"{v:.{digits}g}" if isinstance(v, float) else v for k, v in row.items()})
     for name, value in row.items() if board is not None else ():
         board.add_scalar(f"{path.stem}/{name}", value, row["step"])
-
-
-def _summary_writer() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError("TensorBoard's logs need its package: `pip install tensorboard`, or leave it out") from None
-    return SummaryWriter

@@ -122,6 +122,7 @@ class Run(NamedTuple):
         batches: of this process, `Recipe.accumulate` a step.
         validation: scores the model.
         record: see `eqvi.training.run_folder.run_record`.
+        board: TensorBoard's writer, if any.
     """
 
     trainer: Trainer
@@ -129,6 +130,7 @@ class Run(NamedTuple):
     batches: Iterator[FrameBatch | FlowBatch]
     validation: Any
     record: dict[str, Any]
+    board: Any
 
 
 def prepare(
@@ -137,18 +139,19 @@ def prepare(
     state: dict[str, Any] | None,
     device: torch.device,
     processes: Processes,
-    workers: int,
-    restart: bool,
     stack: contextlib.ExitStack,
+    workers: int = 0,
+    tensorboard: bool = False,
+    restart: bool = False,
 ) -> Run:
     """Prepare a run: check and build all that its recipe names, lock its folder, and write the record there.
 
     Args:
-        recipe, folder, workers, restart: as of `eqvi.training.train.train`.
+        recipe, folder, workers, tensorboard, restart: as of `eqvi.training.train.train`.
         state: to resume from.
         device: where to train.
         processes: those that train together.
-        stack: holds the lock of the folder.
+        stack: holds what is to be closed: the folder's lock and TensorBoard's log.
 
     Raises:
         InputError: something cannot be used, or another process has the folder; nothing in the folder has changed then.
@@ -159,6 +162,7 @@ def prepare(
             f"batch {recipe.batch} cannot be shared by {processes.world} process(es) in {recipe.accumulate} "
             f"part(s): give a multiple of {shares}"
         )
+    writer = _summary_writer() if tensorboard and processes.first else None
     loss = None if recipe.stage == "flow" else _make_loss(recipe).to(device)
     model = initial_model(recipe)
     samples: Any = None if recipe.validation == "rendered" else validation_samples(recipe)
@@ -183,13 +187,22 @@ def prepare(
             # Without a state the run starts anew, with the validation before its first step.
             run_folder.truncate_curve(folder / name, -1 if state is None else trainer.step)
         run_folder.write_record(folder, record)
+    board = stack.enter_context(writer(folder / "tensorboard", purge_step=trainer.step + 1)) if writer else None
     loader = batches(source, recipe, processes, trainer.step, trainer.steps, workers, device)
-    return Run(trainer, objective, loader, validation, record)
+    return Run(trainer, objective, loader, validation, record, board)
 
 
 def _make_loss(recipe: Recipe) -> Loss:
     terms = recipe.loss_terms()
     return Loss(terms, open_vgg(Path(recipe.vgg) if recipe.vgg else None) if "vgg" in terms else None)
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("TensorBoard's logs need its package: `pip install tensorboard`, or leave it out") from None
+    return SummaryWriter
 
 
 def _assign(model: nn.Module, values: Any) -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from small_runs import recipe, run
+from small_runs import run, small_recipe
 
 from eqvi.training.lr_schedule import lr_factor
 from eqvi.training.run_folder import read_curve
@@ -42,7 +42,7 @@ def test_constant() -> None:
 
 
 def test_a_run_takes_the_rates_of_its_schedule(tmp_path: Path) -> None:
-    run(recipe(schedule="published", steps=8, windows=2, batch=1, score_every=8), tmp_path)
+    run(small_recipe(schedule="published", steps=8, windows=2, batch=1, score_every=8), tmp_path)
     rows = read_curve(tmp_path / "curve.csv")
     assert [int(row["epoch"]) for row in rows] == [0, 0, 1, 1, 2, 2, 3, 3]
     # Of four epochs: at 2 - 1 and at 3 - 1.

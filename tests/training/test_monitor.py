@@ -1,7 +1,5 @@
-"""A run as it is seen: its curves, pictures and live figure; and that notebook 13 and the recipe files fit `Recipe`."""
+"""A run as it is seen: its curves, pictures and live figure."""
 
-import ast
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,17 +9,11 @@ import torch
 from IPython.display import DisplayHandle
 from PIL import Image
 
-from eqvi.cli import headless, study
-from eqvi.cli.train import NOTEBOOK, recipe_values
 from eqvi.errors import InputError
-from eqvi.paths import NOTEBOOKS, PARAMS
 from eqvi.training import monitor
-from eqvi.training.recipe import Recipe
 from eqvi.training.samples import FlowSample, FrameSample
 from eqvi.training.train import Progress
 from eqvi.training.validation import Example
-
-RECIPES = sorted(PARAMS.glob("train_*.yaml"))
 
 
 def make_run(folder: Path, steps: int, of: int, names: str = "psnr,blend,warp") -> None:
@@ -92,7 +84,7 @@ class TestPictures:
         contents = []
         for name in ("a", "b"):
             make_run(tmp_path / name, 4, 10)
-            monitor.save_pictures(Progress(tmp_path / name, 4, 10, {}, [example("blend", "warp", "model")]))
+            monitor.save_pictures(Progress(tmp_path / name, 4, 10, {}, (example("blend", "warp", "model"),)))
             made = [tmp_path / name / "curves.png", tmp_path / name / "examples" / "step_000004.png"]
             contents.append([path.read_bytes() for path in made])
             with Image.open(made[0]) as picture:
@@ -105,31 +97,31 @@ class TestLive:
     @pytest.fixture
     def shown(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         """What is displayed, and what takes its place, as (what happened, alternative text)."""
-        found: list[tuple[str, str]] = []
+        displayed: list[tuple[str, str]] = []
 
         class Handle(DisplayHandle):
-            def update(self, data: dict[str, str], **told: Any) -> None:
-                found.append(("update", told["metadata"]["image/png"]["alt"]))
+            def update(self, data: dict[str, str], **options: Any) -> None:
+                displayed.append(("update", options["metadata"]["image/png"]["alt"]))
 
-        def display(data: dict[str, str], display_id: bool, **told: Any) -> Handle:
+        def display(data: dict[str, str], display_id: bool, **options: Any) -> Handle:
             assert display_id
-            found.append(("display", told["metadata"]["image/png"]["alt"]))
+            displayed.append(("display", options["metadata"]["image/png"]["alt"]))
             return Handle()
 
         monkeypatch.setattr("eqvi.viz.figure.display", display)
-        return found
+        return displayed
 
     def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(monitor, "save", lambda picture, name: folder / "curves.png")
         make_run(folder, 4, 4)
         with monitor.LiveCurves(folder, "13_curves") as live:
             for step in (0, 2, 4):
-                live(Progress(folder, step, 4, {}, [example("blend", "warp", "model")]))
+                live(Progress(folder, step, 4, {}, (example("blend", "warp", "model"),)))
 
     def break_off(self, folder: Path, *steps: int) -> None:
         with monitor.LiveCurves(folder, "13_curves") as live:
             for step in steps:
-                live(Progress(folder, step, 10, {}, [example("blend", "warp", "model")]))
+                live(Progress(folder, step, 10, {}, (example("blend", "warp", "model"),)))
             raise KeyboardInterrupt
 
     def test_one_picture_in_place(
@@ -177,38 +169,3 @@ class TestLive:
         self.carry_out(tmp_path, monkeypatch)
         assert shown == []
         assert len(list((tmp_path / "examples").glob("step_*.png"))) == 3
-
-
-class TestRecipes:
-    def test_parameters_of_the_notebook_are_the_recipe(self) -> None:
-        declared = headless.parameters_of(NOTEBOOKS / f"{NOTEBOOK}.ipynb")
-        fields = {field.name: type(field.metadata["default"]) for field in dataclasses.fields(Recipe)}
-        besides = {"out": str, "device": str, "workers": int, "minutes": float, "threads": int, "restart": bool}
-        assert list(declared) == [*fields, *besides]
-        values = {name: ast.literal_eval(text) for name, text in declared.items()}
-        assert {name: type(value) for name, value in values.items()} == fields | besides
-        Recipe.from_values({name: values[name] for name in fields})
-
-    def test_there_is_one_for_every_stage(self) -> None:
-        from eqvi.training.stages import STAGES
-
-        assert {Recipe.from_values(recipe_values(path)[0]).stage for path in RECIPES} == set(STAGES)
-
-    @pytest.mark.parametrize("path", [*RECIPES, PARAMS / "quick.yaml"], ids=lambda path: path.stem)
-    def test_notebook_takes_it(self, path: Path) -> None:
-        notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
-        shared = study.read_yaml(path, {each.stem for each in study.all_notebooks()})
-        defaults = headless.parameters_of(notebook)
-        given = study.assign(shared, [], {notebook: defaults})[notebook]
-        values = {name: ast.literal_eval(text) for name, text in defaults.items()} | given
-        names = [field.name for field in dataclasses.fields(Recipe)]
-        Recipe.from_values({name: values[name] for name in names})
-
-    @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-    def test_says_all_in_which_the_notebook_differs_from_the_command(self, path: Path) -> None:
-        notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
-        given = recipe_values(path)[0]
-        for name, text in headless.parameters_of(notebook).items():
-            known = {field.name: field.metadata["default"] for field in dataclasses.fields(Recipe)}
-            if name in known and ast.literal_eval(text) != known[name]:
-                assert name in given, f"{path.name} leaves {name} to a default, of which there are two"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import recipe, same
 from small_runs import run as train_weights
+from small_runs import same, small_recipe
 from torch import nn
 
 import eqvi
@@ -108,10 +108,10 @@ class TestStageRuns:
 
     def test_saved_model_is_the_averaged_one(self, runs: list[pipeline.StageRun]) -> None:
         run = runs[1]
-        kept = checkpoint.load(run.folder / "weights.safetensors").state_dict()
+        saved = checkpoint.load(run.folder / "weights.safetensors").state_dict()
         now = monitor.saved_model(run.recipe, run.folder).state_dict()
-        assert kept.keys() == now.keys()
-        assert all(torch.equal(kept[name], now[name]) for name in kept)
+        assert saved.keys() == now.keys()
+        assert all(torch.equal(saved[name], now[name]) for name in saved)
 
     def test_saved_examples_are_those_of_the_last_score(self, runs: list[pipeline.StageRun]) -> None:
         run = runs[1]
@@ -124,25 +124,25 @@ class TestStageRuns:
 @pytest.mark.usefixtures("tiny_presets")
 def test_stages_flow_1_2_3_4_follow_one_another(tmp_path: Path) -> None:
     common = {"preset": "tiny", "steps": 1, "windows": 2, "score_every": 1}
-    train_weights(recipe(stage="flow", **common), tmp_path / "flow")
+    train_weights(small_recipe(stage="flow", **common), tmp_path / "flow")
     flow = tmp_path / "flow/published.ckpt"
     taken = {"1": ("flow",), "2": ("flow", "refinement", "mask"), "3": ("flow", "refinement", "mask", "residual")}
     taken["4"] = taken["3"]
     before: Path | None = None
     for stage, parts in taken.items():
         given = {"after": str(before)} if before else {"flow": str(flow)}
-        made = recipe(stage=stage, **common, **given)
-        model = initial_model(made)
+        recipe = small_recipe(stage=stage, **common, **given)
+        model = initial_model(recipe)
         assert isinstance(model, EQVI)
         source: dict[str, nn.Module] = {"flow": checkpoint.load_flow(flow)}
         if before:
             source |= dict(checkpoint.load(before).named_children())
         for part in parts:
             assert same(getattr(model, part).state_dict(), source[part].state_dict()), (stage, part)
-        train_weights(made, tmp_path / stage)
+        train_weights(recipe, tmp_path / stage)
         own = checkpoint.load(tmp_path / stage / "weights.safetensors")
         published = eqvi.load(tmp_path / stage / "published.ckpt", own.config.motion)
-        assert own.config == made.config()
+        assert own.config == recipe.config()
         if own.config.residual:  # without it no tensor tells its widths
             assert published.config == own.config
         assert same(own.state_dict(), published.state_dict())
@@ -158,7 +158,7 @@ def test_stages_flow_1_2_3_4_follow_one_another(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_presets")
 def test_a_flow_network_reads_the_same_in_both_formats(tmp_path: Path) -> None:
-    flow = initial_model(recipe(stage="flow", preset="tiny"))
+    flow = initial_model(small_recipe(stage="flow", preset="tiny"))
     assert isinstance(flow, ScopeFlow)
     checkpoint.save(flow, tmp_path / "own.safetensors")
     checkpoint.export_published_flow(flow, tmp_path / "published.ckpt")

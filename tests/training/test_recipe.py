@@ -1,25 +1,30 @@
-"""Recipes: refused values, defaults, and what they name."""
+"""Recipes: refused values, defaults, what they name, and the recipe files of notebook 13."""
 
+import ast
 import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import TINY, recipe
+from small_runs import TINY, small_recipe
 
+from eqvi.cli import headless, study
+from eqvi.cli.train import NOTEBOOK, recipe_values
 from eqvi.errors import InputError
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
-from eqvi.model.scopeflow import ScopeFlow
-from eqvi.paths import ROOT
+from eqvi.paths import NOTEBOOKS, PARAMS, ROOT
 from eqvi.training.recipe import Recipe
+from eqvi.training.stages import STAGES
 from eqvi.training.train import train
+
+RECIPES = sorted(PARAMS.glob("train_*.yaml"))
 
 pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"colour": 1}, "has no 'colour'"),
         ({"batch": "two"}, "batch='two' must be of type int"),
@@ -51,30 +56,25 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
         ({"batch": 3, "accumulate": 2}, "batch 3 cannot be divided into 2 equal parts"),
     ],
 )
-def test_bad_values_are_refused(values: dict[str, Any], said: str, unchecked: None) -> None:
-    with pytest.raises(InputError, match=said.replace("(", r"\(")) as caught:
+def test_bad_values_are_refused(values: dict[str, Any], message: str, unchecked: None) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")) as error:
         Recipe.from_values({"crop": 64, "preset": "tiny-dis"} | values)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 def test_defaults_are_the_published_recipe() -> None:
-    made = Recipe()
-    assert (made.stage, made.preset, made.crop, made.batch, made.epochs) == ("scratch", "eqvi", 512, 12, 200)
-    assert (made.rate, made.schedule, made.augment, made.spacing, made.every) == (
-        1e-4,
-        "published",
-        "published",
-        4,
-        4,
-    )
-    assert made.loss_terms() == {"laplacian": 5.0, "l1": 10.0}
+    recipe = Recipe()
+    assert (recipe.stage, recipe.preset, recipe.crop, recipe.batch, recipe.epochs) == ("scratch", "eqvi", 512, 12, 200)
+    assert (recipe.rate, recipe.schedule, recipe.augment) == (1e-4, "published", "published")
+    assert (recipe.spacing, recipe.every) == (4, 4)
+    assert recipe.loss_terms() == {"laplacian": 5.0, "l1": 10.0}
     assert Recipe(stage="scratch-vgg").loss_terms() == {"laplacian": 5.0, "l1": 10.0, "vgg": 0.1}
     assert Recipe.from_values({"rate": 1}).rate == 1.0
-    assert Recipe.from_values(dataclasses.asdict(made)) == made
+    assert Recipe.from_values(dataclasses.asdict(recipe)) == recipe
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"stage": "flow"}, "preset tiny-dis has no flow network to train"),
         ({"stage": "2"}, "stage 2 goes on from another: give after"),
@@ -98,17 +98,49 @@ def test_defaults_are_the_published_recipe() -> None:
     ],
 )
 def test_what_a_recipe_names_is_refused_if_it_cannot_be_used(
-    values: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
+    values: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
 ) -> None:
     monkeypatch.chdir(ROOT)
     if "WIDE" in values.values():
         wide = dataclasses.replace(TINY, flow="dis", refine_width=1 / 16, motion="quadratic", residual=False)
         checkpoint.save(EQVI(wide), tmp_path / "wide.safetensors")
         values = values | {"after": str(tmp_path / "wide.safetensors")}
-    if "FLOW" in values.values():
-        checkpoint.save(ScopeFlow(1 / 16), tmp_path / "flow.safetensors")
-        values = values | {"flow": str(tmp_path / "flow.safetensors")}
-    with pytest.raises(InputError, match=said) as caught:
-        train(recipe(**values), tmp_path / "run", progress=False)
-    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=message) as error:
+        train(small_recipe(**values), tmp_path / "run", progress=False)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_parameters_of_notebook_13_are_the_recipe() -> None:
+    declared = headless.parameters_of(NOTEBOOKS / f"{NOTEBOOK}.ipynb")
+    fields = {field.name: type(field.metadata["default"]) for field in dataclasses.fields(Recipe)}
+    others = {"out": str, "device": str, "workers": int, "minutes": float, "threads": int, "restart": bool}
+    assert list(declared) == [*fields, *others]
+    values = {name: ast.literal_eval(text) for name, text in declared.items()}
+    assert {name: type(value) for name, value in values.items()} == fields | others
+    Recipe.from_values({name: values[name] for name in fields})
+
+
+def test_every_stage_has_a_recipe_file() -> None:
+    assert {Recipe.from_values(recipe_values(path)[0]).stage for path in RECIPES} == set(STAGES)
+
+
+@pytest.mark.parametrize("path", [*RECIPES, PARAMS / "quick.yaml"], ids=lambda path: path.stem)
+def test_notebook_13_takes_the_recipe_file(path: Path) -> None:
+    notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
+    shared = study.read_yaml(path, {each.stem for each in study.all_notebooks()})
+    defaults = headless.parameters_of(notebook)
+    given = study.assign(shared, [], {notebook: defaults})[notebook]
+    values = {name: ast.literal_eval(text) for name, text in defaults.items()} | given
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    Recipe.from_values({name: values[name] for name in names})
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_files_leave_nothing_to_two_different_defaults(path: Path) -> None:
+    notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
+    given = recipe_values(path)[0]
+    for name, text in headless.parameters_of(notebook).items():
+        known = {field.name: field.metadata["default"] for field in dataclasses.fields(Recipe)}
+        if name in known and ast.literal_eval(text) != known[name]:
+            assert name in given, f"{path.name} leaves {name} to a default, of which there are two"

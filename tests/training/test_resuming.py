@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import all_on, equal_runs, recipe, run, same, script_command
+from small_runs import all_on, equal_runs, run, same, script_command, small_recipe
 from torch import nn
 
 from eqvi.errors import InputError
@@ -39,8 +39,8 @@ class TestInterruptions:
         for kill in range(3):
             command = [sys.executable, *script_command(all_on(store), tmp_path)]
             process = subprocess.Popen(command, cwd=ROOT)
-            begun = time.monotonic()
-            while time.monotonic() < begun + 60 and process.poll() is None:
+            started = time.monotonic()
+            while time.monotonic() < started + 60 and process.poll() is None:
                 # After some steps more than last time, at whatever moment.
                 curve = tmp_path / "curve.csv"
                 if curve.is_file() and curve.read_bytes().count(b"\n") > 1 + 2 * kill + draw.randrange(2):
@@ -90,10 +90,10 @@ class TestInterruptions:
         assert equal_runs(tmp_path, whole)
 
     def test_a_time_budget(self, store: Path, whole: Path, tmp_path: Path) -> None:
-        made = all_on(store)
+        recipe = all_on(store)
         outcomes = []
         while not outcomes or outcomes[-1].step < 8:
-            outcomes.append(train(made, tmp_path, minutes=1e-9, progress=False))
+            outcomes.append(train(recipe, tmp_path, minutes=1e-9, progress=False))
             assert (tmp_path / "weights.safetensors").exists() == (outcomes[-1].step == 8)
         assert [outcome.step for outcome in outcomes] == list(range(1, 9))
         assert equal_runs(tmp_path, whole)
@@ -130,19 +130,19 @@ class TestInterruptions:
 
     def test_a_folder_in_use_is_refused(self, store: Path, tmp_path: Path) -> None:
         with exclusive(tmp_path), pytest.raises(InputError, match="another process works there now"):
-            run(recipe(), tmp_path)
+            run(small_recipe(), tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
     def test_another_recipe_is_refused_by_name(self, store: Path, whole: Path) -> None:
-        made = all_on(store)
+        recipe = all_on(store)
         for name, value in (("rate", 2e-3), ("seed", 1), ("augment", "none"), ("terms", {"l1": 1.0})):
             with pytest.raises(InputError, match=f"holds a run with {name}="):
-                train(dataclasses.replace(made, **{name: value}), whole, progress=False)
+                train(dataclasses.replace(recipe, **{name: value}), whole, progress=False)
 
 
 class TestFailures:
     def test_a_loss_that_is_not_finite_saves_its_batch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        made, source = recipe(accumulate=2), open_source(recipe(), Processes("cpu"))
+        recipe, source = small_recipe(accumulate=2), open_source(small_recipe(), Processes("cpu"))
         clean, calls = FrameObjective.forward, []
 
         def failing(self: FrameObjective, batch: FrameBatch) -> dict[str, torch.Tensor]:
@@ -153,32 +153,32 @@ class TestFailures:
         monkeypatch.setattr(FrameObjective, "forward", failing)
         with pytest.raises(
             InputError, match=r"step 3: .*total nan.*the batch is in .*bad_batch_0.safetensors"
-        ) as caught:
-            run(made, tmp_path, save_every=0)
-        assert "\n" not in str(caught.value)
-        kept = load_file(tmp_path / "bad_batch_0.safetensors")
+        ) as error:
+            run(recipe, tmp_path, save_every=0)
+        assert "\n" not in str(error.value)
+        saved = load_file(tmp_path / "bad_batch_0.safetensors")
         # Two steps of two windows came before.
         for part in (0, 1):
             window = source.sample(4 + part)
-            assert torch.equal(kept[f"{part}.frames"][0], window.frames)
-            assert torch.equal(kept[f"{part}.truth"][0], window.truth)
-            assert kept[f"{part}.t"].item() == window.t
+            assert torch.equal(saved[f"{part}.frames"][0], window.frames)
+            assert torch.equal(saved[f"{part}.truth"][0], window.truth)
+            assert saved[f"{part}.t"].item() == window.t
         state = torch.load(tmp_path / "state.pt")
         assert state["step"] == 2
         assert all(value.isfinite().all() for value in state["model"].values())
         monkeypatch.setattr(FrameObjective, "forward", clean)
-        assert same(run(made, tmp_path), run(made, tmp_path / "whole"))
+        assert same(run(recipe, tmp_path), run(recipe, tmp_path / "whole"))
 
     def test_a_gradient_that_is_not_finite_ends_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.inf))
         with pytest.raises(InputError, match="step 1: gradient inf: the batch"):
-            run(recipe(), tmp_path)
+            run(small_recipe(), tmp_path)
 
     @pytest.mark.parametrize("failing", ["torch.save", "os.replace"])
     def test_a_full_disk_keeps_the_last_state(
         self, failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made, count = recipe(), 0
+        recipe, count = small_recipe(), 0
         owner, name = (torch, "save") if failing == "torch.save" else (os, "replace")
         clean = getattr(owner, name)
 
@@ -191,11 +191,11 @@ class TestFailures:
 
         monkeypatch.setattr(owner, name, full)
         with pytest.raises(InputError, match=r"state.pt: cannot be written: the disk is full"):
-            run(made, tmp_path, save_every=0)
+            run(recipe, tmp_path, save_every=0)
         monkeypatch.setattr(owner, name, clean)
         assert [path.name for path in tmp_path.glob(".*")] == [".lock"]
         assert torch.load(tmp_path / "state.pt")["step"] == 2
-        assert same(run(made, tmp_path), run(made, tmp_path / "whole"))
+        assert same(run(recipe, tmp_path), run(recipe, tmp_path / "whole"))
 
     @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
     def test_a_damaged_state_is_refused(self, damage: str, whole: Path, store: Path, tmp_path: Path) -> None:

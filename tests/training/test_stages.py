@@ -17,46 +17,46 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if name != "flow"])
 def test_only_what_a_stage_names_changes(stage: str) -> None:
-    wanted = set(STAGES[stage].trains)
+    parts = set(STAGES[stage].trains)
     model = EQVI(stage_config(STAGES[stage], TINY))
-    learning = freeze_all_but(model, STAGES[stage].trains)
+    trained = freeze_all_but(model, STAGES[stage].trains)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.1)
     frames, truth = torch.rand(1, 4, 3, 64, 64), torch.rand(1, 3, 64, 64)
     FrameObjective(model, Loss({"l1": 1.0}))(FrameBatch(frames, truth, torch.tensor([0.5])))["total"].backward()
     with_gradient = {name for name, value in model.named_parameters() if value.grad is not None}
-    optimiser.step()
+    optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    should = {
+    expected = {
         name
         for name, _ in model.named_parameters()
-        if name.partition(".")[0] in wanted and not name.startswith("residual.context")
+        if name.partition(".")[0] in parts and not name.startswith("residual.context")
     }
-    assert with_gradient == should
-    assert changed == should
-    assert {name.partition(".")[0] for name in changed} == wanted
+    assert with_gradient == expected
+    assert changed == expected
+    assert {name.partition(".")[0] for name in changed} == parts
 
 
 def test_stage_flow_trains_all_but_the_occlusion_decoder() -> None:
     model = ScopeFlow(1 / 16)
-    learning = freeze_all_but(model, STAGES["flow"].trains)
+    trained = freeze_all_but(model, STAGES["flow"].trains)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.1)
     a, b, flow = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.randn(1, 2, 64, 64)
     FlowObjective(model)(FlowBatch(a, b, flow, torch.ones(1, 1, 64, 64)))["total"].backward()
-    should = {name for name, _ in model.named_parameters() if not name.startswith("occlusion.")}
-    assert {name for name, value in model.named_parameters() if value.grad is not None} == should
-    optimiser.step()
+    expected = {name for name, _ in model.named_parameters() if not name.startswith("occlusion.")}
+    assert {name for name, value in model.named_parameters() if value.grad is not None} == expected
+    optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == should
+    assert changed == expected
 
 
 @pytest.mark.parametrize(("stage", "count"), [("scratch", 21_699_500), ("3", 21_699_500), ("4", 11_297)])
 def test_trainable_parameters_at_published_widths(stage: str, count: int) -> None:
     with torch.device("meta"):
         model = EQVI(stage_config(STAGES[stage], PRESETS["eqvi"]))
-    learning = freeze_all_but(model, STAGES[stage].trains)
-    assert sum(parameter.numel() for parameter in learning) == count
+    trained = freeze_all_but(model, STAGES[stage].trains)
+    assert sum(parameter.numel() for parameter in trained) == count
     # The published count of 28 071 018 has two constant kernels of nine among them.
     fusion = 11_297 if stage == "4" else 0
     assert sum(parameter.numel() for parameter in model.parameters()) == 28_071_018 - 18 + fusion

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import CPU, SCRIPT, largest, recipe, run, script_command
+from small_runs import CPU, SCRIPT, largest, run, script_command, small_recipe
 
 from eqvi.errors import InputError
 from eqvi.model.eqvi import EQVI
@@ -32,19 +32,19 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 class TestParts:
     def test_two_parts_equal_one(self, store: Path, tmp_path: Path) -> None:
-        made = recipe(store=str(store), stored=96, batch=4, steps=3, average=0.5)
-        one = run(made, tmp_path / "one")
-        two = run(dataclasses.replace(made, accumulate=2), tmp_path / "two")
-        assert largest(one, run(dataclasses.replace(made, seed=1), tmp_path / "other")) > 0.001
+        recipe = small_recipe(store=str(store), stored=96, batch=4, steps=3, average=0.5)
+        one = run(recipe, tmp_path / "one")
+        two = run(dataclasses.replace(recipe, accumulate=2), tmp_path / "two")
+        assert largest(one, run(dataclasses.replace(recipe, seed=1), tmp_path / "other")) > 0.001
         assert largest(one, two) < 1e-5
 
     def test_two_processes_equal_one(self, store: Path, tmp_path: Path) -> None:
-        made = recipe(store=str(store), stored=96, batch=4, steps=3, accumulate=2, average=0.5, clip=1.0)
-        one = run(made, tmp_path / "one")
+        recipe = small_recipe(store=str(store), stored=96, batch=4, steps=3, accumulate=2, average=0.5, clip=1.0)
+        one = run(recipe, tmp_path / "one")
         script = tmp_path / "script.py"
         script.write_text(SCRIPT)
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        command = [*torchrun, str(script), *script_command(made, tmp_path / "two")[2:]]
+        command = [*torchrun, str(script), *script_command(recipe, tmp_path / "two")[2:]]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -60,13 +60,13 @@ class TestParts:
 
     @pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (1, 3), (2, 3)])
     def test_every_window_is_in_one_part(self, world: int, accumulate: int) -> None:
-        made = recipe(batch=12, windows=24, accumulate=accumulate)
+        recipe = small_recipe(batch=12, windows=24, accumulate=accumulate)
 
         class Numbers:
             epoch = 24
 
             def sample(self, number: int) -> Any:
-                return open_source(recipe(), Processes("cpu")).sample(0)._replace(t=number / 1000)
+                return open_source(small_recipe(), Processes("cpu")).sample(0)._replace(t=number / 1000)
 
             def record(self) -> dict[str, Any]:
                 return {}
@@ -75,17 +75,17 @@ class TestParts:
         for rank in range(world):
             processes = Processes("cpu")
             processes.rank, processes.world = rank, world
-            for item, batch in enumerate(batches(Numbers(), made, processes, 1, 3, 0, CPU)):
+            for item, batch in enumerate(batches(Numbers(), recipe, processes, 1, 3, 0, CPU)):
                 seen[1 + item // accumulate] += [round(1000 * t) for t in batch.t.tolist()]
         assert {step: sorted(numbers) for step, numbers in seen.items()} == {
             step: list(range(12 * step, 12 * step + 12)) for step in (1, 2)
         }
 
     def test_channels_last_changes_nothing(self, store: Path, tmp_path: Path) -> None:
-        made = recipe(store=str(store), stored=96, begin="published")
+        recipe = small_recipe(store=str(store), stored=96, begin="published")
         curves = []
         for last in (False, True):
-            run(dataclasses.replace(made, channels_last=last), tmp_path / str(last))
+            run(dataclasses.replace(recipe, channels_last=last), tmp_path / str(last))
             curves.append([float(row["total"]) for row in read_curve(tmp_path / str(last) / "curve.csv")])
         assert curves[0] == pytest.approx(curves[1], abs=1e-5)
 
@@ -93,14 +93,14 @@ class TestParts:
 class TestPrecision:
     @pytest.mark.parametrize("begins", ["plain", "published"])
     def test_bfloat16_is_near_float32(self, begins: str, store: Path) -> None:
-        made = recipe(store=str(store), stored=96, begin=begins)
-        model, source = initial_model(made), open_source(made, Processes("cpu"))
+        recipe = small_recipe(store=str(store), stored=96, begin=begins)
+        model, source = initial_model(recipe), open_source(recipe, Processes("cpu"))
         assert isinstance(model, EQVI)
         batch = collate([source.sample(number) for number in range(2)])  # type: ignore[misc]
         totals, gradients = [], []
         for precision in (torch.float32, torch.bfloat16):
             model.zero_grad()
-            total = FrameObjective(model, Loss(made.loss_terms()), precision)(batch)["total"]
+            total = FrameObjective(model, Loss(recipe.loss_terms()), precision)(batch)["total"]
             total.backward()
             totals.append(total.item())
             found = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
@@ -111,31 +111,31 @@ class TestPrecision:
 
     def test_bfloat16_moves_no_position(self) -> None:
         """A refinement that changes nothing changes nothing in bfloat16 either, however wide the frame."""
-        model = initial_model(recipe())
+        model = initial_model(small_recipe())
         assert isinstance(model, EQVI)
         # Pixels beyond 256 have no number in bfloat16.
         frames, flows = torch.rand(1, 4, 3, 64, 600), 3 * torch.randn(1, 6, 2, 64, 600)
         motion = model.known_motion(frames, flows)
         with torch.no_grad():
-            wanted = model.interpolate(frames, motion, 0.5)
+            expected = model.interpolate(frames, motion, 0.5)
             with torch.autocast("cpu", torch.bfloat16):
                 found = model.interpolate(frames, motion, 0.5)
-        assert torch.equal(found.flow_t1, wanted.flow_t1)
-        assert torch.equal(found.frame, wanted.frame)
+        assert torch.equal(found.flow_t1, expected.flow_t1)
+        assert torch.equal(found.frame, expected.frame)
 
     def test_a_run_in_bfloat16(self, store: Path, tmp_path: Path) -> None:
-        made = recipe(store=str(store), stored=96)
+        recipe = small_recipe(store=str(store), stored=96)
         totals = []
         for precision in ("float32", "bfloat16"):
-            weights = run(dataclasses.replace(made, precision=precision), tmp_path / precision)
+            weights = run(dataclasses.replace(recipe, precision=precision), tmp_path / precision)
             assert all(value.dtype == torch.float32 for value in weights.values())
             totals.append([float(row["total"]) for row in read_curve(tmp_path / precision / "curve.csv")])
         assert totals[1] == pytest.approx(totals[0], rel=0.03)
         assert totals[1] != totals[0]
 
     def test_a_flow_network_in_bfloat16(self) -> None:
-        made = recipe(stage="flow", preset="tiny")
-        model, pairs = initial_model(made), open_source(made, Processes("cpu"))
+        recipe = small_recipe(stage="flow", preset="tiny")
+        model, pairs = initial_model(recipe), open_source(recipe, Processes("cpu"))
         assert isinstance(model, ScopeFlow)
         batch = collate([pairs.sample(0)])
         exact, rough = (FlowObjective(model, kind)(batch)["total"] for kind in (torch.float32, torch.bfloat16))
@@ -146,7 +146,8 @@ class TestPrecision:
 def test_curves_are_refreshed_between_validations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_loop, "REFRESH_EVERY", 0.0)
     rows: list[int] = []
-    train(recipe(), tmp_path, progress=False, on_refresh=lambda: rows.append(len(read_curve(tmp_path / "curve.csv"))))
+    curve = tmp_path / "curve.csv"
+    train(small_recipe(), tmp_path, progress=False, on_refresh=lambda: rows.append(len(read_curve(curve))))
     assert rows == [1, 2, 3, 4]
 
 
@@ -164,7 +165,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path, monkeypa
     with pytest.raises(
         InputError, match=r"batch 4 cannot be shared by 3 process\(es\) in 2 part\(s\): give a multiple of 6"
     ):
-        run(recipe(batch=4, accumulate=2), tmp_path)
+        run(small_recipe(batch=4, accumulate=2), tmp_path)
 
 
 def test_a_rank_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import CPU, recipe, run, same
+from small_runs import CPU, run, same, small_recipe
 
 from eqvi import metrics
 from eqvi.model import checkpoint
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 
 def test_blend_and_warp() -> None:
-    made = recipe(scored=2, motion="quadratic")
-    windows, model = validation_samples(made), initial_model(made)
+    recipe = small_recipe(scored=2, motion="quadratic")
+    windows, model = validation_samples(recipe), initial_model(recipe)
     assert isinstance(model, EQVI)
     found = FrameValidation(windows, model, CPU)(model)  # type: ignore[arg-type]
     plain = EQVI(dataclasses.replace(PRESETS["baseline"], motion="quadratic"))
-    wanted: dict[str, list[float]] = {"blend": [], "warp": [], "psnr": []}
+    expected: dict[str, list[float]] = {"blend": [], "warp": [], "psnr": []}
     for window in windows:
         frames, t, truth = window.frames[None], window.t, metrics.to_8bit(window.truth[None])
         with torch.inference_mode():
@@ -40,33 +40,34 @@ def test_blend_and_warp() -> None:
             }
         for name, frame in rivals.items():
             error = np.square(metrics.to_8bit(frame).astype(float) - truth.astype(float)).mean()
-            wanted[name].append(10 * np.log10(255**2 / error))
-    assert found == pytest.approx({name: np.mean(values) for name, values in wanted.items()}, abs=1e-3)
+            expected[name].append(10 * np.log10(255**2 / error))
+    assert found == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=1e-3)
 
 
 def test_end_point_error() -> None:
-    made = recipe(stage="flow", preset="tiny", scored=2)
-    pairs, model = validation_samples(made), initial_model(made)
+    recipe = small_recipe(stage="flow", preset="tiny", scored=2)
+    pairs, model = validation_samples(recipe), initial_model(recipe)
     assert isinstance(model, ScopeFlow)
     found = FlowValidation(pairs, CPU)(model)  # type: ignore[arg-type]
-    wanted: dict[str, list[float]] = {"still": [], "epe": []}
+    expected: dict[str, list[float]] = {"still": [], "epe": []}
     for pair in pairs:
         with torch.inference_mode():
             flows = {"still": torch.zeros(2, 64, 64), "epe": model(pair.first[None], pair.second[None])[0]}
         for name, flow in flows.items():
             distance = np.hypot(*(flow - pair.flow).double().numpy())
-            wanted[name].append(np.average(distance, weights=pair.weight[0].numpy()))
-    assert found["still"] == pytest.approx(np.mean(wanted["still"]), rel=1e-4)
-    assert found["epe"] == pytest.approx(np.mean(wanted["epe"]), rel=1e-4)
+            expected[name].append(np.average(distance, weights=pair.weight[0].numpy()))
+    assert found["still"] == pytest.approx(np.mean(expected["still"]), rel=1e-4)
+    assert found["epe"] == pytest.approx(np.mean(expected["epe"]), rel=1e-4)
     assert 0 < found["dis"] < found["still"]
 
 
 def test_validation_samples_are_not_trained_on() -> None:
-    windows = validation_samples(recipe(scored=2, seed=5))
+    windows = validation_samples(small_recipe(scored=2, seed=5))
     assert all(
-        torch.equal(a.frames, b.frames) for a, b in zip(windows, validation_samples(recipe(scored=2)), strict=True)
+        torch.equal(a.frames, b.frames)
+        for a, b in zip(windows, validation_samples(small_recipe(scored=2)), strict=True)
     )
-    source = open_source(recipe(), Processes("cpu"))
+    source = open_source(small_recipe(), Processes("cpu"))
     assert not any(torch.equal(source.sample(n).frames, windows[0].frames) for n in range(2))
 
 
@@ -78,11 +79,11 @@ def test_averaged_weights_are_scored_and_kept(tmp_path: Path, monkeypatch: pytes
         clean(self)
         after.append([parameter.detach().clone() for parameter in self.param_groups[0]["params"]])
 
-    made = recipe(average=share, score_every=1)
-    heard: list[Progress] = []
+    recipe = small_recipe(average=share, score_every=1)
+    updates: list[Progress] = []
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", step)
-        kept = run(made, tmp_path, on_validation=heard.append)
+        saved = run(recipe, tmp_path, on_validation=updates.append)
     mean = after[0]
     for weights in after[1:]:
         mean = [share * a + (1 - share) * b for a, b in zip(mean, weights, strict=True)]
@@ -91,17 +92,17 @@ def test_averaged_weights_are_scored_and_kept(tmp_path: Path, monkeypatch: pytes
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(found, mean, strict=True))
     assert not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, after[-1], strict=True))
-    scores = FrameValidation(validation_samples(made), model, CPU)(model)  # type: ignore[arg-type]
-    assert heard[-1].scores == pytest.approx(scores, abs=1e-6)
-    assert [progress.step for progress in heard] == [0, 1, 2, 3, 4]
+    scores = FrameValidation(validation_samples(recipe), model, CPU)(model)  # type: ignore[arg-type]
+    assert updates[-1].scores == pytest.approx(scores, abs=1e-6)
+    assert [progress.step for progress in updates] == [0, 1, 2, 3, 4]
     # Validation leaves the trained weights as they were.
-    again = run(dataclasses.replace(made, score_every=4), tmp_path / "seldom")
-    assert same(kept, again)
+    again = run(dataclasses.replace(recipe, score_every=4), tmp_path / "seldom")
+    assert same(saved, again)
 
 
 def test_examples(tmp_path: Path) -> None:
-    heard: list[Progress] = []
-    run(recipe(scored=3), tmp_path, on_validation=heard.append)
-    assert len(heard[0].examples) == 2
-    assert set(heard[0].examples[0].frames) == {"blend", "warp", "model"}
-    assert heard[0].examples[0].truth.shape == (1, 3, 64, 64)
+    updates: list[Progress] = []
+    run(small_recipe(scored=3), tmp_path, on_validation=updates.append)
+    assert len(updates[0].examples) == 2
+    assert set(updates[0].examples[0].frames) == {"blend", "warp", "model"}
+    assert updates[0].examples[0].truth.shape == (1, 3, 64, 64)

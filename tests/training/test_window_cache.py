@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import recipe
+from small_runs import small_recipe
 
 import eqvi
 from eqvi.errors import InputError
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
 
 def test_an_interrupted_fill_goes_on(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("frames.npy", "truths.npy", "flows.npy", "store.json")
-    kept = {name: (store / name).read_bytes() for name in names}
+    saved = {name: (store / name).read_bytes() for name in names}
     # As a kill leaves it: two windows on record, something torn after them.
     arrays = [np.load(store / name) for name in names[:3]]
     for name, array in zip(names, arrays, strict=False):
         array[2:] = 7
         np.save(tmp_path / name, array)
-    (tmp_path / "store.json").write_text(json.dumps(json.loads(kept["store.json"]) | {"done": 2}))
+    (tmp_path / "store.json").write_text(json.dumps(json.loads(saved["store.json"]) | {"done": 2}))
     fill_store(tmp_path, 4, (96, 96), progress=False)
-    assert {name: (tmp_path / name).read_bytes() for name in names} == kept
+    assert {name: (tmp_path / name).read_bytes() for name in names} == saved
     monkeypatch.setattr(
         "eqvi.training.window_cache._open_arrays", lambda *_: pytest.fail("a full store was opened to write")
     )
@@ -119,4 +119,4 @@ def test_an_epoch_visits_each_stored_window_once_in_an_order_of_its_own(store: P
 
 def test_two_scales_need_larger_crops(store: Path) -> None:
     with pytest.raises(InputError, match="crop 64 is too small for two scales"):
-        recipe(stage="4", store=str(store), after="x")
+        small_recipe(stage="4", store=str(store), after="x")
