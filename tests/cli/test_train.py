@@ -56,7 +56,16 @@ def test_a_run_from_a_recipe_and_again(
     assert (made["stage"], made["rate"], made["terms"], made["crop"]) == ("1", 1e-3, {"l1": 1.0}, 64)
     assert record["weights_sha256"]
     assert [float(row["rate"]) for row in read_curve(out / "curve.csv")] == [1e-3, 1e-3]
-    names = {"state.pt", "curve.csv", "scores.csv", "run.json", "weights.safetensors", "curves.png", "examples"}
+    names = {
+        ".lock",
+        "state.pt",
+        "curve.csv",
+        "scores.csv",
+        "run.json",
+        "weights.safetensors",
+        "curves.png",
+        "examples",
+    }
     assert {path.name for path in out.iterdir()} == names
     stamps = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     began = time.monotonic()
@@ -116,7 +125,7 @@ def test_bad_recipes(
         (("--stage", "2"), "give after, a checkpoint of stage 1"),
         (("--preset", "eqvi-quarter"), "give flow, its checkpoint"),
         (("--data", "/missing"), "/missing: there is no such folder"),
-        (("--context", __file__), "is no ResNet of torchvision's"),
+        (("--context", __file__), "cannot be read (UnpicklingError): `python -m eqvi download weights resnet18`"),
         (("--stage", "scratch-vgg", "--vgg", "/missing.pth"), "ms_ssim"),
     ],
 )
