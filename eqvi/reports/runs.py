@@ -101,7 +101,8 @@ def read_run(folder: Path, name: str) -> Run:
     rows, seeds = _read_text(path), None
     for condition in filter(None, conditions.split(",")):
         column, _, value = condition.partition("=")
-        rows = rows[rows[column].str.startswith(value[:-1]) if value.endswith("*") else rows[column] == value]
+        cells = rows[column] if column in rows else pd.Series("", rows.index)
+        rows = rows[cells.str.startswith(value[:-1]) if value.endswith("*") else cells == value]
         seeds = column if value.endswith("*") else seeds
     try:
         made_by = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -140,7 +141,7 @@ def members(folder: Path, name: str) -> list[str]:
     path = folder / f"{stem}.csv"
     if not value.endswith("*") or not path.is_file():
         return [name]
-    names = _read_text(path)[column].unique()
+    names = set(_read_text(path).get(column, ()))
     return [f"{stem}:{column}={one}" for one in sorted(names) if one.startswith(value[:-1])]
 
 
