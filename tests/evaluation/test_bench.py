@@ -270,7 +270,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--preset", "baseline"], "nothing to train: give --parts interpolation"),
         (["--rounds", 0], "--rounds 0 is too small"),
         (["--windows", 0], "--windows 0 is too small"),
-        (["--batch", 0], "batch 0 is too small"),
+        (["--batch", 0], "batch 0 cannot be used: give at least 1"),
         (["--crop", 100], "crop 100 cannot be used"),
         (["--crop", 0, "--preset", "baseline", "--parts", "data"], "crop 0 cannot be used"),
         (["--size", "448"], "--size '448' must be WIDTHxHEIGHT"),

@@ -79,7 +79,7 @@ class TestClips:
 
     def test_without_a_place_only_means_are_shown(self, folder, capsys):
         assert main(["evaluate", str(folder), "--models", "blend", "--every", "2"]) == 0
-        assert "| slide | 2 |" in capsys.readouterr().out
+        assert "| slide |      2 |" in capsys.readouterr().out
         assert not list(folder.parent.glob(".*.part"))
 
 
