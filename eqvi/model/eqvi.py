@@ -227,7 +227,7 @@ class EQVI(nn.Module):
         fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
         return Motion(**fields, features=features, half=None)
 
-    def _pad(self, frames: Frames) -> Frames:
+    def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST
         return pad_to(frames, side, side)
 
@@ -237,7 +237,7 @@ def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlo
     return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
 
 
-def halve(frames: Frames) -> Float[Tensor, "b n 3 _h _w"]:
+def halve(frames: Frames) -> Float[Tensor, "b n 3 p q"]:
     """Frames at half resolution, rounded down."""
     small = resize(frames.flatten(0, 1), (frames.shape[-2] // 2, frames.shape[-1] // 2), align_corners=False)
     return small.unflatten(0, frames.shape[:2])

@@ -158,8 +158,8 @@ class ScopeFlow(nn.Module):
         local = local + residual
         local = local + self.context(torch.cat((features, local), dim=1))
         # As published, the flow is scaled to global units before the refinement and, by an in-place operation, once
-        # more after it. The published weights were trained so and depend on it. Scaled once, as networks of our own may be,
-        # a level that adds nothing passes the coarser flow on unchanged.
+        # more after it. The published weights were trained so and depend on it. Scaled once, as networks of our own
+        # may be, a level that adds nothing passes the coarser flow on unchanged.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
         centred = rough - rough.mean((2, 3), keepdim=True)
