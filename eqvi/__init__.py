@@ -1,6 +1,6 @@
-"""EQVI, enhanced quadratic video interpolation: the package behind the reproducibility study.
+"""EQVI, enhanced quadratic video interpolation: the package of the reproducibility study.
 
-model = eqvi.load("checkpoint.safetensors")          # or eqvi.EQVI(config), with weights drawn at random
+model = eqvi.load("checkpoint.safetensors")          # or eqvi.EQVI(config), with random weights
 motion = model.estimate_motion(frames)               # frames (B, 4, 3, H, W), RGB in [0, 1]: once per window
 new = model.interpolate(frames, motion, t=0.5).frame # (B, 3, H, W): any t between the middle two
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["EQVI", "PRESETS", "EQVIConfig", "InputError", "load"]
 
-_HOME = {
+_MODULES = {
     "EQVI": "eqvi.model.eqvi",
     "EQVIConfig": "eqvi.model.config",
     "InputError": "eqvi.errors",
@@ -20,7 +20,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: `python -m eqvi --help` and the report notebooks do without torch.
-    if name not in _HOME:
+    # Imported on first use, so that `python -m eqvi --help` and the report notebooks do not import torch.
+    if name not in _MODULES:
         raise AttributeError(f"module 'eqvi' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,8 +1,8 @@
-"""How close a new frame comes to the true one, by every convention that moves the figure.
+"""Metrics: PSNR, SSIM and sharpness of a new frame against the true one, and the end-point error of optical flow.
 
 The primary protocol of the study: clip to [0, 1], round to 8 bits, RGB, PSNR and SSIM of each frame, mean over a clip,
-then over clips. `score` gives the other readings beside it. Images are uint8 (H, W, 3). Every reading equals
-scikit-image's (the tests hold it to 1e-6); OpenCV's separable windows only take less time.
+then over clips. `score` adds the same metrics by other conventions, which differ by up to 2 dB. Images are uint8
+(H, W, 3). PSNR and SSIM equal scikit-image's to 1e-6 (tested); OpenCV's separable windows are only faster.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ WindowFilter = Callable[[NDArray[np.float64]], NDArray[Any]]
 BORDER = 10
 #: Luma of ITU-R BT.601, full range.
 LUMA = (0.299, 0.587, 0.114)
-#: The smallest image on which every reading is defined: the Gaussian window of SSIM, and more than the border.
+#: The smallest height and width on which every metric is defined: the border and SSIM's Gaussian window fit.
 SMALLEST = 2 * BORDER + 1
 
-#: Every convention, by column; part of the provenance of a file of rows.
+#: The convention of every column of a file of rows; part of its provenance.
 PROTOCOL = {
     "range": "clipped to [0, 1]",
     "quantisation": "rounded to 8 bits",
@@ -48,7 +48,7 @@ PROTOCOL = {
 
 
 def to_8bit(frame: Float[Tensor, "1 3 h w"], truncate: bool = False) -> RGB8:
-    """An 8-bit image of a frame in [0, 1]: rounded, or truncated as the published writer does (x 255, floor)."""
+    """An 8-bit image of a frame in [0, 1]: rounded, or truncated as in the published code (floor of 255 x)."""
     scaled = 255 * frame[0].detach().clamp(0, 1).permute(1, 2, 0).cpu()
     return (scaled.floor() if truncate else scaled.round()).to(torch.uint8).numpy()
 
@@ -70,7 +70,7 @@ def ssim_uniform(frame: RGB8, truth: RGB8) -> float:
 
 def ssim_3d(frame: RGB8, truth: RGB8) -> float:
     """Structural similarity in uniform 3x3x3 windows over rows, columns and R, G, B; sample covariance."""
-    # Only the windows that lie inside count, and those hold all three channels.
+    # Only windows inside the frame count, and those cover all three channels.
     return _similarity(frame, truth, lambda x: cv2.blur(x, (3, 3)).mean(2), radius=1, unbiased=27 / 26)
 
 
@@ -92,7 +92,7 @@ def end_point_error(flow: Float[Tensor, "b 2 h w"], truth: Float[Tensor, "b 2 h 
 
 
 def gradient_energy(image: RGB8) -> float:
-    """Mean of gx^2 + gy^2 over pixels and RGB, in grey levels squared: what blur takes away."""
+    """Mean of gx^2 + gy^2 over pixels and RGB, in grey levels squared: a measure of sharpness."""
     values = image.astype(np.float64)
     gx = values[1:-1, 2:] - values[1:-1, :-2]
     gy = values[2:, 1:-1] - values[:-2, 1:-1]
@@ -100,7 +100,7 @@ def gradient_energy(image: RGB8) -> float:
 
 
 def score(frame: Float[Tensor, "1 3 h w"], truth: RGB8) -> dict[str, float]:
-    """Every reading of a new frame in [0, 1] against the true image, by column name (see `PROTOCOL`).
+    """Every metric of a new frame in [0, 1] against the true image, by column name (see `PROTOCOL`).
 
     Raises:
         InputError: sizes differ, or the frame is too small for the windows.
@@ -111,7 +111,7 @@ def score(frame: Float[Tensor, "1 3 h w"], truth: RGB8) -> dict[str, float]:
     rounded, truncated = to_8bit(frame), to_8bit(frame, truncate=True)
     inside = np.s_[BORDER:-BORDER, BORDER:-BORDER]
     exact = 255 * frame[0].detach().clamp(0, 1).permute(1, 2, 0).cpu().double().numpy()
-    mse = squared_error(rounded, truth)  # the first, because it compares the sizes
+    mse = squared_error(rounded, truth)  # first, because it checks the sizes
     return {
         "psnr": _decibels(mse),
         "ssim": ssim(rounded, truth),

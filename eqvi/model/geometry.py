@@ -3,7 +3,7 @@
 Pure functions of tensors; device and dtype follow the input. Flows are (B, 2, H, W) in pixels, channel 0 = x (right),
 channel 1 = y (down). This file is the one place that chooses the sampling convention: the centre of the first pixel
 is at coordinate 0 and the centre of the last at W - 1 (``align_corners=True``), as PyTorch 1.2 sampled by default when
-EQVI was published. With today's default a zero flow would blur the picture.
+EQVI was published. With today's default a zero flow would blur the image.
 """
 
 from typing import Literal, NamedTuple
@@ -51,14 +51,14 @@ def backward_warp(
 
 
 def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """How much of each backward-warped sample comes from inside the frame: 1 inside, 0 outside, between at the rim."""
+    """The share of each backward-warped sample that comes from inside the frame: 1 inside, 0 outside."""
     return backward_warp(torch.ones_like(flow[:, :1]), flow)
 
 
 def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
     """F_t1 from F_1t by splatting (step 3 of `eqvi.model.eqvi`).
 
-    Every pixel p gives its flow to the four integer neighbours q of p + F_1t(p) with weight exp(-|p + F_1t(p) - q|^2);
+    Every pixel p splats its flow to the four integer neighbours q of p + F_1t(p) with weight exp(-|p + F_1t(p) - q|^2);
     F_t1(q) is minus the weighted mean of what landed on q. Neighbours outside the frame are dropped. The sum runs in
     a fixed order on the CPU; on CUDA `torch.use_deterministic_algorithms` decides.
     """
@@ -90,12 +90,12 @@ def gradient_magnitude(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h 
 
 
 def resize(image: Float[Tensor, "b c h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "b c p q"]:
-    """Bilinear resizing to `size` = (height, width). The published networks use both conventions, so it is spelled."""
+    """Bilinear resizing to `size` = (height, width). Both conventions occur in the published networks."""
     return F.interpolate(image, size=size, mode="bilinear", align_corners=align_corners)
 
 
 def pad_to(image: Float[Tensor, "*b h w"], height: int, width: int) -> Float[Tensor, "*b p q"]:
-    """Replicate the right and lower rim until the picture is at least `height` x `width`."""
+    """Replicate the last column and row until the image is at least `height` x `width`."""
     missing = (max(0, width - image.shape[-1]), max(0, height - image.shape[-2]))
     if missing == (0, 0):
         return image

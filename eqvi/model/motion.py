@@ -1,10 +1,10 @@
-"""Motion models: from displacements observed at -1, 1 and 2 to the displacement at t.
+"""Motion models (step 2 of `eqvi.model.eqvi`): from displacements at -1, 1 and 2 to the displacement at t.
 
 A pixel of frame 1 (time 0 here) moves by f(s) = v s + a s^2 / 2, observed at s = -1, 1, 2 as the flows F_10, F_12,
 F_13. All functions are per pixel and per component, for tensors of any shape that broadcast; displacements in
 pixels, velocity in pixels per frame interval, acceleration in pixels per interval squared. The same functions serve
-frame 2, with (F_23, F_21, F_20) and 1 - t. Step 2 of `eqvi.model.eqvi`: the two-point form is QVI's
-(Xu et al. 2019), the rectified one is EQVI's RQFP (Liu et al. 2020).
+frame 2, with (F_23, F_21, F_20) and 1 - t. The two-point form is QVI's (Xu et al. 2019), the rectified
+one is EQVI's RQFP (Liu et al. 2020).
 """
 
 from typing import NamedTuple

@@ -1,33 +1,35 @@
-"""A model and a device by the names that users give them."""
+"""Models by name: a preset, weights of our own, or the path of a checkpoint."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from eqvi.errors import InputError
+from eqvi.files import sha256
 from eqvi.model.config import PRESETS
 from eqvi.paths import WEIGHTS
 
-#: What footage is interpolated with where nothing else is asked for: weights of this study, not the published ones.
+#: The default model of every command: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
 MODEL_HELP = f"preset or checkpoint (default {DEFAULT_MODEL}: our weights, not the published ones; baseline needs none)"
 
 
 def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
-    """A model by preset or checkpoint, ready to use, and what identifies it.
+    """A model in evaluation mode, and its identity: the preset's name or the start of its file's SHA-256.
 
-    A preset without weights is made on the spot; one with is looked for as ``results/weights/NAME.safetensors``.
+    Args:
+        name: a weight-free preset, the path of a checkpoint, or NAME for ``results/weights/NAME.safetensors``.
+        device: where the model goes.
 
     Raises:
-        InputError: there is no such preset or file, or it holds no model.
+        InputError: there is no such preset or file, or the file is not a model's.
     """
-    import eqvi  # here, because torch takes a second that --help can do without
+    import eqvi  # here, so that --help does not import torch
 
     path = weights_file(name)
     if name in PRESETS and not PRESETS[name].has_weights:
         return eqvi.EQVI(PRESETS[name]).eval().to(device), name
     if path.is_file():
-        return eqvi.load(path).eval().to(device), hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return eqvi.load(path).eval().to(device), sha256(path)[:16]
     free = ", ".join(preset for preset, config in PRESETS.items() if not config.has_weights)
     if name in PRESETS:
         raise InputError(f"--model {name} needs weights and {path} is not there: give a checkpoint, or one of {free}")
@@ -35,5 +37,5 @@ def load_model(name: str, device: str = "cpu") -> tuple[Any, str]:
 
 
 def weights_file(name: str) -> Path:
-    """Where the weights of that name are, or would be: the file itself, or ``results/weights/NAME.safetensors``."""
+    """The path `name` if it is a file, else ``results/weights/NAME.safetensors``, which may not exist."""
     return Path(name) if Path(name).is_file() else WEIGHTS / f"{name}.safetensors"
