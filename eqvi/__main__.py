@@ -7,7 +7,7 @@ from importlib import import_module
 
 from eqvi.errors import InputError
 
-#: Command, which is also the name of its module, and what it is for.
+#: The commands, each a module of `eqvi.cli`, and their purposes.
 COMMANDS = {
     "interpolate": "a clip or video in, a clip or video with more frames out",
     "site": "the whole study as a folder of web pages",
@@ -25,19 +25,19 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status: 0, 2 for a user's mistake, 130 if interrupted."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted."""
+    argv = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     try:
         for name, purpose in COMMANDS.items():
             # Only the command that was asked for is imported: the others' imports take time.
             command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
-            if name in given[:1]:
+            if name in argv[:1]:
                 module = import_module(f"eqvi.cli.{name}")
                 module.add_arguments(command)
                 command.set_defaults(run=module.run)
-        args = parser.parse_args(given)
+        args = parser.parse_args(argv)
         return args.run(args)
     except InputError as error:
         print(f"eqvi: error: {error}", file=sys.stderr)

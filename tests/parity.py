@@ -1,4 +1,4 @@
-"""Our model beside the released implementation's numbers, stage by stage.
+"""Parity: our model against the numbers of the released implementation, stage by stage.
 
 Run as a program it writes results/parity.csv: ``python tests/parity.py [cpu|cuda]``.
 """
@@ -25,7 +25,7 @@ from eqvi.paths import RESULTS
 #: The published flag says four frames or two; golden name -> the field that holds it.
 CASES = {"quad": (slice(0, 4), 0.5), "linear": (slice(1, 3), 0.25)}
 RESULT = {"Ft1r": "flow_t1", "Ft2r": "flow_t2", "I1tf": "warped_1", "I2tf": "warped_2", "M": "mask", "It_warp": "frame"}
-#: From here on a flow that lands a hair beyond an integer picks other neighbours, in anyone's arithmetic.
+#: From the flow reversal on, rounding decides which pixels a flow near an integer is splatted to.
 AFTER_REVERSAL = {"Ft1", "Ft2", "norm1", "norm2", *RESULT, "It"}
 
 

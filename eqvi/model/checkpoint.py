@@ -28,12 +28,12 @@ from eqvi.model.config import EQVIConfig, MotionKind
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 
-#: What the published pickles hold besides tensors and plain values: a date, and how protocol 2 spells its bytes.
+#: Allowed in published pickles besides tensors and plain values: a date, and how protocol 2 writes its bytes.
 _ALLOWED: list[Any] = [datetime.datetime, _codecs_encode]
 
 _Tensors = dict[str, Tensor]
 
-# What our own files call their metadata: a version of the format.
+# The key of the metadata in our own files: name and version of the format.
 _FORMAT = "eqvi 1"
 
 
@@ -42,17 +42,17 @@ def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
 
     Args:
         path: an own ``.safetensors``, or a published EQVI checkpoint; its widths are read off the tensors.
-        motion: the motion model to use. No tensor tells; by default what our own file records, or RQFP.
+        motion: the motion model, which no tensor determines; by default the one recorded in our own file, or RQFP.
 
     Raises:
         InputError: the file is missing, damaged, of another model, or holds a tensor too many or too few.
     """
     path = Path(path)
-    tensors, kind = _read(path)
-    if "config" in kind:
-        config = EQVIConfig.from_dict(kind["config"])
+    tensors, metadata = _read(path)
+    if "config" in metadata:
+        config = EQVIConfig.from_dict(metadata["config"])
         own = tensors
-    elif "flow" in kind or _is_flow(tensors):
+    elif "flow" in metadata or _is_flow(tensors):
         raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.model.checkpoint.load_flow")
     else:
         config, own = _from_published(path, tensors)
@@ -70,11 +70,11 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
         InputError: as `load`.
     """
     path = Path(path)
-    tensors, kind = _read(path)
+    tensors, metadata = _read(path)
     scalings = 2
-    if "flow" in kind:
-        own, width = tensors, float(kind["flow"]["width"])
-        scalings = int(kind["flow"].get("scalings", scalings))
+    if "flow" in metadata:
+        own, width = tensors, float(metadata["flow"]["width"])
+        scalings = int(metadata["flow"].get("scalings", scalings))
     elif _is_flow(tensors):
         tensors = {re.sub(r"^(_model\.)?(module\.)*", "", name): value for name, value in tensors.items()}
         own = _rename(path, {f"flownet.{name}": value for name, value in tensors.items()})
@@ -90,14 +90,14 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
 def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> None:
     """Write a model as safetensors with its configuration inside; `dtype` float16 halves the file."""
     if isinstance(model, EQVI):
-        kind: dict[str, Any] = {"config": dataclasses.asdict(model.config)}
+        metadata: dict[str, Any] = {"config": dataclasses.asdict(model.config)}
     else:
         width = model.state_dict()["pyramid.levels.0.0.weight"].shape[0] / 16
-        kind = {"flow": {"width": width, "scalings": model.scalings}}
+        metadata = {"flow": {"width": width, "scalings": model.scalings}}
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     # One entry, as safetensors writes several in any order: the same weights are the same bytes.
     with replacing(Path(path)) as partial:
-        partial.write_bytes(save_to_bytes(tensors, {_FORMAT: json.dumps(kind)}))
+        partial.write_bytes(save_to_bytes(tensors, {_FORMAT: json.dumps(metadata)}))
 
 
 def export_published(model: EQVI, path: str | os.PathLike, detail: str = "exported by eqvi") -> None:
@@ -256,7 +256,7 @@ def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
-    """All tensors of a file by their stored names, and what our own format says of them."""
+    """All tensors of a file by their stored names, and the metadata of our own format ({} for others)."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such checkpoint: train or fetch it first, or name another")
     if path.suffix == ".safetensors":
@@ -271,7 +271,7 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
         return tensors, json.loads(metadata[_FORMAT])
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
-            # What the file holds decides, not how it is spelled.
+            # Only the content matters, not the protocol.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
