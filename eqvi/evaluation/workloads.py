@@ -36,7 +36,7 @@ from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedWindows
 from eqvi.training.samples import FrameBatch
 from eqvi.training.stages import STAGES, freeze_all_but
-from eqvi.training.window_cache import StoredWindows, fill_store
+from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 
 STAGE = "scratch"
 
@@ -179,7 +179,7 @@ def data(load: Workload, folder: Path) -> list[Task]:
         folder: gets a small cache of windows, which the file system then has in memory.
     """
     size, side = (load.crop, load.crop), load.crop + load.crop // 2
-    fill_store(folder, _CACHED, (side, side), progress=False)
+    fill_store(folder, RenderedStore(_CACHED, (side, side)), progress=False)
     rendered, stored = RenderedWindows(size, epoch=1), StoredWindows(folder, size)
     numbers = itertools.count()
 

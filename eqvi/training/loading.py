@@ -16,7 +16,7 @@ from eqvi.training.footage import FootageWindows
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
 from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, SampleSource, collate
-from eqvi.training.window_cache import StoredPairs, StoredWindows, fill_store
+from eqvi.training.window_cache import RenderedStore, StoredPairs, StoredWindows, fill_store
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
 VALIDATION_SEED = 0
@@ -44,7 +44,8 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
     folder = Path(recipe.store)
     if processes.first:
         with exclusive(folder, wait=True):  # two runs may share a store: one of them fills it
-            fill_store(folder, recipe.windows, (side, side), flow, recipe.calm, recipe.compressed, workers)
+            store = RenderedStore(recipe.windows, (side, side), flow, recipe.calm, recipe.compressed)
+            fill_store(folder, store, workers)
     processes.wait()
     windows = StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
     return StoredPairs(windows) if recipe.stage == "flow" else windows
@@ -70,21 +71,23 @@ def _sampling(recipe: Recipe) -> dict[str, Any]:
     return {"crop": recipe.crop, "spacing": recipe.spacing, "start_every": recipe.every}
 
 
-class _Share(Dataset):
-    """One process's share of the steps: item n is the n-th batch that it asks for."""
+class _Samples(Dataset):
+    """A source as a map-style dataset."""
 
-    def __init__(self, source: SampleSource, recipe: Recipe, processes: Processes, first: int, steps: int) -> None:
-        self._source, self._parts, self._whole = source, recipe.accumulate, recipe.batch
-        self._rank, self._size = processes.rank, recipe.batch // recipe.accumulate // processes.world
-        self._first, self._count = first, (steps - first) * recipe.accumulate
+    def __init__(self, source: SampleSource) -> None:
+        self._source = source
 
-    def __len__(self) -> int:
-        return self._count
+    def __getitem__(self, number: int) -> FrameSample | FlowSample:
+        return self._source.sample(number)
 
-    def __getitem__(self, item: int) -> FrameBatch | FlowBatch:
-        step, part = divmod(item, self._parts)
-        begin = (self._first + step) * self._whole + part * (self._whole // self._parts) + self._rank * self._size
-        return collate([self._source.sample(number) for number in range(begin, begin + self._size)])
+
+def _batch_numbers(recipe: Recipe, processes: Processes, first: int, steps: int) -> Iterator[range]:
+    """The numbers of the samples of each batch of a process."""
+    size = recipe.batch // recipe.accumulate // processes.world
+    for step in range(first, steps):
+        for part in range(recipe.accumulate):
+            begin = step * recipe.batch + (part * processes.world + processes.rank) * size
+            yield range(begin, begin + size)
 
 
 def batches(
@@ -101,8 +104,9 @@ def batches(
     Sample n of a step is sample ``step * batch + n`` of the source, for any number of processes and parts.
     """
     loader = DataLoader(
-        _Share(source, recipe, processes, first, steps),
-        batch_size=None,
+        _Samples(source),
+        batch_sampler=_batch_numbers(recipe, processes, first, steps),  # type: ignore[arg-type] # any iterable serves
+        collate_fn=collate,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if workers else None,

@@ -137,7 +137,15 @@ class StoredPairs:
 
 @dataclass(frozen=True)
 class RenderedStore:
-    """The windows that `fill_store` stores, rendered by index: a map-style dataset, so that workers can share them."""
+    """The windows of a store, rendered by index: a map-style dataset, so that workers can share them.
+
+    Attributes:
+        count: windows.
+        size: (height, width) of each in pixels.
+        flow: what flows are stored; ``exact`` ones are NaN where a pixel shows two motions.
+        calm: share of slower clips, see `eqvi.datasets.random_scenes.draw_training_clip`.
+        compressed: share of windows that are compressed and decoded, as most footage is (`eqvi.media.h264`).
+    """
 
     count: int
     size: tuple[int, int]
@@ -177,46 +185,32 @@ class RenderedStore:
         return clips | {"flow": self.flow, "calm": self.calm, "compressed": self.compressed}
 
 
-def fill_store(
-    folder: Path,
-    count: int,
-    size: tuple[int, int],
-    flow: StoredFlow = "dis",
-    calm: float = 0.0,
-    compressed: float = 0.0,
-    workers: int = 0,
-    progress: bool = True,
-) -> None:
-    """Render windows into a store; an interrupted one resumes where it stopped, a full one is left as it is.
+def fill_store(folder: Path, store: RenderedStore, workers: int = 0, progress: bool = True) -> None:
+    """Render windows into a folder; an interrupted store is resumed where it stopped, a full one is left as it is.
 
     Args:
-        folder: the store.
-        count: windows.
-        size: (height, width) of each in pixels.
-        flow: what flows are stored; ``exact`` ones are NaN where a pixel shows two motions.
-        calm: share of slower clips, see `eqvi.datasets.random_scenes.draw_training_clip`.
-        compressed: share of the windows that are compressed and decoded, as most footage is (`eqvi.media.h264`).
+        folder: where the store is.
+        store: what it contains.
         workers: processes that render; 0 renders in this one.
         progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the store contains other windows, or cannot be written.
+        InputError: the folder contains other windows, or cannot be written.
     """
-    store = RenderedStore(count, size, flow, calm, compressed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         done = _windows_done(folder, store.record())
-        if done == count:
+        if done == store.count:
             return
         arrays = _open_arrays(folder, store, is_new=not done)
-        rest: Any = Subset(store, range(done, count))  # type: ignore[arg-type] # has the two methods that are used
+        rest: Any = Subset(store, range(done, store.count))  # type: ignore[arg-type] # has the two methods that are used
         context = "spawn" if workers else None
         loader = DataLoader(rest, batch_size=None, num_workers=workers, multiprocessing_context=context)
-        bar = tqdm(loader, "rendering", count, initial=done, unit="window", disable=None if progress else True)
+        bar = tqdm(loader, "rendering", store.count, initial=done, unit="window", disable=None if progress else True)
         for index, window in enumerate(bar, start=done):
             for array, values in zip(arrays, window, strict=True):
                 array[index] = values
-            if (index + 1) % 50 == 0 or index + 1 == count:
+            if (index + 1) % 50 == 0 or index + 1 == store.count:
                 for array in arrays:
                     array.flush()
                 with replacing(folder / _RECORD) as partial:

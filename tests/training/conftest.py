@@ -8,7 +8,7 @@ from small_runs import TINY, TINY_DIS, all_on, run
 
 from eqvi.model.config import PRESETS
 from eqvi.training.rendered import RenderedWindows
-from eqvi.training.window_cache import fill_store
+from eqvi.training.window_cache import RenderedStore, fill_store
 
 # Rendering is what takes time here, and the same number gives the same window (tests/datasets/test_random_scenes.py).
 _SAMPLE = functools.cache(RenderedWindows.sample)
@@ -26,7 +26,7 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four windows of 96x96 with their DIS flows."""
     folder = tmp_path_factory.mktemp("store")
-    fill_store(folder, 4, (96, 96), progress=False)
+    fill_store(folder, RenderedStore(4, (96, 96)), progress=False)
     return folder
 
 

@@ -15,14 +15,14 @@ from eqvi.training import initialization
 from eqvi.training.initialization import init_feature_pyramid, initial_model
 from eqvi.training.recipe import Recipe
 from eqvi.training.train import train
-from eqvi.training.window_cache import StoredPairs, StoredWindows, fill_store
+from eqvi.training.window_cache import RenderedStore, StoredPairs, StoredWindows, fill_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six windows of 112x112 with exact flows."""
     folder = tmp_path_factory.mktemp("exact")
-    fill_store(folder, 6, (112, 112), flow="exact", progress=False)
+    fill_store(folder, RenderedStore(6, (112, 112), flow="exact"), progress=False)
     return folder
 
 

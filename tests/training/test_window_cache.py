@@ -12,7 +12,7 @@ import eqvi
 from eqvi.errors import InputError
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.augment import Augmentation
-from eqvi.training.window_cache import StoredWindows, fill_store
+from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 
 pytestmark = pytest.mark.usefixtures("tiny_presets")
 
@@ -26,32 +26,32 @@ def test_an_interrupted_fill_goes_on(store: Path, tmp_path: Path, monkeypatch: p
         array[2:] = 7
         np.save(tmp_path / name, array)
     (tmp_path / "store.json").write_text(json.dumps(json.loads(saved["store.json"]) | {"done": 2}))
-    fill_store(tmp_path, 4, (96, 96), progress=False)
+    fill_store(tmp_path, RenderedStore(4, (96, 96)), progress=False)
     assert {name: (tmp_path / name).read_bytes() for name in names} == saved
     monkeypatch.setattr(
         "eqvi.training.window_cache._open_arrays", lambda *_: pytest.fail("a full store was opened to write")
     )
-    fill_store(tmp_path, 4, (96, 96), progress=False)
+    fill_store(tmp_path, RenderedStore(4, (96, 96)), progress=False)
 
 
 def test_one_that_is_interrupted_before_any_record(store: Path, tmp_path: Path) -> None:
     (tmp_path / "frames.npy").write_bytes(b"torn")
-    fill_store(tmp_path, 4, (96, 96), progress=False)
+    fill_store(tmp_path, RenderedStore(4, (96, 96)), progress=False)
     assert (tmp_path / "flows.npy").read_bytes() == (store / "flows.npy").read_bytes()
 
 
 @pytest.mark.parametrize("size", [(96, 128), (64, 64)])
 def test_another_size_is_refused(size: tuple[int, int], store: Path) -> None:
     with pytest.raises(InputError, match="holds other windows"):
-        fill_store(store, 4, size, progress=False)
+        fill_store(store, RenderedStore(4, size), progress=False)
     with pytest.raises(InputError, match="holds other windows"):
-        fill_store(store, 5, (96, 96), progress=False)
+        fill_store(store, RenderedStore(5, (96, 96)), progress=False)
     with pytest.raises(InputError, match="holds other windows"):
-        fill_store(store, 4, (96, 96), flow="scopeflow", progress=False)
+        fill_store(store, RenderedStore(4, (96, 96), flow="scopeflow"), progress=False)
 
 
 def test_scopeflow_has_its_flows_found_while_training(tmp_path: Path, store: Path) -> None:
-    fill_store(tmp_path, 2, (96, 96), flow="scopeflow", progress=False)
+    fill_store(tmp_path, RenderedStore(2, (96, 96), flow="scopeflow"), progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.npy", "store.json", "truths.npy"]
     assert np.array_equal(np.load(tmp_path / "frames.npy"), np.load(store / "frames.npy")[:2])
     window = StoredWindows(tmp_path, (64, 64)).sample(3)
@@ -69,7 +69,7 @@ def test_a_record_that_is_none(tmp_path: Path) -> None:
     for text in ("nonsense", "[]", "{}"):
         (tmp_path / "store.json").write_text(text)
         with pytest.raises(InputError, match=r"store.json: is no record of a store"):
-            fill_store(tmp_path, 4, (96, 96), progress=False)
+            fill_store(tmp_path, RenderedStore(4, (96, 96)), progress=False)
 
 
 @pytest.mark.parametrize("augment", ["none", "published", "full"])
