@@ -25,7 +25,7 @@ def test_estimate_and_interval_share_a_cell_and_gaps_give_their_reason() -> None
 def test_formats_digits_and_titles_can_be_given() -> None:
     frame = pd.DataFrame({"psnr": [30.123], "psnr_low": [30.0], "psnr_high": [31.0], "some_name": [True], "x": [0.5]})
     text = tables.readable(frame, titles={"x": "X"}, digits=1, psnr=".1f")
-    assert text.to_dict("records") == [{"psnr": "30.1 [30.0, 31.0]", "some name": "yes", "X": "0.5"}]
+    assert text.to_dict("records") == [{"PSNR, dB": "30.1 [30.0, 31.0]", "some name": "yes", "X": "0.5"}]
     gaps = pd.DataFrame({"a_b": [math.nan]}).rename_axis(columns="model")
     assert tables.readable(gaps, missing="not measured").to_dict("records") == [{"a_b": "not measured"}]
 
