@@ -72,6 +72,11 @@ class ThisPython(AsyncKernelManager):
     def _connection_file_default(self) -> str:
         return os.path.join(self.folder, "kernel.json")
 
+    async def _async_interrupt_kernel(self) -> None:
+        """Interrupt the kernel, but not to shut it down: one that has only just become idle would log an error."""
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
     @property
     def kernel_spec(self) -> KernelSpec:
         """How to start the kernel."""

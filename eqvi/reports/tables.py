@@ -82,7 +82,14 @@ def across(frame: pd.DataFrame, over: str, **options: Any) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def styled(frame: pd.DataFrame, **options: Any) -> Styler:
+class Table(Styler):
+    """A styled table whose plain text is the table as well."""
+
+    def __repr__(self) -> str:
+        return self.data.to_string(index=False)
+
+
+def styled(frame: pd.DataFrame, **options: Any) -> Table:
     """`readable` (its options) for a notebook: numbers to the right, intervals unbroken; equal text, equal HTML."""
     text = readable(frame, **options)
     sides = ["right" if right else "left" for right in numeric_columns(text.to_numpy().tolist(), len(text.columns))]
@@ -92,7 +99,7 @@ def styled(frame: pd.DataFrame, **options: Any) -> Styler:
     }
     unbroken = text.map(lambda cell: re.sub(r"\[(\S+), (\S+)\]", "[\\1,\N{NO-BREAK SPACE}\\2]", cell))
     digest = hashlib.sha256(text.to_csv().encode()).hexdigest()[:8]
-    return Styler(unbroken, uuid=digest, cell_ids=False, escape="html").hide(axis="index").set_table_styles(styles)
+    return Table(unbroken, uuid=digest, cell_ids=False, escape="html").hide(axis="index").set_table_styles(styles)
 
 
 def markdown(frame: pd.DataFrame, aligned: bool = False, **options: Any) -> str:
