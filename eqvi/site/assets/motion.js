@@ -1,4 +1,4 @@
-// The motion models of eqvi/model/motion.py, for one pixel; tests/test_site_browser.py holds them to eqvi.viz.pixel_motion.
+// The motion models of eqvi/model/motion.py, for one pixel; tests/site/test_browser.py holds them to eqvi.viz.pixel_motion.
 "use strict";
 
 window.EQVI_MOTION = (() => {
