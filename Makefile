@@ -5,7 +5,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 # Settings, as in `make reproduce PYTHON=/opt/python3.11/bin/python3 PARAMS=`
-# The Python that makes the environment: the first of these that is 3.11 or newer and can.
+# The Python that makes the environment: the first of these that is 3.11 or newer and has its venv module.
 PYTHON ?= python3.11 python3 python3.12 python3.13 python
 # The notebooks' parameters; empty for the defaults written in the notebooks.
 PARAMS ?= notebooks/params/quick.yaml
@@ -15,7 +15,7 @@ TEST_PROCESSES ?= 4
 # Where training runs: cpu, cuda, mps, or auto for the best there is.
 DEVICE ?= auto
 
-# Data and weights that are given are for the notebooks that measure, which then always run.
+# DATA and WEIGHTS go to the notebooks that measure; with them `reproduce` runs every notebook, unchanged ones too.
 MEASURING := 10_evaluate 12_worst_frames
 GIVEN := $(foreach name,$(MEASURING),$(if $(DATA),-p $(name).data "$$(realpath "$(DATA)")") \
   $(if $(WEIGHTS),-p $(name).weights "$$(realpath "$(WEIGHTS)")"))
@@ -69,7 +69,7 @@ weights: $(INSTALLED) ## fetch the published checkpoints: make weights WEIGHTS=/
 bench: $(INSTALLED) ## speed and memory beside the published schedule, into results/; more with BENCH="--preset eqvi"
 	@$(RUN) -m eqvi bench --out results $(BENCH)
 
-# Weights of our own. Training goes on where it was; what is finished is kept in results/weights.
+# Weights of our own. Interrupted training resumes; finished weights are copied to results/weights.
 TRAINED := build/train
 KEPT := results/weights
 train = $(RUN) -m eqvi train --recipe notebooks/params/$(1).yaml --out $(@D) --device $(DEVICE)
