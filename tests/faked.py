@@ -1,4 +1,4 @@
-"""Files of scored frames that nobody scored, for tests of what is made from such files."""
+"""Made-up files of scored frames, for tests of what is computed from such files."""
 
 import csv
 import json

@@ -110,7 +110,7 @@ def explorer(folder: Path) -> None:
 
 
 def none(folder: Path) -> None:
-    """No explorer: its page is there, its data are not looked at."""
+    """An explorer without data, for tests that do not look at it."""
     (folder / "explorer").mkdir()
     (folder / "explorer" / "data.js").write_text("window.EQVI_DATA = null;\n")
 

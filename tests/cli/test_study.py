@@ -179,9 +179,9 @@ class TestFailure:
         assert (house / "out" / "01_changed.ipynb").read_text() == "an older result"
         assert names(house / "out") == ["01_changed.failed.ipynb", "01_changed.ipynb"]
         assert printed(house / "out" / "01_changed.failed.ipynb").startswith("so far\n")
-        told = capsys.readouterr().out.splitlines()[-2:]
-        assert told[0].startswith(f"  [1/2] 01_changed.ipynb: {line}")
-        assert told[1] == "stopped there: 1 notebook not run"
+        lines = capsys.readouterr().out.splitlines()[-2:]
+        assert lines[0].startswith(f"  [1/2] 01_changed.ipynb: {line}")
+        assert lines[1] == "stopped there: 1 notebook not run"
 
     def test_copy_goes_with_the_next_success(self, house: Path) -> None:
         (house / "out").mkdir()

@@ -1,4 +1,4 @@
-"""``python -m eqvi train`` as a user meets it: one line for a mistake, exit 2; stopped politely, it goes on."""
+"""``python -m eqvi train`` as a user meets it: one line for a mistake, exit 2; after SIGINT or SIGTERM it resumes."""
 
 import json
 import os

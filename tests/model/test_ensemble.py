@@ -1,4 +1,4 @@
-"""Every member undoes its disguise, and passes 1 - t where it reverses time."""
+"""Every member inverts its transform, and passes 1 - t where it reverses time."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The model's face: sizes, batches, times, windows, reuse, symmetry, counts."""
+"""The model's interface: sizes, batches, times, windows, reuse, symmetry, counts."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The ablation's tables, from rows that nobody scored."""
+"""The ablation's tables, from made-up rows."""
 
 import csv
 import json

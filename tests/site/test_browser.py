@@ -198,14 +198,14 @@ class TestExplorer:
         for x, y in ((20, 30), (60, 64), (72, 60), (100, 100), (150, 10)):
             picture.click(position={"x": (x + 0.5) * box["width"] / width, "y": (y + 0.5) * box["height"] / height})
             found = pixel_motion(motion, x, y, 0.5, torch.tensor([0.5]))
-            told = page.evaluate("""() => {
+            state = page.evaluate("""() => {
               const { pixel, x, y, landing } = window.EQVI_STATE.found;
               const axis = ({ observed, accelerations, consistent, alpha, curves }) => ({ observed, accelerations,
                 consistent, alpha, curves: Object.fromEntries(Object.entries(curves).map(([k, f]) => [k, f(0.5)])) });
               return { pixel, axes: [axis(x), axis(y)], landing };
             }""")
-            assert tuple(told["pixel"]) == (x, y)
-            for c, axis in enumerate(told["axes"]):
+            assert tuple(state["pixel"]) == (x, y)
+            for c, axis in enumerate(state["axes"]):
                 assert axis["observed"] == pytest.approx(found.observed[:, c].tolist(), abs=0.01)
                 assert axis["accelerations"] == pytest.approx(found.accelerations[:, c].tolist(), abs=0.02)
                 assert axis["consistent"] == found.consistent[c]
@@ -220,7 +220,7 @@ class TestExplorer:
                 assert shown == pytest.approx(
                     [*found.observed[:, c].tolist(), *found.accelerations[:, c].tolist()], abs=0.03
                 )
-            assert told["landing"] == pytest.approx(found.landing, abs=0.02)
+            assert state["landing"] == pytest.approx(found.landing, abs=0.02)
         assert alphas == {True, False}, "the pixels should show both answers of the sign test"
         assert page.locator("#curves polyline").count() == 8
 

@@ -74,7 +74,7 @@ class TestTerms:
         )
 
     def test_a_gaussian_kernel_would_differ_from_the_goldens(self) -> None:
-        """The published kernel, kept for parity, is told from the multiplied Gaussians that one expects."""
+        """The published kernel, kept for parity, differs from the multiplied Gaussians that one expects."""
         frame, truth = pair()
         g = torch.exp(-torch.arange(-2.0, 3).square() / 8) ** 2
         kernel = (g[:, None] * g / g.sum() ** 2).expand(3, 1, 5, 5)

@@ -1,4 +1,4 @@
-"""What learns: gradients reach what they should, losses fall, a batch's loss is that of its parts."""
+"""Training objectives: gradients reach what they should, losses fall, a batch's loss is that of its parts."""
 
 import pytest
 import torch
