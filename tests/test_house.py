@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pkgutil
 import re
 import sys
 import tomllib
@@ -209,6 +210,21 @@ class TestNotebooks:
             assert len(lines) <= 15 or "parameters" in cell.metadata.get("tags", []), cell.source
             tree = ast.parse(cell.source)  # no magics and no shell commands either: papermill misses their failures
             assert [node for node in ast.walk(tree) if isinstance(node, kinds)] == [], cell.source
+
+    def test_names_from_the_package_exist(self, path: Path) -> None:
+        nodes = [node for cell in self.cells(path) for node in ast.walk(ast.parse(cell.source))]
+        imports: dict[str, str] = {}  # name in the notebook -> full name
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                imports |= {alias.asname or alias.name: alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        own = {name: full for name, full in imports.items() if packages_of(full) == "eqvi"}
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in own:
+                own[f"{node.value.id}.{node.attr}"] = f"{own[node.value.id]}.{node.attr}"
+        for full in own.values():
+            pkgutil.resolve_name(full)
 
     def test_parameters_are_annotated_literals_with_a_comment(self, path: Path) -> None:
         cells = self.cells(path)
