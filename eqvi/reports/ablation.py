@@ -30,12 +30,12 @@ class Row(NamedTuple):
 ROWS = {
     "linear": Row("linear", False, False, "at once"),
     "quadratic": Row("quadratic", False, False, "at once"),
-    "rqfp": Row("rectified", False, False, "at once"),
+    "rqfp": Row("rectified (RQFP)", False, False, "at once"),
     "rcsn": Row("quadratic", True, False, "at once"),
-    "stages": Row("rectified", True, False, "by stages"),
-    "fusion": Row("rectified", True, True, "by stages, then the fusion net alone"),
-    "scratch": Row("rectified", True, False, "at once"),
-    "perceptual": Row("rectified", True, False, "at once, with 1 - MS-SSIM in the loss"),
+    "stages": Row("rectified (RQFP)", True, False, "by stages"),
+    "fusion": Row("rectified (RQFP)", True, True, "by stages, then the fusion net alone"),
+    "scratch": Row("rectified (RQFP)", True, False, "at once"),
+    "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss"),
 }
 
 

@@ -28,7 +28,7 @@ class Claim(NamedTuple):
         sign: whether `run` is claimed to be above (1) or below (-1) `against`.
         published: the published figure or difference; NaN if none was published.
         needs: what is missing where no file of results could decide it.
-        kind: ``difference`` of two runs, or ``figure``.
+        kind: ``difference`` of two runs, ``span`` (a difference without sign: highest less lowest), or ``figure``.
     """
 
     claim: str

@@ -60,7 +60,7 @@ def mean_scores(rows: pd.DataFrame, by: str = "model", metric: str = "psnr") -> 
 
 
 def overview(folder: Path) -> pd.DataFrame:
-    """Mean PSNR of every method that was measured on all sets of clips of our own, indexed by method.
+    """Mean PSNR of every method that was measured on all sets of clips of our own, by its description and its name.
 
     Columns are the sets of clips (float64, dB).
 
@@ -69,20 +69,20 @@ def overview(folder: Path) -> pd.DataFrame:
     """
     methods = {
         "average of the neighbours": "blend",
-        "FFmpeg's minterpolate": "minterpolate",
-        "no weights, linear motion": "linear",
+        "FFmpeg's motion compensation": "minterpolate",
+        "no weights, linear motion": "baseline-linear",
         "no weights, quadratic motion": "baseline",
-        "no weights, rectified motion (RQFP)": "rectified",
-        "our weights (quarter width)": "eqvi-quarter-dis",
+        "no weights, rectified motion, RQFP": "baseline-rectified",
+        "our weights, quarter width": "eqvi-quarter-dis",
     }
     sets = {"rendered clips, x2": "{}_rendered"}
     sets |= {f"real clips, {rate}": f"real_clips_{rate}:model={{}}" for rate in ("x2", "x4")}
-    real = {"linear": "baseline-linear", "rectified": "baseline-rectified"}
+    rendered = {"baseline-linear": "linear", "baseline-rectified": "rectified"}
     columns = {
         title: {
-            method: run.mean("psnr") if run.has("psnr") else math.nan
+            f"{method} (`{name}`)": run.mean("psnr") if run.has("psnr") else math.nan
             for method, name in methods.items()
-            for run in [read_run(folder, pattern.format(real.get(name, name) if ":" in pattern else name))]
+            for run in [read_run(folder, pattern.format(name if ":" in pattern else rendered.get(name, name)))]
         }
         for title, pattern in sets.items()
     }

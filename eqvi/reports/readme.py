@@ -15,41 +15,48 @@ from eqvi.files import sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
 from eqvi.reports import ablation, claims, comparisons, flow_errors, published, speed
+from eqvi.reports.claim_list import README as CODE
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.runs import read_frames
-from eqvi.reports.tables import across, markdown
+from eqvi.reports.tables import across, markdown, signed
 
 #: The documents that have generated parts.
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md", WEIGHTS / "README.md")
 #: What was found, for README: a sentence, and the claims whose estimates stand in it, each with the verdict that the
 #: sentence relies on. A verdict that changes makes `findings` refuse, so that no sentence outlives its evidence.
 FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("**Quadratic motion helps.** Over linear motion it gains {} with nothing learned, and {} in trained models.", {
+    ("**Quadratic motion helps.** Over linear motion it gains {} with nothing learned, and {} in trained models. On "
+     "five real clips, too few to decide, it gains {} with nothing learned.", {
         "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow": HOLDS,
         "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights": HOLDS,
+        "quadratic motion beats linear motion: PSNR, real clips, x2, DIS flow": OPEN,
     }),
     ("**RQFP does not help here.** Rectifying the parabola changes PSNR by {} with nothing learned, by {} in trained "
-     "models, and by {} on the flow of our own network.", {
+     "models, and by {} in trained models on the flow of our own network instead of DIS. On five real clips, too few "
+     "to decide, it is {} with nothing learned.", {
         "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow": FAILS,
         "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights": FAILS,
         "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
         "our weights": FAILS,
+        "RQFP beats plain quadratic motion: PSNR, real clips, x2, DIS flow": OPEN,
     }),
-    ("**RCSN helps, MS-Fusion does not.** The residual network adds {}; the fusion of two scales, trained alone and "
-     "briefly, changes PSNR by {}. Training at once beats training by stages by {}.", {
+    ("**RCSN helps, MS-Fusion does not.** The residual network adds {}; the fusion of two scales, with only the "
+     "fusion network trained, and briefly, changes PSNR by {}. Training all parts together beats training by stages "
+     "by {}.", {
         "RCSN beats no synthesis: PSNR, rendered clips, our weights": HOLDS,
         "MS-Fusion raises PSNR, rendered clips, our weights": FAILS,
         "training from scratch beats stages: PSNR, rendered clips, our weights": HOLDS,
     }),
-    ("**Our weights earn {} over the same method without weights** on rendered clips. On five real clips it is {} at "
-     "twice the frames and {} at four times: too few clips to decide, and at four times nothing is gained.", {
+    ("**Our weights gain {} over the same method without weights** on rendered clips. On five real clips it is {} at "
+     "x2 (twice the frames) and {} at x4: too few clips to decide; at x4 the mean shows no gain.", {
         "our model beats the baseline without weights: PSNR, rendered clips": HOLDS,
         "our model beats the baseline without weights: PSNR, real clips, x2": OPEN,
         "our model beats the baseline without weights: PSNR, real clips, x4": OPEN,
     }),
-    ("**Conventions outweigh models.** Reading the PSNR of the same frames in another usual way moves a clip by {}; "
-     "the published models differ by 0.007 to 0.107 dB.", {
-        "the choice of reading moves a clip's PSNR by more than the largest published gain, rendered clips": HOLDS,
+    ("**Conventions outweigh models.** Computed in the usual ways, the PSNR of one clip's same frames spans {} from "
+     "lowest to highest; the published differences made by one part, or one way of training, are {published}.", {
+        "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips":
+        HOLDS,
     }),
 )  # fmt: skip
 
@@ -90,6 +97,8 @@ def findings(folder: Path = RESULTS) -> str:
     """
     ledger = claims.ledger(folder)
     by_claim = ledger.set_index("claim")
+    of_models = ledger.query("kind == 'difference' and metric == 'psnr'")
+    sizes = of_models.loc[of_models["source"] == CODE, "published"].abs()
     lines = []
     for sentence, relied in FINDINGS:
         for claim, verdict in relied.items():
@@ -99,18 +108,25 @@ def findings(folder: Path = RESULTS) -> str:
                     "rewrite that sentence in eqvi/reports/readme.py"
                 )
         estimates = by_claim.loc[list(relied)]
-        digits = [3 if width < 0.1 else 2 for width in estimates["high"] - estimates["low"]]
-        numbers = (
-            f"{line.estimate:+.{places}f} dB [{line.low:+.{places}f}, {line.high:+.{places}f}]"
-            for places, line in zip(digits, estimates.itertuples(), strict=True)
-        )
-        lines.append(f"- {sentence.format(*numbers)}")
+        numbers = map(_with_interval, estimates.itertuples())
+        lines.append(f"- {sentence.format(*numbers, published=f'{sizes.min():.3f} to {sizes.max():.3f} dB')}")
     counts = claims.counts(ledger)
+    scores = len(ledger.query("kind == 'figure' and verdict == @MISSING"))
     tally = (
         f"{counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} cannot be decided with this data, and "
-        f"{counts[MISSING]} are not measured ([all of them](results/README.md#claims))"
+        f"{counts[MISSING]} are not measured: they need data or weights that were not available, and {scores} of them "
+        "are the published scores themselves ([all claims](results/README.md#claims))"
     )
-    return "\n".join([*lines, f"- **Of {len(ledger)} claims** {tally}."])
+    return "\n".join([*lines, f"- **Of {len(ledger)} claims**, {tally}."])
+
+
+def _with_interval(line: Any) -> str:
+    """A line of the ledger as estimate and interval in dB, with as many digits as the interval is wide."""
+    places = 3 if line.high - line.low < 0.1 else 2
+    form = f".{places}f"
+    if line.kind == "span":
+        return f"{line.estimate:{form}} dB [{line.low:{form}}, {line.high:{form}}]"
+    return f"{signed(line.estimate, places)} dB [{signed(line.low, places)}, {signed(line.high, places)}]"
 
 
 def weights(folder: Path = RESULTS) -> pd.DataFrame:
@@ -167,7 +183,8 @@ def _means(file: str) -> str:
 
 
 def _leads(file: str, model: str) -> str:
-    return markdown(comparisons.leads(RESULTS, file, model).drop(columns="sign_p"), estimate="+.2f")
+    leads = comparisons.leads(RESULTS, file, model).drop(columns="sign_p")
+    return markdown(leads, estimate=lambda value: signed(value, 2))
 
 
 #: The generated parts: how a marker names each, and what makes its text.

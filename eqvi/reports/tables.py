@@ -75,6 +75,12 @@ def readable(
     return pd.DataFrame({titles.get(name, plain[name]): list(text[name]) for name in text}, dtype=str)
 
 
+def signed(value: float, places: int) -> str:
+    """A number with a sign, and without one where it is rounded to zero."""
+    text = f"{value:+.{places}f}"
+    return text if float(text) else text[1:]
+
+
 def across(frame: pd.DataFrame, over: str, **options: Any) -> pd.DataFrame:
     """Estimates as text: a column for each value of the index's level `over`, a row for each of the other."""
     cells = readable(frame[["estimate", "low", "high", "reason"]].reset_index(drop=True), **options).iloc[:, 0]

@@ -48,7 +48,7 @@ def groups(results: Path) -> list[Group]:
 def interval(line: Any) -> Interval | None:
     """The interval of a measured difference; None for what is no difference or has no interval."""
     values = (line.low, line.high, line.estimate)
-    if line.kind != "difference" or any(value != value for value in values):  # NaN
+    if line.kind == "figure" or any(value != value for value in values):  # NaN
         return None
     reach = max(map(abs, values)) or 1.0
     return Interval(*(round(50 + 46 * value / reach, 1) for value in values))

@@ -155,7 +155,7 @@ class TestMeanScores:
     def test_of_all_methods_stand_in_one_table(self, tmp_path: Path) -> None:
         faked.run(tmp_path, "blend_rendered", [20, 22])
         overview = comparisons.overview(tmp_path)
-        assert overview.loc["average of the neighbours", "rendered clips, x2"] == 21
+        assert overview.loc["average of the neighbours (`blend`)", "rendered clips, x2"] == 21
         assert overview.notna().sum().sum() == 1
 
 
