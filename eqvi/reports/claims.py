@@ -26,7 +26,8 @@ from eqvi.reports.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, 
 HOLDS, FAILS, OPEN, MISSING = VERDICTS = (
     "holds", "does not hold", "cannot be decided with this data", "not measured"
 )  # fmt: skip
-#: Largest distance of a measured figure from the published one that meets it: less than any published difference.
+#: Largest distance of a measured figure from the published one that meets it: less than any published difference made
+#: by one part or one way of training.
 TOLERANCE = {"psnr": 0.005, "ssim": 0.0003}
 #: The spread of paired differences between clips that is assumed where none was measured, in dB.
 ASSUMED_SPREAD = 0.02

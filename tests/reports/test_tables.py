@@ -30,6 +30,12 @@ def test_formats_digits_and_titles_can_be_given() -> None:
     assert tables.readable(gaps, missing="not measured").to_dict("records") == [{"a_b": "not measured"}]
 
 
+def test_what_is_rounded_to_zero_has_no_sign() -> None:
+    assert [tables.signed(value, 2) for value in (0.5, -0.5, -0.003, 0.003, 0.0)] == [
+        "+0.50", "-0.50", "0.00", "0.00", "0.00"
+    ]  # fmt: skip
+
+
 def test_an_index_is_shown_if_it_has_a_name() -> None:
     frame = pd.DataFrame({"x": ["a"]})
     assert list(tables.readable(frame)) == ["x"]

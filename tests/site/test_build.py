@@ -247,6 +247,8 @@ class TestVerdicts:
 
     def test_a_level_is_no_difference(self) -> None:
         first, missing = small_site.LEDGER.iloc[0].copy(), small_site.LEDGER.iloc[3]
+        first["kind"] = "span"
+        assert interval(first) is not None
         first["kind"] = "figure"
         assert interval(first) is None
         assert interval(missing) is None
