@@ -11,8 +11,11 @@ from eqvi.paths import FIGURES, NOTEBOOKS, PARAMS, RESULTS, ROOT, WEIGHTS
 
 #: What takes minutes at the size of `make reproduce`, smaller.
 SMALLER = {
+    "07_interpolate_your_video": {"limit": 5, "size": 128},
     "10_evaluate": {"clips": 2},
     "11_motion_error": {"clips": 4},
+    "13_train": {"steps": 8, "windows": 12, "scored": 2, "score_every": 4},
+    "14_stages": {"steps": 2, "scored": 1},
     "15_flow_error": {"clips": 3},
     "16_ablation": {"clips": 2, "every": 6},
 }
