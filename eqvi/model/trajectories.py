@@ -1,25 +1,28 @@
-"""Trajectories over n frames: where on its path a pixel stands at t (step 2 of `eqvi.model.eqvi`, beyond the paper).
+"""Trajectories over n frames: a displacement at t from more frames than the published four (step 2 of `eqvi.model.eqvi`).
 
-Two frames show which of their pixels belong together, not where between them such a pixel stands at t; only the frames
-around tell. The published motion model asks one more frame on each side. Here the pixels of frame 1 are followed through
-n frames, at the times s = -(n/2 - 1) .. n/2 (frame 1 is at 0, frame 2 at 1), and the polynomial of degree n - 1 through
-their n positions is read at t:
+Two frames show which of their pixels belong together. They do not show where on its path such a pixel stands at t; only
+the frames around them do. The published motion models read one more frame on each side. Here the pixels of frame 1 are
+followed through n frames, at the times s = -(n/2 - 1) .. n/2 (frame 1 is at 0, frame 2 at 1), and the polynomial of
+degree n - 1 through their positions p_s is evaluated at t:
 
     D_n(t) = sum over s of w_s(t) p_s,   w_s(t) = product over r != s of (t - r) / (s - r),   p_0 = 0
 
-n = 2 is linear motion; the mean of the two quadratics of a pair, one seen from each frame, is n = 4. As n grows, w
-approaches the ideal low-pass interpolator: a camera's shake is band-limited, four samples interpolate it badly, eight
-well. Positions are chained from flows between neighbours, p_(s+1) = p_s + F_(s,s+1)(x + p_s), and carry a trust that falls
-with the round-trip error and vanishes where the pixel leaves the frame. Since chained positions are noisy, D_n does not
-replace the displacement of the motion model; two corrections, smoothed with trust as weight, are added to it:
+n = 2 is linear motion; the mean of the two quadratics of a pair, one seen from each frame, is n = 4 at t = 1/2. With
+growing n the weights approach the ideal low-pass interpolator: the shake of a camera is band-limited, and four samples
+interpolate it badly, eight well. Positions are chained from flows between neighbours, p_(s+1) = p_s + F_(s,s+1)(x + p_s).
+Their trust falls with the round-trip error and is 0 where the pixel leaves the frame.
+
+Chained positions are noisy, so D_n does not replace the displacement of the motion model. Two corrections, averaged over
+a neighbourhood with the trust as weight, are added to it:
 
     F_1t <- F_1t + G_25 [D_4 - F_1t] + G_80 [D_n - D_4]
 
-G_s is a Gaussian mean of s pixels. The first correction says what four frames know beyond the three of the quadratic, the
-second what n frames know beyond four. From frame 2 likewise, with time running backwards and 1 - t.
+G_s is a Gaussian mean of standard deviation s pixels. The first correction adds what four frames show beyond the three
+that a quadratic reads, the second what n frames show beyond four. From frame 2 likewise, with time reversed and 1 - t.
 
-Units: displacements and positions in pixels, (B, 2, H, W), x first; trust in [0, 1], (B, 1, H, W); time in frame intervals.
-Cubic motion over four frames: Chi et al., All at once: temporally adaptive multi-frame interpolation, ECCV 2020.
+Units: displacements and positions in pixels, (B, 2, H, W), x first; trust in [0, 1], (B, 1, H, W); time in frame
+intervals. Related: cubic motion over four frames, Chi et al., All at once, ECCV 2020; the ambiguity of the position at t,
+Zhong et al., Clearer frames, anytime, ECCV 2024.
 """
 
 from collections.abc import Callable, Mapping, Sequence
