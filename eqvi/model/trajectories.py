@@ -1,4 +1,4 @@
-"""Trajectories over n frames: a displacement at t from more frames than the published four (step 2 of `eqvi.model.eqvi`).
+"""Trajectories over n frames (step 2 of `eqvi.model.eqvi`): a displacement at t from more than four frames.
 
 Two frames show which of their pixels belong together. They do not show where on its path such a pixel stands at t; only
 the frames around them do. The published motion models read one more frame on each side. Here the pixels of frame 1 are
@@ -7,22 +7,23 @@ degree n - 1 through their positions p_s is evaluated at t:
 
     D_n(t) = sum over s of w_s(t) p_s,   w_s(t) = product over r != s of (t - r) / (s - r),   p_0 = 0
 
-n = 2 is linear motion; the mean of the two quadratics of a pair, one seen from each frame, is n = 4 at t = 1/2. With
+n = 2 is linear motion; n = 4 is, at t = 1/2, the mean of the two quadratics of a pair, one seen from each frame. With
 growing n the weights approach the ideal low-pass interpolator: the shake of a camera is band-limited, and four samples
-interpolate it badly, eight well. Positions are chained from flows between neighbours, p_(s+1) = p_s + F_(s,s+1)(x + p_s).
-Their trust falls with the round-trip error and is 0 where the pixel leaves the frame.
+interpolate it badly, eight well. Positions are chained from flows between neighbours:
+p_(s+1) = p_s + F_(s,s+1)(x + p_s). Their trust falls with the round-trip error and is 0 where a pixel leaves the frame.
 
-Chained positions are noisy, so D_n does not replace the displacement of the motion model. Two corrections, averaged over
-a neighbourhood with the trust as weight, are added to it:
+Chained positions are noisy, so D_n does not replace the displacement of the motion model. Two corrections, averaged
+over a neighbourhood with the trust as weight, are added to it:
 
     F_1t <- F_1t + G_25 [D_4 - F_1t] + G_80 [D_n - D_4]
 
 G_s is a Gaussian mean of standard deviation s pixels. The first correction adds what four frames show beyond the three
 that a quadratic reads, the second what n frames show beyond four. From frame 2 likewise, with time reversed and 1 - t.
+The means leave no detail, so positions are followed at a quarter of the resolution (`SCALE`).
 
 Units: displacements and positions in pixels, (B, 2, H, W), x first; trust in [0, 1], (B, 1, H, W); time in frame
-intervals. Related: cubic motion over four frames, Chi et al., All at once, ECCV 2020; the ambiguity of the position at t,
-Zhong et al., Clearer frames, anytime, ECCV 2024.
+intervals. Not part of the paper. Related: cubic motion over four frames (Chi et al., ECCV 2020); the ambiguity of the
+position at t (Zhong et al., arXiv 2311.08007).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.model.geometry import backward_warp, sampled_inside
+from eqvi.model.geometry import backward_warp, resize, sampled_inside
 
 Flow = Float[Tensor, "b 2 h w"]
 Trust = Float[Tensor, "b 1 h w"]
@@ -42,6 +43,8 @@ Trust = Float[Tensor, "b 1 h w"]
 NEAR_SIGMA, FAR_SIGMA = 25.0, 80.0
 #: Largest correction in pixels that a single pixel may ask for.
 LARGEST = 8.0
+#: Positions are followed at 1/SCALE of the resolution. On nine real scenes a quarter is as good as full resolution.
+SCALE = 4
 # Trust below which a mean over it counts as no evidence.
 _NO_EVIDENCE = 0.02
 
@@ -124,29 +127,75 @@ def path_displacement(positions: Mapping[int, Position], times: Sequence[int], t
     return Position(displacement, trust)
 
 
-def correction(
-    model: Flow, positions: Mapping[int, Position], count: int, t: float | Tensor, sigmas: tuple[float, float]
-) -> Flow:
-    """What a motion model's displacement lacks according to paths over 4 and `count` frames, in pixels.
+def follow(flow: Callable[[int, int], Flow], frame: int, direction: int, count: int) -> dict[int, Position]:
+    """The positions of the pixels of a frame in the `count` frames around a gap, by time, at 1/`SCALE` resolution.
 
     Args:
-        model: F_1t of the motion model at the resolution of the positions.
+        flow: F_ab at full resolution, in pixels, for neighbours a and b, by their numbers.
+        frame: number of the frame whose pixels are followed, at time 0.
+        direction: 1 if the gap is after the frame, -1 if it is before; time 1 is the frame beyond the gap.
+        count: even, at least 4.
+
+    Returns:
+        Positions at `frame_times(count)` except 0, in pixels of the lower resolution.
+    """
+
+    def low(a: int, b: int) -> Flow:
+        return reduce_resolution(flow(a, b))
+
+    ahead = chain(low, frame, direction, count // 2)
+    behind = chain(low, frame, -direction, count // 2 - 1)
+    return dict(enumerate(ahead, 1)) | {-s: position for s, position in enumerate(behind, 1)}
+
+
+def correct(displacement: Flow, positions: Mapping[int, Position], t: float | Tensor) -> Flow:
+    """The displacement of a motion model with the corrections from paths over 4 and over all frames followed.
+
+    Args:
+        displacement: F_1t at full resolution, in pixels.
+        positions: as returned by `follow`; of frame 2 for F_2t, with 1 - t.
+        t: in (0, 1), a number or (B, 1, 1, 1).
+    """
+    sigmas = (NEAR_SIGMA / SCALE, FAR_SIGMA / SCALE)
+    low = correction(reduce_resolution(displacement), positions, len(positions) + 1, t, sigmas, LARGEST / SCALE)
+    return displacement + SCALE * resize(low, (displacement.shape[-2], displacement.shape[-1]), align_corners=False)
+
+
+def reduce_resolution(flow: Flow) -> Float[Tensor, "b 2 p q"]:
+    """A flow at 1/`SCALE` of the resolution, in pixels of that resolution."""
+    return F.avg_pool2d(flow, SCALE, ceil_mode=True, count_include_pad=False) / SCALE
+
+
+def correction(
+    displacement: Flow,
+    positions: Mapping[int, Position],
+    count: int,
+    t: float | Tensor,
+    sigmas: tuple[float, float] = (NEAR_SIGMA, FAR_SIGMA),
+    largest: float = LARGEST,
+) -> Flow:
+    """What a displacement lacks according to paths over 4 and over `count` frames.
+
+    Args:
+        displacement: F_1t of the motion model, at the resolution of the positions and in its pixels.
         positions: of the pixels of frame 1, by time, at `frame_times(count)` except 0.
         count: even, at least 4.
         t: in (0, 1), a number or (B, 1, 1, 1).
         sigmas: of the two Gaussian means, in pixels of this resolution.
+        largest: correction that a single pixel may ask for, in these pixels.
     """
     short = path_displacement(positions, frame_times(4), t)
-    total = trusted_mean(short.displacement - model, short.trust, sigmas[0])
+    total = trusted_mean((short.displacement - displacement).clamp(-largest, largest), short.trust, sigmas[0])
     if count > 4:
         long = path_displacement(positions, frame_times(count), t)
-        total = total + trusted_mean(long.displacement - short.displacement, long.trust, sigmas[1])
+        beyond = (long.displacement - short.displacement).clamp(-largest, largest)
+        total = total + trusted_mean(beyond, long.trust, sigmas[1])
     return total
 
 
 def trusted_mean(field: Flow, trust: Trust, sigma: float) -> Flow:
     """The Gaussian mean of a field with trust as weight; it falls to 0 where there is nothing to trust."""
-    both = gaussian_blur(torch.cat((field.clamp(-LARGEST, LARGEST) * trust, trust), dim=1), sigma)
+    both = gaussian_blur(torch.cat((field * trust, trust), dim=1), sigma)
     return both[:, :2] / (both[:, 2:] + _NO_EVIDENCE)
 
 

@@ -1,10 +1,12 @@
 """Trajectories over n frames: the identities that define them."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from eqvi import EQVI, PRESETS, InputError
 from eqvi.model import motion
 from eqvi.model.trajectories import (
     Position,
@@ -110,6 +112,63 @@ def test_correction_moves_a_quadratic_to_the_longer_path_where_trust_is_full():
     wanted = path_displacement(positions, frame_times(8), t).displacement - model
     # 0.02 of evidence is kept back, so that nothing is divided by zero.
     torch.testing.assert_close(1.02 * correction(model, positions, 8, t, (2.0, 3.0)), wanted)
+
+
+def clip(count: int, size: tuple[int, int] = (64, 96)) -> torch.Tensor:
+    """A texture that shakes as a whole, (1, count, 3, H, W), smoothed noise moved by a sine of period five frames."""
+    rows, columns = (torch.arange(n, dtype=torch.float32) for n in size)
+    x, y = columns.expand(size), rows[:, None].expand(size)
+    frames = []
+    for number in range(count):
+        dx = 3 * math.sin(2 * math.pi * number / 5)
+        waves = [torch.sin((x + dx) / a + y / b) for a, b in ((3, 7), (5, 4), (9, 5))]
+        frames.append(torch.stack(waves) / 2 + 0.5)
+    return torch.stack(frames)[None]
+
+
+class TestModel:
+    def model(self, trajectory: int, motion: str = "quadratic") -> EQVI:
+        return EQVI(dataclasses.replace(PRESETS["baseline"], motion=motion, trajectory=trajectory)).eval()
+
+    def test_without_trajectories_a_window_has_four_frames(self):
+        with pytest.raises(InputError, match=r"give \(B, 4, 3, H, W\)"):
+            self.model(0).estimate_motion(clip(8))
+
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_windows_of_two_and_four_frames_keep_working(self, count):
+        frames = clip(count)
+        longer, paper = self.model(8), self.model(0)
+        result = longer.interpolate(frames, longer.estimate_motion(frames), 0.5)
+        expected = paper.interpolate(frames, paper.estimate_motion(frames), 0.5)
+        assert torch.equal(result.frame, expected.frame) == (count == 2)  # four frames know more than three
+        assert (result.frame - expected.frame).abs().mean() < 0.01
+
+    @pytest.mark.parametrize("motion", ["linear", "quadratic", "least_squares", "rectified"])
+    def test_eight_frames_place_a_shaking_camera_better_than_four(self, motion):
+        shaken = clip(15)
+        frames, truth = shaken[:, ::2], shaken[:, 7]  # every second frame dropped; the middle one is to be found
+        errors = []
+        for model, window in ((self.model(0, motion), frames[:, 2:6]), (self.model(8, motion), frames)):
+            new = model.interpolate(window, model.estimate_motion(window), 0.5).frame
+            errors.append(float((new - truth)[..., 12:-12, 12:-12].square().mean()))
+        assert errors[1] < 0.8 * errors[0]
+
+    def test_a_running_clip_computes_no_flow_twice(self, monkeypatch):
+        model, calls = self.model(6), []
+        between = model.flow.between
+        monkeypatch.setattr(model.flow, "between", lambda a, b: calls.append((id(a), id(b))) or between(a, b))
+        frames, motion = clip(9), None
+        for start in range(4):
+            motion = model.estimate_motion(frames[:, start : start + 6], previous=motion)
+            assert len(calls) == 10 + 2 * start
+        alone = model.estimate_motion(frames[:, 3:9])
+        for mine, other in zip(motion.positions, alone.positions, strict=True):
+            assert all(torch.equal(mine[s].displacement, other[s].displacement) for s in mine)
+
+    @pytest.mark.parametrize("trajectory", [2, 5, -4])
+    def test_numbers_of_frames_that_make_no_path_are_refused(self, trajectory):
+        with pytest.raises(InputError, match="must be an even number of frames, at least 4, or 0"):
+            self.model(trajectory)
 
 
 def test_a_mean_leaves_out_what_is_not_trusted():
