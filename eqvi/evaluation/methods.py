@@ -93,9 +93,9 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     base, plus, frames = name.rpartition("+")
     if plus and frames.isascii() and frames.isdigit() and not Path(name).is_file():
         model, _ = load_model(base, device, int(frames))
-        digest = sha256(weights_file(base)) if model.config.has_weights else None
+        base_digest = sha256(weights_file(base)) if model.config.has_weights else None
         title = f"{base if base in PRESETS else weights_file(base).stem}+{frames}"
-        return from_model(title, model, device, members, f"{base}, trajectory {frames}", digest)
+        return from_model(title, model, device, members, f"{base}, trajectory {frames}", base_digest)
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)

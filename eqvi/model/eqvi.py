@@ -170,7 +170,7 @@ class EQVI(nn.Module):
             frames: as for `estimate_motion`.
             flows: in the order of `eqvi.model.motion.FLOW_PAIRS`.
         """
-        motion = Motion(*flows.unbind(1), features={}, half=None)
+        motion = Motion._make((*flows.unbind(1), {}, None, {}, None))
         return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
