@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-fps", metavar="RATE", help="frames a second of a folder, for video out or --fps (default 30)")
     add("--no-scene-cuts", dest="scene_cuts", action="store_false", help="interpolate everywhere")
     add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
+    trajectory = "correct motion by paths over N frames, 4 or more, even; 0: the paper's motion (default: the model's)"
+    add("--trajectory", type=int, metavar="N", help=trajectory)
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     to_video = is_video(args.target)
     try:
         device = choose_device(args.device)
-        model, identity = load_model(args.model, device)
+        model, identity = load_model(args.model, device, args.trajectory)
         summary = convert(args.source, args.target, model, settings, device, identity)
     except KeyboardInterrupt:
         frames = f"the frames in {args.target} are kept, the same command goes on from there"

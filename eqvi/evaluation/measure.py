@@ -128,7 +128,7 @@ def _score(
         return
     wanted = {target.frame for group in targets.values() for target in group}
     frame_at, truths = method.open(case), case.truths(wanted)
-    for window in windows(case.inputs()):
+    for window in windows(case.inputs(), neighbours=method.neighbours):
         for target in targets.get(window.position, []):
             frame = frame_at(window, target.t)
             truth_name, truth = next(truths)

@@ -13,7 +13,7 @@ from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.evaluation.baselines import MINTERPOLATE, Minterpolate, blend
 from eqvi.files import sha256
-from eqvi.media.window import Interpolator, Window
+from eqvi.media.window import Interpolator, Window, neighbours_of
 from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, MotionKind
 from eqvi.model.ensemble import Ensemble, members_of
@@ -45,12 +45,14 @@ class Method(NamedTuple):
         preset: of `eqvi.model.config.PRESETS`, with the motion model where it is another; else None.
         weights_sha256: of the checkpoint's file, None without one.
         open: starts on a clip.
+        neighbours: frames that it reads on each side of a gap, besides the two of the gap.
     """
 
     name: str
     preset: str | None
     weights_sha256: str | None
     open: Callable[[Case], FrameAt]
+    neighbours: int = 1
 
 
 def open_method(name: str, device: str = "cpu", weights: Path | None = None, ensemble: str = "none") -> Method:
@@ -58,7 +60,8 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
 
     Args:
         name: of a published model, a preset, a motion model of the baseline, one of `BASELINES`, or a checkpoint's
-            path. MODEL@FLOW is a model of ours with another flow network of ours: ``eqvi-quarter-dis@flow-quarter``.
+            path. MODEL@FLOW is a model of ours with another flow network of ours: ``eqvi-quarter-dis@flow-quarter``;
+            MODEL+8 a weight-free preset or a model of ours with trajectories over eight frames.
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
@@ -87,6 +90,12 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         model.flow = checkpoint.load_flow(files[1])
         title = f"{files[1].stem}_{files[0].stem}"
         return from_model(title, model.to(device), device, members, weights_sha256=sha256(files[0]))
+    base, plus, frames = name.rpartition("+")
+    if plus and frames.isascii() and frames.isdigit() and not Path(name).is_file():
+        model, _ = load_model(base, device, int(frames))
+        base_digest = sha256(weights_file(base)) if model.config.has_weights else None
+        title = f"{base if base in PRESETS else weights_file(base).stem}+{frames}"
+        return from_model(title, model, device, members, f"{base}, trajectory {frames}", base_digest)
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
@@ -116,7 +125,8 @@ def from_model(
     """A method of a model with `EQVI.estimate_motion` and `EQVI.interpolate` (others: `from_callable`)."""
     ensemble = model if tuple(members) == ("identity",) else Ensemble(model, members)
     # An interpolator remembers the frames and flows of its clip, so every clip has its own.
-    return Method(name, preset, weights_sha256, lambda case: Interpolator(ensemble, device).interpolate)
+    frame_at = lambda case: Interpolator(ensemble, device).interpolate  # noqa: E731
+    return Method(name, preset, weights_sha256, frame_at, neighbours_of(ensemble))
 
 
 def from_callable(name: str, function: Callable[[Tensor, float], Tensor | Any], device: str = "cpu") -> Method:

@@ -40,7 +40,8 @@ def worst_pictures(run: Run, cases: Sequence[Case], method: Method, count: int =
         if (clip, frame) not in targets:
             raise InputError(f"{run.path}: clip {clip}, frame {frame} is not in the data: name what it was scored on")
         case, target = targets[clip, frame]
-        window = next(one for one in windows(case.inputs()) if one.position == target.position)
+        all_windows = windows(case.inputs(), neighbours=method.neighbours)
+        window = next(one for one in all_windows if one.position == target.position)
         estimate, truth = method.open(case)(window, target.t).cpu(), next(case.truths({frame}))[1]
         again = metrics.psnr(metrics.to_8bit(estimate), truth.pixels)
         if abs(again - psnr) > AGREEMENT:

@@ -23,7 +23,7 @@ from eqvi.media.output import FrameWriter, is_video, open_folder
 from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.schedule import Schedule, common_tick, parse_rate
 from eqvi.media.video_writer import Companion, choose_encoding, encode
-from eqvi.media.window import Interpolator, Window, windows
+from eqvi.media.window import Interpolator, Window, neighbours_of, windows
 
 # The settings that the frames in a folder depend on: a run is resumed only if these are equal.
 _FRAME_SETTINGS = ("factor", "fps", "drop_inputs", "size", "crop", "naming", "scene_cuts", "rounding", "limit")
@@ -91,7 +91,7 @@ def convert(
     folder_rate = _folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
     clip = open_clip(source, folder_rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
-    all_windows = windows(clip.read(), CutDetector() if settings.scene_cuts else None)
+    all_windows = windows(clip.read(), CutDetector() if settings.scene_cuts else None, neighbours_of(model))
     # The first frames are read before anything is written: most faults of an input show here.
     first = next(all_windows)
     if first.second is None and (settings.factor > 1 or settings.fps):

@@ -1,10 +1,10 @@
-"""The window of four frames that slides along a clip, and the interpolation of new frames from it."""
+"""The window of frames that slides along a clip, and the interpolation of new frames from it."""
 
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -23,50 +23,75 @@ _UNEVEN = Fraction(1, 4)
 class Window(NamedTuple):
     """Two frames to interpolate between, and their neighbours.
 
-    A neighbour is None at the clip's ends, beyond a scene cut, and where the neighbouring gap is not as long.
+    Neighbours end at the clip's ends, at a scene cut, and where a gap is not as long as the one to fill.
     """
 
     position: int  # number of `first` in the clip
-    before: ClipFrame | None
+    earlier: tuple[ClipFrame, ...]  # before `first`, the nearest first
     first: ClipFrame
     second: ClipFrame | None  # None after the clip's last frame
-    after: ClipFrame | None
+    later: tuple[ClipFrame, ...]  # after `second`, the nearest first
     cut: bool  # whether `first` and `second` belong to different shots
-    uneven: bool  # whether `before` or `after` is None only because of its distance in time
+    uneven: bool  # whether a neighbour of `first` or `second` is missing only because of its distance in time
 
 
 def windows(
-    frames: Iterable[ClipFrame], is_cut: Callable[[ClipFrame, ClipFrame], bool] | None = None
+    frames: Iterable[ClipFrame],
+    is_cut: Callable[[ClipFrame, ClipFrame], bool] | None = None,
+    neighbours: int = 1,
 ) -> Iterator[Window]:
-    """One window for every frame of a clip, in order; at most four frames are in memory at a time.
+    """One window for every frame of a clip, in order; at most 2 + 2 `neighbours` frames are in memory at a time.
 
     Args:
         frames: the clip.
         is_cut: whether two neighbours belong to different shots, called once for every pair, in order; None: never.
+        neighbours: the most frames before the first and after the second.
     """
 
     def cut_between(a: ClipFrame | None, b: ClipFrame | None) -> bool:
         return is_cut is not None and a is not None and b is not None and is_cut(a, b)
 
-    padded = chain([None], frames, [None, None])
-    recent = deque(islice(padded, 3), maxlen=3)
-    cut_before, cut = False, cut_between(recent[1], recent[2])
-    for position, after in enumerate(padded):
-        before, first, second = recent
+    size = 2 + 2 * neighbours
+    padded = chain([None] * neighbours, frames, [None] * (1 + neighbours))
+    recent = deque(islice(padded, size - 1), maxlen=size)
+    cuts = deque((cut_between(a, b) for a, b in pairwise(recent)), maxlen=size - 1)  # between neighbours in `recent`
+    for position, newest in enumerate(padded):
+        cuts.append(cut_between(recent[-1], newest))
+        recent.append(newest)
+        first, second, cut = recent[neighbours], recent[neighbours + 1], cuts[neighbours]
         assert first is not None
-        recent.append(after)
-        cut_after = cut_between(second, after)
-        before = None if cut_before or cut else before
-        after = None if cut or cut_after else after
-        uneven = False
-        if second is not None and not cut:
-            gap = second.time - first.time
-            if before is not None and not _even(first.time - before.time, gap):
-                before, uneven = None, True
-            if after is not None and not _even(after.time - second.time, gap):
-                after, uneven = None, True
-        yield Window(position, before, first, second, after, cut, uneven)
-        cut_before, cut = cut, cut_after
+        if second is None or cut:
+            yield Window(position, (), first, second, (), cut, False)
+            continue
+        shot, gap = list(zip(recent, cuts, strict=False)), second.time - first.time
+        earlier, far_before = _even_neighbours(first, reversed(shot[:neighbours]), gap)
+        after = zip(list(recent)[neighbours + 2 :], list(cuts)[neighbours + 1 :], strict=True)
+        later, far_after = _even_neighbours(second, after, gap)
+        yield Window(position, earlier, first, second, later, cut, far_before or far_after)
+
+
+def _even_neighbours(
+    frame: ClipFrame, others: Iterable[tuple[ClipFrame | None, bool]], gap: Fraction
+) -> tuple[tuple[ClipFrame, ...], bool]:
+    """The frames next to a frame, outwards, as far as they are of its shot and evenly spaced.
+
+    Returns:
+        Those frames, and whether the nearest one is missing because of its distance in time.
+    """
+    neighbours: list[ClipFrame] = []
+    for other, cut in others:
+        if other is None or cut:
+            break
+        if abs(abs(other.time - frame.time) - gap) > _UNEVEN * gap:
+            return tuple(neighbours), not neighbours
+        neighbours.append(other)
+        frame = other
+    return tuple(neighbours), False
+
+
+def neighbours_of(model: Any) -> int:
+    """The frames on each side of a gap that a model reads, besides the two of the gap."""
+    return getattr(model, "window", 4) // 2 - 1
 
 
 class Interpolator:
@@ -123,12 +148,11 @@ class Interpolator:
         """The model's result at `t`; motion is estimated if the window is a new one."""
         assert window.second is not None
         if window.position != self._position or self._stack is None:
-            frames = {0: window.first, 1: window.second}
-            if window.before is not None and window.after is not None:
-                frames = {-1: window.before, **frames, 2: window.after}
-            images = {window.position + offset: frame.image for offset, frame in frames.items() if frame is not None}
-            # Only the frame before this window's first may be needed by a later window.
-            self._tensors = {index: tensor for index, tensor in self._tensors.items() if index >= window.position - 1}
+            around = min(len(window.earlier), len(window.later), neighbours_of(self._model))
+            frames = [*window.earlier[:around][::-1], window.first, window.second, *window.later[:around]]
+            images = {window.position - around + index: frame.image for index, frame in enumerate(frames)}
+            # A later window needs none of the frames before this one's.
+            self._tensors = {index: tensor for index, tensor in self._tensors.items() if index >= min(images)}
             for index, image in images.items():
                 if index not in self._tensors:
                     self._tensors[index] = to_tensor(image, self._device)
@@ -155,7 +179,3 @@ class Interpolator:
         moved = moved + t * (1 - result.mask) * backward_warp(alpha_2, result.flow_t2)
         still = (1 - t) * alpha_1 + t * alpha_2
         return torch.where(total > 1e-3, moved / total.clamp(min=1e-3), still)
-
-
-def _even(other: Fraction, gap: Fraction) -> bool:
-    return abs(other - gap) <= _UNEVEN * gap

@@ -21,6 +21,8 @@ class EQVIConfig:
         flow: estimator of step 1: the network ``scopeflow``, or without weights ``dis`` (OpenCV's Dense Inverse Search)
             or ``tvl1`` (scikit-image's TV-L1).
         motion: model of step 2: ``linear``, ``quadratic`` (QVI), ``least_squares`` or ``rectified`` (RQFP).
+        trajectory: frames over which trajectories correct the motion of step 2 (`eqvi.model.trajectories`): even, at
+            least 4; 0 for the paper's motion.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         residual: RCSN (step 7); needs ``refine``.
         multi_scale: MS-Fusion (step 8); needs ``refine``.
@@ -32,6 +34,7 @@ class EQVIConfig:
 
     flow: FlowKind = "scopeflow"
     motion: MotionKind = "rectified"
+    trajectory: int = 0
     refine: bool = True
     residual: bool = True
     multi_scale: bool = False
@@ -50,6 +53,8 @@ class EQVIConfig:
             width = getattr(self, name)
             if not 0 < width <= 4:
                 raise InputError(f"{name}={width!r} must lie in (0, 4]: it is a fraction of the published width")
+        if self.trajectory and (self.trajectory < 4 or self.trajectory % 2):
+            raise InputError(f"trajectory={self.trajectory!r} must be an even number of frames, at least 4, or 0")
         if self.context_channels < 1:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")
         if self.flow_scalings not in (1, 2):

@@ -105,6 +105,8 @@ class Ensemble:
     def __init__(self, model: Any, members: Sequence[str]) -> None:
         self._model = model
         self._members = [MEMBERS[name] for name in members]
+        #: The most frames that a window may have.
+        self.window: int = getattr(model, "window", 4)
 
     def estimate_motion(self, frames: Float[Tensor, "b n 3 h w"], previous: Any = None) -> list[Any]:
         """Every member's motion; `previous` is the result for the window one frame earlier in the same clip."""

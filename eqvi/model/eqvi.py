@@ -15,7 +15,8 @@ Time is counted in frame intervals from I1. The other files of the package cite 
                       alpha = 1/2 - tanh(|a1 - a2| - 5) / 2 where the accelerations of the three pairs of
                       observations, a1 (-1, 1), a2 (-1, 2), a3 (1, 2), agree in sign; alpha = 0 elsewhere
    F_2t likewise from F_23, F_21, F_20 at 1 - t. The first and the last pair of a clip lack I0 or I3: their
-   window is (I1, I2), their motion linear.
+   window is (I1, I2), their motion linear. Beyond the paper, an option: trajectories over up to n frames correct
+   F_1t and F_2t (`eqvi.model.trajectories`).
 3. Flow reversal [2]. Every pixel p of I1 is splatted to the four pixels q around p + F_1t(p) with weight
    w = exp(-|p + F_1t(p) - q|^2); F_t1(q) = -sum(w F_1t) / sum(w), and 0 where nothing lands. F_t2 from F_2t.
 4. Backward warping. I_1t = warp(I1, F_t1), I_2t = warp(I2, F_t2): bilinear, zeros outside the frame.
@@ -46,6 +47,7 @@ once for all frames of a window, and takes two of them from the window before: 4
 [5] Niklaus, Liu: Context-aware synthesis for video frame interpolation. CVPR 2018.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +61,7 @@ from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.motion import FLOW_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
+from eqvi.model.trajectories import Position, correct, follow
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
@@ -79,6 +82,8 @@ class Motion(NamedTuple):
         flow_23, flow_21, flow_20: the same from frame 2.
         features: of the flow network, by the frame's number in the window (0 to 3); reused for the next window.
         half: the flows at half resolution where the model fuses two scales, else None.
+        chained: F_ab between further neighbours, by their numbers, for trajectories.
+        positions: of the pixels of frames 1 and 2 in the other frames (`eqvi.model.trajectories.follow`), or None.
     """
 
     flow_10: Flow | None
@@ -89,6 +94,8 @@ class Motion(NamedTuple):
     flow_20: Flow | None
     features: dict[int, Any]
     half: "Motion | None"
+    chained: dict[tuple[int, int], Flow] = {}  # noqa: RUF012
+    positions: tuple[dict[int, Position], dict[int, Position]] | None = None
 
 
 class Interpolation(NamedTuple):
@@ -128,22 +135,28 @@ class EQVI(nn.Module):
         self.fusion = Fusion() if config.multi_scale else None
         self.flow.requires_grad_(False)
 
+    @property
+    def window(self) -> int:
+        """The most frames that a window may have."""
+        return max(4, self.config.trajectory)
+
     def forward(self, frames: Frames, t: float | Tensor) -> Interpolation:
-        """The frame at `t` of a window of (B, 4, 3, H, W) or, at a clip's ends, (B, 2, 3, H, W) frames."""
+        """The frame at `t` in the middle of a window; arguments as for `estimate_motion` and `interpolate`."""
         return self.interpolate(frames, self.estimate_motion(frames), t)
 
     def estimate_motion(self, frames: Frames, previous: Motion | None = None) -> Motion:
         """Step 1: the flows of a window, each computed once.
 
         Args:
-            frames: RGB in [0, 1], (B, 4, 3, H, W) or (B, 2, 3, H, W).
+            frames: RGB in [0, 1], (B, 4, 3, H, W) or, at a clip's ends, (B, 2, 3, H, W). With trajectories over n
+                frames, any even number up to n.
             previous: the motion of the window one frame earlier in the same clip. Its flows and features are reused:
                 further windows need four new flows and one new feature pyramid each.
 
         Raises:
             InputError: frames of another shape, or `previous` of another size.
         """
-        check_frames(frames)
+        check_frames(frames, self.config.trajectory)
         frames = self._pad(frames)
         motion = self._flows(frames, previous)
         if self.fusion is None:
@@ -157,7 +170,7 @@ class EQVI(nn.Module):
             frames: as for `estimate_motion`.
             flows: in the order of `eqvi.model.motion.FLOW_PAIRS`.
         """
-        motion = Motion._make((*flows.unbind(1), {}, None))
+        motion = Motion._make((*flows.unbind(1), {}, None, {}, None))
         return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
@@ -171,7 +184,7 @@ class EQVI(nn.Module):
         Raises:
             InputError: frames of another shape, t of another shape or not inside (0, 1).
         """
-        check_frames(frames)
+        check_frames(frames, self.config.trajectory)
         time = check_time(t, frames)
         height, width = frames.shape[-2:]
         frames = self._pad(frames)
@@ -192,6 +205,8 @@ class EQVI(nn.Module):
         # 2. Motion
         flow_1t = displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t)
         flow_2t = displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t)
+        if motion.positions is not None:
+            flow_1t, flow_2t = correct(flow_1t, motion.positions[0], t), correct(flow_2t, motion.positions[1], 1 - t)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         # 4. and 5. Backward warping, refinement and adaptive flow filter
@@ -209,23 +224,34 @@ class EQVI(nn.Module):
 
     def _flows(self, frames: Frames, previous: Motion | None) -> Motion:
         """The flows that the motion model reads, without computing again those that `previous` has."""
-        numbers = (0, 1, 2, 3) if frames.shape[1] == 4 else (1, 2)
+        count = frames.shape[1]
+        numbers = range(2 - count // 2, 2 + count // 2)
         needed = [pair for pair in NEEDED[self.config.motion] if set(pair) <= set(numbers)]
+        if follows := self.config.trajectory > 0 and count >= 4:
+            needed += [pair for a, b in pairwise(numbers) for pair in ((a, b), (b, a)) if pair not in needed]
         features: dict[int, Any] = {}
         flows: dict[tuple[int, int], Tensor | None] = {}
         if previous is not None:
             if previous.flow_12.shape[-2:] != frames.shape[-2:]:
                 raise InputError(f"previous motion is of {_size(previous.flow_12)} frames, these are {_size(frames)}")
             # One frame later: frame 2 becomes frame 1, F_23 becomes F_12.
-            features = {number - 1: feature for number, feature in previous.features.items() if number > 0}
-            flows = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
+            features = {number - 1: f for number, f in previous.features.items() if number - 1 in numbers}
+            flows = {(a - 1, b - 1): flow for (a, b), flow in previous.chained.items()}
+            flows |= {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
         for number in sorted({number for pair in needed for number in pair} - set(features)):
-            features[number] = self.flow.features(frames[:, numbers.index(number)])
+            features[number] = self.flow.features(frames[:, number - numbers[0]])
         for a, b in needed:
             if flows.get((a, b)) is None:
                 flows[a, b] = self.flow.between(features[a], features[b])
         fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
-        return Motion(**fields, features=features, half=None)
+        if not follows:
+            return Motion(**fields, features=features, half=None)
+        chained = {pair: flow for pair, flow in flows.items() if pair in needed and flow is not None}
+        positions = (
+            follow(lambda a, b: chained[a, b], 1, 1, count),
+            follow(lambda a, b: chained[a, b], 2, -1, count),
+        )
+        return Motion(**fields, features=features, half=None, chained=chained, positions=positions)
 
     def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST
@@ -243,10 +269,16 @@ def halve(frames: Frames) -> Float[Tensor, "b n 3 p q"]:
     return small.unflatten(0, frames.shape[:2])
 
 
-def check_frames(frames: Tensor) -> None:
-    """Raise InputError unless `frames` is a floating-point (B, 4, 3, H, W) or (B, 2, 3, H, W)."""
-    if frames.ndim != 5 or frames.shape[1] not in (2, 4) or frames.shape[2] != 3:
-        raise InputError(f"frames are {_size(frames, 5)}: give (B, 4, 3, H, W), or (B, 2, 3, H, W) at a clip's ends")
+def check_frames(frames: Tensor, trajectory: int = 0) -> None:
+    """Raise InputError unless `frames` is a floating-point (B, 4, 3, H, W) or (B, 2, 3, H, W).
+
+    With trajectories over n frames it may have any even number up to n.
+    """
+    if frames.ndim != 5 or frames.shape[1] not in range(2, max(4, trajectory) + 1, 2) or frames.shape[2] != 3:
+        longer = f", or up to {trajectory} frames" if trajectory > 4 else ""
+        raise InputError(
+            f"frames are {_size(frames, 5)}: give (B, 4, 3, H, W), or (B, 2, 3, H, W) at a clip's ends{longer}"
+        )
     if not frames.is_floating_point():
         raise InputError(f"frames are {frames.dtype}: give floating-point RGB in [0, 1]")
 

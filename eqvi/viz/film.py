@@ -22,7 +22,7 @@ from eqvi.files import replacing
 from eqvi.media.clip import Clip
 from eqvi.media.image import ClipFrame, Image, from_tensor, resize_image, to_tensor
 from eqvi.media.scene_cuts import CutDetector
-from eqvi.media.window import Interpolator, windows
+from eqvi.media.window import Interpolator, neighbours_of, windows
 from eqvi.model.eqvi import Interpolation
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
@@ -96,7 +96,8 @@ def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int
     Raises:
         InputError: the device has too little memory.
     """
-    inner = [window for window in windows(frames) if 0 < window.position < len(frames) - 2]
+    all_windows = windows(frames, neighbours=neighbours_of(model))
+    inner = [window for window in all_windows if 0 < window.position < len(frames) - 2]
     middle = len(inner) // 2
     wide, tall = frames[0].image.size
     size = (min(width, wide), max(1, round(tall * min(width, wide) / wide)))

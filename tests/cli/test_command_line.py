@@ -259,3 +259,19 @@ def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeyp
     assert "tqdm                     missing -- run" in shown
     assert "missing -- no nonsense can be written" in shown
     assert "pytest" not in shown
+
+
+def test_trajectories_are_an_option_that_a_run_is_resumed_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_folder(tmp_path / "clip", scene(6))
+    for frames, out in ((8, "longer"), (0, "paper")):
+        options = ["--model", "baseline", "--trajectory", str(frames)]
+        assert main(["interpolate", str(clip), str(tmp_path / out), *options]) == 0
+    new = [sorted((tmp_path / out).glob("*_0.png"))[2].read_bytes() for out in ("longer", "paper")]
+    assert new[0] != new[1]
+    capsys.readouterr()
+    line = mistake(capsys, "interpolate", clip, tmp_path / "longer", "--model", "baseline", "--trajectory", "0")
+    assert "--overwrite" in line
+    line = mistake(capsys, "interpolate", clip, tmp_path / "odd", "--model", "baseline", "--trajectory", "7")
+    assert "trajectory=7 must be an even number of frames" in line

@@ -85,3 +85,11 @@ def test_our_own_weights_are_found_by_their_preset(tmp_path, monkeypatch):
     for name in ("eqvi-quarter-dis", "baseline", "mine"):
         (tmp_path / f"{name}.safetensors").touch()
     assert methods.presets_with_weights() == ["eqvi-quarter-dis"]
+
+
+def test_a_number_of_frames_after_a_model_means_trajectories_over_them():
+    method = open_method("baseline+8")
+    assert (method.name, method.preset, method.weights_sha256) == ("baseline+8", "baseline, trajectory 8", None)
+    assert (method.neighbours, open_method("baseline").neighbours) == (3, 1)
+    with pytest.raises(InputError, match="trajectory=7 must be an even number"):
+        open_method("baseline+7")

@@ -24,15 +24,16 @@ def frames(count: int, times: list[int] | None = None) -> list[ClipFrame]:
     ]
 
 
-def stems(window: Window) -> str:
-    return "".join(
-        "-" if frame is None else frame.stem for frame in (window.before, window.first, window.second, window.after)
-    )
+def stems(window: Window, neighbours: int = 1) -> str:
+    """The frames of a window in order, a dash for each one that is missing."""
+    earlier = [*window.earlier, *[None] * (neighbours - len(window.earlier))][::-1]
+    later = [*window.later, *[None] * (neighbours - len(window.later))]
+    return "".join("-" if one is None else one.stem for one in (*earlier, window.first, window.second, *later))
 
 
 def test_windows_of_a_clip() -> None:
-    assert [stems(w) for w in windows(frames(5))] == ["-012", "0123", "1234", "234-", "34--"]
-    assert [stems(w) for w in windows(frames(2))] == ["-01-", "01--"]
+    assert [stems(w) for w in windows(frames(5))] == ["-012", "0123", "1234", "234-", "-4--"]
+    assert [stems(w) for w in windows(frames(2))] == ["-01-", "-1--"]
     assert [stems(w) for w in windows(frames(1))] == ["-0--"]
     assert list(windows([])) == []
     assert [w.position for w in windows(frames(3))] == [0, 1, 2]
@@ -43,8 +44,22 @@ def test_windows_do_not_reach_across_a_cut() -> None:
         return a.stem in "3"
 
     result = list(windows(frames(8), cut))
-    assert [stems(w) for w in result] == ["-012", "0123", "123-", "-34-", "-456", "4567", "567-", "67--"]
+    assert [stems(w) for w in result] == ["-012", "0123", "123-", "-34-", "-456", "4567", "567-", "-7--"]
     assert [w.cut for w in result] == [False, False, False, True, False, False, False, False]
+
+
+def test_a_window_may_have_more_neighbours_up_to_a_cut_or_an_uneven_gap() -> None:
+    assert [stems(w, 3) for w in windows(frames(5), neighbours=3)][:4] == [
+        "---01234",
+        "--01234-",
+        "-01234--",
+        "01234---",
+    ]
+    cut = list(windows(frames(7), lambda a, b: a.stem == "4", neighbours=2))
+    assert [stems(w, 2) for w in cut][:4] == ["--0123", "-01234", "01234-", "1234--"]
+    dropped = list(windows(frames(7, [0, 1, 2, 3, 4, 6, 7]), neighbours=2))
+    assert [stems(w, 2) for w in dropped][:4] == ["--0123", "-01234", "01234-", "1234--"]
+    assert [w.uneven for w in dropped] == [False, False, False, True, True, True, False]
 
 
 def test_every_pair_is_checked_for_a_cut_once_in_order() -> None:
@@ -61,7 +76,7 @@ def test_every_pair_is_checked_for_a_cut_once_in_order() -> None:
 def test_uneven_gaps_lose_their_neighbours() -> None:
     # A dropped frame after 2: the gap 2-3 is twice as long as the others.
     result = list(windows(frames(7, [0, 1, 2, 4, 5, 6, 7])))
-    assert [stems(w) for w in result] == ["-012", "012-", "-23-", "-345", "3456", "456-", "56--"]
+    assert [stems(w) for w in result] == ["-012", "012-", "-23-", "-345", "3456", "456-", "-6--"]
     assert [w.uneven for w in result] == [False, True, True, True, False, False, False]
 
 
