@@ -38,7 +38,7 @@ reproduce: $(INSTALLED) ## run the whole study; on the real data with DATA=/path
 	@$(RUN) -m eqvi study $(if $(PARAMS),--params $(PARAMS)) $(if $(DATA)$(WEIGHTS),$(GIVEN) --jobs 1 --threads 0,--changed)
 
 test: $(INSTALLED) ## run every test
-	@$(RUN) -m pytest -n auto --maxprocesses $(TEST_PROCESSES)
+	@$(RUN) -m pytest -n auto --dist worksteal --maxprocesses $(TEST_PROCESSES)
 
 check: $(INSTALLED) ## check style, types, stripped notebooks and generated text
 	$(RUN) -m ruff check

@@ -11,7 +11,7 @@ from eqvi.paths import FIGURES, NOTEBOOKS, PARAMS, RESULTS, ROOT, WEIGHTS
 
 #: What takes minutes at the size of `make reproduce`, smaller.
 SMALLER = {
-    "07_interpolate_your_video": {"limit": 5, "size": 128},
+    "07_interpolate_your_video": {"limit": 5, "size": 144},
     "10_evaluate": {"clips": 2},
     "11_motion_error": {"clips": 4},
     "13_train": {"steps": 8, "windows": 12, "scored": 2, "score_every": 4},
