@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi study``: run the notebooks in reading order, headless, with parameters.
+"""The command ``python -m eqvi study``: run the notebooks headless, several at a time, with parameters.
 
 A YAML file of parameters says for which notebook each is meant::
 

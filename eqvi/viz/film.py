@@ -1,4 +1,4 @@
-"""The command ``python -m eqvi film``: a short loop and a strip of figures made of new frames only.
+"""Film: a short loop and a strip of figures made of new frames only, never of the footage's own.
 
 The footage's own frames are never written, since footage at hand is seldom ours to publish. Every picture is a new
 frame, at t = 1/6, 1/2 or 5/6 of a gap between two input frames, so that they are evenly spaced in time.
