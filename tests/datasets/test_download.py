@@ -22,8 +22,8 @@ from eqvi.datasets import download, transfer
 from eqvi.datasets.checksums import Checksum, add
 from eqvi.datasets.download import SOURCES, Source
 from eqvi.evaluation.methods import PUBLISHED
-from eqvi.model.torchvision_models import ALEXNET, RESNET18, VGG16, import_models
 from eqvi.paths import ROOT, WEIGHTS
+from eqvi.training.torchvision_models import ALEXNET, RESNET18, VGG16, import_models
 
 
 @pytest.fixture

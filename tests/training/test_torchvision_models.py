@@ -13,7 +13,7 @@ import torch
 from server import Server, serving
 
 from eqvi.errors import InputError
-from eqvi.model.torchvision_models import ALEXNET, RESNET18, VGG16, build, download, import_models, read_weights
+from eqvi.training.torchvision_models import ALEXNET, RESNET18, VGG16, build, download, import_models, read_weights
 
 CONTENT = b"what is up, doc?"
 #: VGG-16 as if its weights were `CONTENT`.
