@@ -43,7 +43,7 @@ Trust = Float[Tensor, "b 1 h w"]
 NEAR_SIGMA, FAR_SIGMA = 25.0, 80.0
 #: Largest correction in pixels that a single pixel may ask for.
 LARGEST = 8.0
-#: Positions are followed at 1/SCALE of the resolution. On nine real scenes a quarter is as good as full resolution.
+#: Positions are followed at 1/SCALE of the resolution, which costs a sixteenth; the means leave no finer detail.
 SCALE = 4
 # Trust below which a mean over it counts as no evidence.
 _NO_EVIDENCE = 0.02
