@@ -1,4 +1,4 @@
-"""Training samples: four frames with the true frame between the middle two, or two frames with exact flow."""
+"""Training samples: frames with the true frame between the middle two, or two frames with exact flow."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -31,6 +31,38 @@ class FrameBatch(NamedTuple):
     truth: Float[Tensor, "b 3 h w"]
     t: Float[Tensor, " b"]
     flows: Float[Tensor, "b 6 2 h w"] | None = None
+
+
+class WindowSample(NamedTuple):
+    """A window of eight frames with exact flow at t, as `eqvi.datasets.windows.Window`, in tensors.
+
+    Attributes:
+        frames: (8, 3, H, W), RGB in [0, 1], at times -3 .. 4.
+        truth: (3, H, W), the frame at `t`.
+        t: in (0, 1).
+        flow: (2, 2, H, W), the exact F_t1 and F_t2 in pixels.
+        visibility: (2, H, W), 1 where what the pixel of the true frame shows is visible in frame 1, or frame 2; else 0.
+        flows: (16, 2, H, W) in pixels, in the order of `eqvi.datasets.windows.WINDOW_PAIRS`: the first six are those of
+            `eqvi.model.motion.FLOW_PAIRS`.
+    """
+
+    frames: Float[Tensor, "8 3 h w"]
+    truth: Float[Tensor, "3 h w"]
+    t: float
+    flow: Float[Tensor, "2 2 h w"]
+    visibility: Float[Tensor, "2 h w"]
+    flows: Float[Tensor, "16 2 h w"]
+
+
+class WindowBatch(NamedTuple):
+    """Several windows: the fields of `WindowSample` with a batch dimension in front."""
+
+    frames: Float[Tensor, "b 8 3 h w"]
+    truth: Float[Tensor, "b 3 h w"]
+    t: Float[Tensor, " b"]
+    flow: Float[Tensor, "b 2 2 h w"]
+    visibility: Float[Tensor, "b 2 h w"]
+    flows: Float[Tensor, "b 16 2 h w"]
 
 
 class FlowSample(NamedTuple):
