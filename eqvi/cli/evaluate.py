@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from eqvi.datasets.cases import DATASETS, open_dataset, open_held_out
+from eqvi.datasets.rendered_clips import read_metadata
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
+from eqvi.evaluation import error_budget
 from eqvi.evaluation.measure import measure, measure_each
 from eqvi.evaluation.methods import open_method
 from eqvi.paths import RESULTS
@@ -26,14 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dataset", choices=list(DATASETS), default="val30", help="which of its clips (%(default)s)")
     add("--step", type=int, default=2, help="keep every so many frames, score the rest (%(default)s)")
     add("--every", type=int, default=1, help="score only every so many gaps (%(default)s)")
+    add("--gaps", type=int, metavar="N", help="instead of --every: score N gaps spread evenly over each CLIP")
     add("--limit", type=int, help="use the first so many frames of each CLIP")
     models = "published models, presets, checkpoints, motion models of the baseline, blend, minterpolate (%(default)s)"
     add("--models", nargs="+", default=["blend", "linear", "baseline"], metavar="MODEL", help=models)
+    budget = "instead of models: what true flows would gain, one mode at a time (eqvi/evaluation/error_budget.py)"
+    add("--budget", action="store_true", help=budget)
     add("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
     add("--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)")
     add("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
     add("--restart", action="store_true", help="discard an interrupted run")
-    out = "CSV file of the rows of all CLIPs; for --data the folder of a file per model (results/)"
+    out = "CSV file of the rows of all CLIPs or of a budget; else for --data the folder of a file per model (results/)"
     add("--out", type=Path, help=out)
 
 
@@ -47,22 +52,37 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--every {args.every} is too small: give at least 1")
     if bool(args.clips) == bool(args.data):
         raise InputError("give clips, or --data with a folder laid out like REDS_VTSR; not both")
+    if args.gaps is not None and (args.gaps < 1 or args.every > 1 or args.data):
+        raise InputError(f"--gaps {args.gaps} is for CLIPs and at least 1, and there is no --every beside it")
+    if args.budget and args.ensemble != "none":
+        raise InputError(f"--budget is of one model: leave --ensemble {args.ensemble} out")
     device = local_device(args.device)
-    methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
+    if args.budget:
+        methods = error_budget.methods(device)
+    else:
+        methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
+    parameters |= {} if args.gaps is None else {"gaps": args.gaps}
     options: dict[str, Any] = {"device": device, "restart": args.restart}
+    together: dict[str, Any] = {"name_column": "model"}
+    together |= {"together": True, "score": error_budget.psnr} if args.budget else {}
     if args.data:
         cases = open_dataset(args.data, args.dataset, args.step, args.every)
-        paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
-        rows, column = [read_frames(path) for path in paths], "run"
+        if args.dataset == "rendered":
+            described = {case.name: read_metadata(args.data, "val", case.name) for case in cases}
+            parameters["kinds"] = {name: one["kind"] for name, one in described.items() if one is not None}
     elif args.out is None and shard()[1] > 1:
         raise InputError("several processes need a place to put their rows together: give --out")
     else:
-        cases = [open_held_out(path, args.step, args.every, args.limit) for path in args.clips]
-        with tempfile.TemporaryDirectory() as scratch:
-            out = args.out or Path(scratch) / "rows.csv"
-            complete = measure(out, cases, methods, "left out", parameters, name_column="model", **options)
-            rows, column = [read_frames(out)] if complete else [], "model"
+        cases = [open_held_out(path, args.step, args.every, args.limit, args.gaps) for path in args.clips]
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.data and not args.budget:
+            paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
+        else:
+            out, dataset = args.out or Path(scratch) / "rows.csv", args.dataset if args.data else "left out"
+            paths = [out] if measure(out, cases, methods, dataset, parameters, **options, **together) else []
+        rows = [read_frames(path) for path in paths]
     if shard()[0] == 0 and rows:
+        column = "model" if "model" in rows[0] else "run"
         print(markdown(mean_scores(pd.concat(rows), column), digits=2, missing="not measured", aligned=True))
     return 0

@@ -86,7 +86,7 @@ def open_dataset(root: Path, dataset: str, factor: int = 2, every: int = 1, clip
     return [_from_reds(clip, every, read_metadata(root, split, clip.name)) for clip in opened[:clips]]
 
 
-def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = None) -> Case:
+def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = None, count: int | None = None) -> Case:
     """Any folder or video: every `step`-th frame is an input, the others are held out and scored.
 
     Args:
@@ -94,6 +94,7 @@ def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = Non
         step: distance of the inputs in frames, at least 2.
         every: score every so many gaps between inputs only, from the first that has a neighbour on both sides.
         limit: use the first so many frames of the clip.
+        count: instead of `every`, score so many gaps spread evenly over the clip, or all where it has fewer.
 
     Raises:
         InputError: no usable clip, or one without a gap of `step` frames.
@@ -108,11 +109,11 @@ def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = Non
     gaps = (min(limit or len(stems), len(stems)) - 1) // step
     if gaps < 1:
         raise InputError(f"no gap of {step} frames in {path}: give a longer clip or a smaller step")
+    scored = [gap for gap in range(gaps) if gap % every == 1 % every]
+    if count is not None:
+        scored = sorted({(2 * index + 1) * gaps // (2 * count) for index in range(count)})
     targets = [
-        Target(gap, stems[gap * step + number], Fraction(number, step))
-        for gap in range(gaps)
-        if gap % every == 1 % every
-        for number in range(1, step)
+        Target(gap, stems[gap * step + number], Fraction(number, step)) for gap in scored for number in range(1, step)
     ]
     files = [path] if path.is_file() else list_frames(path)[0][:limit]
     return Case(

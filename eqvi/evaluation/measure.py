@@ -5,10 +5,11 @@ weights, data, protocol, parameters, commit, versions, device. Means are left to
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm import tqdm
 
 from eqvi import metrics
@@ -21,6 +22,9 @@ from eqvi.evaluation.methods import Method
 from eqvi.media.window import windows
 from eqvi.paths import PACKAGE, WEIGHTS
 from eqvi.provenance import surroundings
+
+#: Scores of a frame (1, 3, H, W) against the true image, by column.
+Score = Callable[[Tensor, metrics.RGB8], dict[str, float]]
 
 _PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless", "av", "pillow")
 
@@ -55,6 +59,8 @@ def measure(
     name_column: str = "run",
     restart: bool = False,
     progress: bool = True,
+    together: bool = False,
+    score: Score = metrics.score,
 ) -> bool:
     """Score methods on clips into one file; returns whether it is complete (other processes may still be at work).
 
@@ -71,6 +77,8 @@ def measure(
         name_column: header of the first column, which names the method.
         restart: discard an interrupted run.
         progress: show a progress bar on a terminal.
+        together: score every frame by all methods before the next, for methods that share their work.
+        score: which metrics; all of them by default.
 
     Raises:
         InputError: two clips or methods of one name, an interrupted run with other arguments, a frame that cannot be
@@ -81,13 +89,18 @@ def measure(
         twice = next((name for name in unique if unique.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"two {kind} are named {twice}: rename one, so that the rows can tell them apart")
-    keys = [(name, case.name, target.frame) for name in names for case in cases for target in case.targets]
+    named = dict(zip(names, methods, strict=True))
+    groups = [named] if together else [{name: method} for name, method in named.items()]
+    keys = [
+        (name, case.name, target.frame)
+        for group in groups for case in cases for target in case.targets for name in group
+    ]  # fmt: skip
     if not keys:
         raise InputError("no frame to score: give longer clips, or a smaller --every")
     lpips = open_lpips(WEIGHTS, device)
     models: dict[str, Any] = {
         name: {"model": method.name, "preset": method.preset, "weights_sha256": method.weights_sha256}
-        for name, method in zip(names, methods, strict=True)
+        for name, method in named.items()
     }
     record = {
         **({"run": names[0], **models[names[0]]} if len(names) == 1 else {"models": models}),
@@ -108,41 +121,44 @@ def measure(
         pending = set(journal.share) - journal.rows().keys()
         total, hidden = len(journal.share), True if rank or not progress else None  # None: shown on a terminal
         with tqdm(total=total, initial=total - len(pending), desc=out.stem, unit="frame", disable=hidden) as bar:
-            for name, method in zip(names, methods, strict=True):
+            for group in groups:
                 for case in cases:
-                    for row in _score(name, dataset, method, case, pending, lpips):
+                    for row in _score_clip(group, dataset, case, pending, score, lpips):
                         journal.append(row)
                         bar.update()
         return journal.finish(record)
 
 
-def _score(
-    name: str, dataset: str, method: Method, case: Case, pending: set[RowKey], lpips: LPIPS | None
+def _score_clip(
+    methods: Mapping[str, Method], dataset: str, case: Case, pending: set[RowKey], score: Score, lpips: LPIPS | None
 ) -> Iterator[dict[str, str]]:
-    """The pending rows of one clip."""
+    """The pending rows of one clip, frame by frame."""
     targets: dict[int, list[Target]] = {}
     for target in case.targets:
-        if (name, case.name, target.frame) in pending:
+        if any((name, case.name, target.frame) in pending for name in methods):
             targets.setdefault(target.position, []).append(target)
     if not targets:
         return
     wanted = {target.frame for group in targets.values() for target in group}
-    frame_at, truths = method.open(case), case.truths(wanted)
-    for window in windows(case.inputs(), neighbours=method.neighbours):
+    frames_at, truths = {name: method.open(case) for name, method in methods.items()}, case.truths(wanted)
+    for window in windows(case.inputs(), neighbours=max(method.neighbours for method in methods.values())):
         for target in targets.get(window.position, []):
-            frame = frame_at(window, target.t)
             truth_name, truth = next(truths)
             assert truth_name == target.frame
-            try:
-                values = metrics.score(frame, truth.pixels)
-            except InputError as error:
-                raise InputError(f"{case.name}, frame {target.frame}: {error}") from None
-            if lpips is not None:
-                values["lpips"] = lpips(frame, truth.pixels)
-            values |= case.magnitudes.get(target.frame, {})
-            row = {"run": name, "dataset": dataset, "clip": case.name, "frame": target.frame}
-            row["t"] = f"{float(target.t):.6g}"
-            yield dict.fromkeys(COLUMNS, "") | row | {column: f"{value:.6f}" for column, value in values.items()}
+            for name, frame_at in frames_at.items():
+                if (name, case.name, target.frame) not in pending:
+                    continue
+                frame = frame_at(window, target.t)
+                try:
+                    values = score(frame, truth.pixels)
+                except InputError as error:
+                    raise InputError(f"{case.name}, frame {target.frame}: {error}") from None
+                if lpips is not None:
+                    values["lpips"] = lpips(frame, truth.pixels)
+                values |= case.magnitudes.get(target.frame, {})
+                row = {"run": name, "dataset": dataset, "clip": case.name, "frame": target.frame}
+                row["t"] = f"{float(target.t):.6g}"
+                yield dict.fromkeys(COLUMNS, "") | row | {column: f"{value:.6f}" for column, value in values.items()}
         if window.position >= max(targets):
             return
 

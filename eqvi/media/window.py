@@ -121,7 +121,7 @@ class Interpolator:
             InputError: the device has too little memory.
         """
         with self._memory_errors(window):
-            return self._synthesize(window, t).frame
+            return self.synthesize(window, t).frame
 
     @torch.inference_mode()
     def interpolate_image(self, window: Window, t: Fraction) -> Image:
@@ -131,7 +131,7 @@ class Interpolator:
             InputError: the device has too little memory.
         """
         with self._memory_errors(window):
-            result = self._synthesize(window, t)
+            result = self.synthesize(window, t)
             first = window.first.image
             alpha = self._alpha(window, result, float(t)) if first.has_alpha else None
             return from_tensor(result.frame, first, self._rounding, alpha)
@@ -144,8 +144,8 @@ class Interpolator:
             size = "x".join(map(str, window.first.image.size))
             raise InputError(f"frames of {size} overfill the memory of {self._device}: use --size or --crop") from None
 
-    def _synthesize(self, window: Window, t: Fraction) -> Any:
-        """The model's result at `t`; motion is estimated if the window is a new one."""
+    def synthesize(self, window: Window, t: Fraction) -> Any:
+        """The model's whole result at `t`, for callers in inference mode; motion is estimated once a window."""
         assert window.second is not None
         if window.position != self._position or self._stack is None:
             around = min(len(window.earlier), len(window.later), neighbours_of(self._model))
