@@ -3,6 +3,14 @@
 The rows are in ``results/error_budget_DATA.csv``, one for every frame and variant.
 """
 
+from pathlib import Path
+
+import pandas as pd
+
+from eqvi.reports.comparisons import gain
+from eqvi.reports.runs import read_run
+from eqvi.reports.statistics import estimates_frame
+
 #: Names of the rows: the weight-free model, the same with trajectories over eight frames, and its variants.
 BASELINE, TRAJECTORY = "baseline", "baseline+8"
 DIFFERENCE, SMOOTH = "true difference", "true common part smoothed"
