@@ -13,6 +13,7 @@ COMMANDS = {
     "site": "the whole study as a folder of web pages",
     "film": "real motion as a looping picture and a strip, in new frames alone",
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
+    "camera": "the paths of clips' cameras as numbers, for the notebooks on trajectories",
     "train": "carry out a stage of training, or go on with one",
     "ship": "keep a finished training run's weights and record in the project",
     "bench": "speed and memory, beside the published schedule of flow calls",
