@@ -36,6 +36,14 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h w"]:
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
 
 
+def per_axis(x: float, y: float, like: Tensor) -> Float[Tensor, "2 1 1"]:
+    """(x, y) as factors of a flow's two channels, on the device and in the dtype of `like`.
+
+    Filled on the device: a copy from the host would wait for the device, and cannot be captured in a CUDA graph.
+    """
+    return torch.stack((like.new_full((1, 1), x), like.new_full((1, 1), y)))
+
+
 def backward_warp(
     image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Outside = "zeros"
 ) -> Float[Tensor, "b c h w"]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.model.geometry import backward_warp, resize, sampled_inside
+from eqvi.model.geometry import backward_warp, per_axis, resize, sampled_inside
 from eqvi.model.layers import activate, conv, scaled
 from eqvi.model.pwc import (
     COST_CHANNELS,
@@ -152,7 +152,7 @@ class ScopeFlow(nn.Module):
             flow = resize(flow, _size(a.image), align_corners=True)
             second = warp_inside(b.features, flow, size)
         cost = activate(cost_volume(a.features, second))
-        to_level = FLOW_UNIT * flow.new_tensor((a.image.shape[-1] / size[1], a.image.shape[-2] / size[0])).view(2, 1, 1)
+        to_level = FLOW_UNIT * per_axis(a.image.shape[-1] / size[1], a.image.shape[-2] / size[0], like=flow)
         local = flow * to_level
         features, residual = self.estimator(torch.cat((cost, a.projected, local), dim=1))
         local = local + residual
@@ -202,7 +202,7 @@ def warp_inside(field: Tensor, flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Warp a level's `field` by a flow in units of 20 pixels of an image of `size`; zero where not wholly inside."""
     # Normalised by the image's extent, not the level's: the displacement is the same fraction of either.
     height, width = _size(field)
-    scale = flow.new_tensor(((width - 1) / max(size[1] - 1, 1), (height - 1) / max(size[0] - 1, 1))).view(2, 1, 1)
+    scale = per_axis((width - 1) / max(size[1] - 1, 1), (height - 1) / max(size[0] - 1, 1), like=flow)
     pixels = flow * (FLOW_UNIT * scale)
     return backward_warp(field, pixels) * (sampled_inside(pixels) >= 0.99999)
 

@@ -1,7 +1,8 @@
 """Synthesis: from two frames and reversed flows to the frame between them, steps 5 to 8 of `eqvi.model.eqvi`.
 
 Refinement U-Net with its adaptive flow filter, mask network, blending, residual contextual synthesis (RCSN) and
-multi-scale fusion (MS-Fusion).
+multi-scale fusion (MS-Fusion). Under autocast the networks compute in the lower precision; what they give is in the
+frames' own, in which positions, blending and fusion are computed.
 """
 
 from typing import NamedTuple
@@ -72,7 +73,8 @@ class MaskNet(nn.Module):
         self.head = conv(second, 1)
 
     def forward(self, warped_1: Image, warped_2: Image, features: Tensor) -> Weight:
-        return torch.sigmoid(self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1))))
+        logits = self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1)))
+        return torch.sigmoid(logits.to(warped_1))
 
 
 class ContextualResidual(nn.Module):
@@ -97,7 +99,7 @@ class ContextualResidual(nn.Module):
         gradient_1, gradient_2 = gradient_magnitude(frame_1), gradient_magnitude(frame_2)
         contexts = backward_warp(context_1, flow_t1), backward_warp(context_2, flow_t2)
         gradients = backward_warp(gradient_1, flow_t1), backward_warp(gradient_2, flow_t2)
-        return self.unet(torch.cat((*contexts, *gradients, warped_1, warped_2), dim=1))
+        return self.unet(torch.cat((*contexts, *gradients, warped_1, warped_2), dim=1)).to(frame_1)
 
 
 class Fusion(nn.Module):
@@ -109,7 +111,7 @@ class Fusion(nn.Module):
         self.head = conv(32, 1)
 
     def forward(self, full: Image, half: Image) -> Weight:
-        return torch.sigmoid(self.head(chain(self.layers, torch.cat((full, half), dim=1))))
+        return torch.sigmoid(self.head(chain(self.layers, torch.cat((full, half), dim=1))).to(full))
 
 
 def blend(warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor) -> Image:

@@ -211,6 +211,7 @@ def gaussian_blur(image: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor
         places = torch.arange(-radius, size + radius, device=image.device) % max(2 * size - 2, 1)
         image = image.index_select(dim, torch.where(places < size, places, 2 * size - 2 - places))
         shape = (1, 1, -1, 1) if dim == 2 else (1, 1, 1, -1)
-        flat = F.conv2d(image.flatten(0, 1)[:, None], kernel.view(shape))
+        with torch.autocast(image.device.type, enabled=False):  # positions in pixels: bfloat16 is too coarse
+            flat = F.conv2d(image.flatten(0, 1)[:, None], kernel.view(shape))
         image = flat.view(*image.shape[:2], *flat.shape[-2:])
     return image
