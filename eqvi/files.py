@@ -12,30 +12,35 @@ from filelock import FileLock, Timeout
 
 from eqvi.errors import InputError
 
+# File systems allow names of 255 bytes; a hidden sibling's name is longer than its file's.
+_LONGEST_NAME = 240
+
 
 @contextlib.contextmanager
-def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
+def replacing(path: Path, sync: bool = False, patience: float = 2) -> Iterator[Path]:
     """Yield a hidden sibling of the file `path` to write to; rename it on success, remove it on any failure.
 
     Args:
         path: the file; it keeps its last content until the new one is complete.
         sync: flush to the disk before renaming, so that a power cut leaves a whole file, too.
+        patience: seconds to wait for another process that writes the same file.
 
     Raises:
-        InputError: the place is not writable or the disk is full.
+        InputError: the place is not writable, the disk is full, or another process writes the file.
     """
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield partial
-        if sync:
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    partial = _sibling(path, "part", path.suffix)
+    with _alone(path, patience):
+        try:
+            yield partial
+            if sync:
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -43,24 +48,27 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty hidden sibling of `folder` to fill; it takes the folder's place on success, else it is removed.
 
     Raises:
-        InputError: as `replacing`.
+        InputError: as `replacing`; another process that fills the folder is not waited for.
     """
-    partial, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
-    try:
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+    partial, old = (_sibling(folder, kind) for kind in ("part", "old"))
+    with contextlib.suppress(OSError):  # the lock is beside the folder; making the folder itself names the reason
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder, 0):
+        try:
+            for leftover in (partial, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            partial.mkdir(parents=True)
+            yield partial
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            for leftover in (partial, old):
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -90,6 +98,44 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _alone(path: Path, patience: float) -> Iterator[None]:
+    """Keep other processes from writing the file or folder `path`; the lock's hidden file is removed at the end.
+
+    Raises:
+        InputError: another process has the lock, or the place is not writable.
+    """
+    if not path.parent.is_dir():  # where nobody can write, nobody need be kept out
+        yield
+        return
+    file = _sibling(path, "lock")
+    lock = FileLock(file, timeout=patience)
+    try:
+        try:
+            lock.acquire()
+        except Timeout:
+            if not file.exists():  # filelock tries again where no file can be made, as in /proc
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+            raise InputError(f"{path}: another process writes it now: wait for its end, or give another name") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+        lock.release()
+
+
+def _sibling(path: Path, kind: str, suffix: str = "") -> Path:
+    """The hidden file ``.NAME.kind`` beside `path`; NAME is a hash where it would be too long."""
+    name = path.name.removesuffix(suffix)
+    if len(os.fsencode(path.name)) + len(kind) + 2 > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]
+    return path.with_name(f".{name}.{kind}{suffix}")
 
 
 def write_failure(error: OSError) -> str:

@@ -17,9 +17,9 @@ from eqvi.datasets.rendered_clips import read_metadata
 from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.media.clip import open_clip
+from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import ClipFrame, Image
 from eqvi.media.image_files import FORMATS, list_frames, read_image
-from eqvi.media.video_writer import CONTAINERS
 
 #: Data sets laid out like REDS_VTSR: the split and the clips (None: all).
 DATASETS: dict[str, tuple[str, tuple[str, ...] | None]] = {

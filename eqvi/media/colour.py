@@ -1,11 +1,13 @@
 """Colour in video: tags, and the conversion between a decoded frame and RGB pixels."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from eqvi.errors import InputError
 from eqvi.media.image import Image, Pixels
 
 # PyAV's default flags take a fast path that darkens: cups_720p to RGB and back loses 0.8 grey levels of luma on average
@@ -27,6 +29,18 @@ _MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
+# Matrices that swscale does not convert, by their numbers.
+_UNKNOWN_MATRICES = {
+    8: "YCgCo",
+    10: "BT.2020 constant luminance",
+    11: "SMPTE ST 2085",
+    12: "chromaticity-derived",
+    13: "chromaticity-derived constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
 # Pixel formats that store RGB: these have no matrix and are always full range.
 _RGB = ("rgb24", "bgr0", "gbrp", "gbrp16le")
 
@@ -39,9 +53,26 @@ class Colour(NamedTuple):
     primaries: int = 1
     transfer: int = 1
 
-    def stored_as(self, pixel_format: str) -> "Colour":
-        """The tags of a frame written in `pixel_format`: RGB is full range, everything else is written as limited."""
-        return self._replace(matrix=0, range=2) if pixel_format in _RGB else self._replace(range=1)
+    def check(self, path: Path) -> None:
+        """Refuse what cannot be converted to RGB.
+
+        Raises:
+            InputError: the matrix of the video `path` is one of them.
+        """
+        if name := _UNKNOWN_MATRICES.get(self.matrix):
+            raise InputError(
+                f"{path}: its colours are stored as {name}, which is not supported: convert it to BT.709 first"
+            )
+
+    def stored_as(self, pixel_format: str, size: tuple[int, int]) -> "Colour":
+        """The tags of frames of (width, height) written in `pixel_format`.
+
+        RGB is full range, everything else is written as limited, and a source in RGB with the matrix that `to_frame`
+        takes for frames of that size.
+        """
+        if pixel_format in _RGB:
+            return self._replace(matrix=0, range=2)
+        return self._replace(matrix=_guess(*size) if self.matrix == 0 else self.matrix, range=1)
 
 
 #: The tags of HD video, limited range.
@@ -75,6 +106,10 @@ def to_frame(image: Image, colour: Colour, pixel_format: str) -> VideoFrame:
 
 
 def _matrix(colour: Colour, width: int, height: int) -> Colorspace:
-    """The matrix between YUV and RGB; untagged video is BT.709 if HD and BT.601 below, as players take it."""
-    guess = Colorspace.ITU709 if width >= 1280 or height > 576 else Colorspace.ITU601
-    return _MATRICES.get(colour.matrix, guess)
+    """The matrix between YUV and RGB; what has none or does not say it is taken as players do."""
+    return _MATRICES[colour.matrix if colour.matrix in _MATRICES else _guess(width, height)]
+
+
+def _guess(width: int, height: int) -> int:
+    """The number of the matrix of untagged video: BT.709 if HD and BT.601 below, as players take it."""
+    return 1 if width >= 1280 or height > 576 else 6

@@ -16,13 +16,14 @@ from tqdm import tqdm
 from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
 from eqvi.media.colour import BT709
+from eqvi.media.companion import Companion
 from eqvi.media.frame_names import REDS_RATE, FrameNamer, reds_spacing
 from eqvi.media.image import Rounding
 from eqvi.media.image_files import FORMATS, list_frames
 from eqvi.media.output import FrameWriter, is_video, open_folder
 from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.schedule import Schedule, common_tick, parse_rate
-from eqvi.media.video_writer import Companion, choose_encoding, encode
+from eqvi.media.video_writer import choose_encoding, encode
 from eqvi.media.window import Interpolator, Window, neighbours_of, windows
 
 # The settings that the frames in a folder depend on: a run is resumed only if these are equal.
@@ -256,6 +257,8 @@ def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) 
     video = clip.video
     rate = schedule.rate or clip.rate * settings.factor
     tick = common_tick(1 / rate, clip.time_base) if schedule.rate else clip.time_base / settings.factor
+    # Sound and chapters of a shortened video end with it.
+    end = None if settings.limit is None else (clip.count or settings.limit) / clip.rate
     return encode(
         path,
         choose_encoding(path, clip.size, clip.depth, settings.lossless, settings.crf),
@@ -266,7 +269,5 @@ def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) 
         colour=video.colour if video else BT709,
         # Resized frames have square pixels: after --size 512x512 a player should show a square.
         pixel_aspect=video.pixel_aspect if video and not settings.size else None,
-        companion=Companion(video.path, video.start, settings.audio and bool(video.audio), settings.limit is not None)
-        if video
-        else None,
+        companion=Companion(video.path, video.start, settings.audio and bool(video.audio), end) if video else None,
     )

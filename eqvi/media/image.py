@@ -105,6 +105,17 @@ def crop_image(image: Image, box: tuple[int, int, int, int]) -> Image:
     return image._replace(pixels=np.ascontiguousarray(image.pixels[y : y + height, x : x + width]))
 
 
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply an orientation, one of the eight of EXIF (2.3, tag 0x0112); 1 leaves everything as it is."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
 def _planes(pixels: Pixels, peak: int, device: str | torch.device) -> Float[Tensor, "1 c h w"]:
     # torch has few operations for uint16, so those go through int32.
     levels = torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)

@@ -17,7 +17,7 @@ import PIL.Image
 
 from eqvi.errors import InputError
 from eqvi.files import reason, replacing
-from eqvi.media.image import Image, Pixels
+from eqvi.media.image import Image, Pixels, upright
 
 #: Suffixes of image files, and the format that each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -123,7 +123,7 @@ def read_image(path: Path) -> Image:
         deep = header.depth == 16
         pixels = _read_png_16(path, header.channels) if deep else np.array(file.convert(_MODES[header.channels]))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Image(np.ascontiguousarray(_upright(pixels, header.orientation)), profile)
+    return Image(np.ascontiguousarray(upright(pixels, header.orientation)), profile)
 
 
 def write_image(path: Path, image: Image) -> None:
@@ -180,17 +180,6 @@ def _header(path: Path, file: PIL.Image.Image) -> Header:
     orientation = orientation if orientation in range(1, 9) else 1
     size = file.size if orientation < 5 else (file.size[1], file.size[0])
     return Header(path, str(file.format), size, (1 if grey else 3) + alpha, depth, orientation)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (EXIF 2.3, tag 0x0112)."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
 
 
 def _read_png_16(path: Path, channels: int) -> Pixels:

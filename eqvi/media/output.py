@@ -10,9 +10,10 @@ from typing import Any, TextIO
 
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
+from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import Image
 from eqvi.media.image_files import FORMATS, write_image
-from eqvi.media.video_writer import CONTAINERS, VideoWriter
+from eqvi.media.video_writer import VideoWriter
 
 #: File in an output folder: its first line is the run's settings as JSON, then the name of every file written.
 RECORD = ".eqvi-run"

@@ -4,34 +4,40 @@ Read by PyAV (FFmpeg's libraries). Times are exact fractions of a second from th
 own timestamps, so a variable frame rate needs no special case.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
+from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from eqvi.errors import InputError
 from eqvi.media.colour import Colour, to_pixels
-from eqvi.media.image import ClipFrame, Image
+from eqvi.media.container import is_known, left_out, open_input, picture_stream
+from eqvi.media.image import ClipFrame, Image, upright
+from eqvi.media.timestamps import read_timing
+
+# Seconds a tick, for times that the file's own ticks are too long for.
+_FINE_TICK = Fraction(1, 90000)
 
 
 class VideoInfo(NamedTuple):
     """What a video file contains."""
 
     path: Path
-    size: tuple[int, int]  # (width, height) in pixels as shown, that is after rotation
+    size: tuple[int, int]  # (width, height) in pixels as shown, that is upright
     rate: Fraction  # frames a second on average
-    frames: int | None  # how many, by the file's count or its duration; None if it has neither
+    frames: int  # how many
     end: Fraction | None  # when the last frame ends, in seconds from 0; None if the stream has no duration
     start: Fraction  # seconds on the file's own clock that count as 0
     time_base: Fraction  # seconds a tick of the video's timestamps
-    rotation: int  # degrees counterclockwise by which `decode` turns the stored frames
+    times: tuple[Fraction, ...] | None  # of the frames, on the file's own clock; None: each frame has its own
+    orientation: int  # of the stored frames, as in EXIF; `decode` turns and mirrors them upright
     depth: int  # bits a channel
     pixel_aspect: Fraction  # width of a pixel as shown over its height
     colour: Colour
@@ -45,43 +51,76 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         InputError: no such file, no video in it, or none that can be decoded.
     """
-    with _open(path) as (container, stream):
+    with open_input(path) as container:
+        stream = picture_stream(path, container)
         first = next(_frames(path, container, stream), None)
         if first is None:
             raise InputError(f"{path}: its video stream holds no frame")
-        rotation = round(first.rotation / 90) * 90 % 360
+        orientation = orientation_of(first)
         size, aspect = (first.width, first.height), stream.sample_aspect_ratio or Fraction(1)
-        if rotation % 180:
+        if orientation >= 5:
             size, aspect = size[::-1], 1 / aspect
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         start = max(Fraction(0), Fraction(container.start_time or 0, av.time_base))
         tick = stream.time_base or Fraction(1, 90000)
         duration = None if stream.duration is None else stream.duration * tick
-        total = duration if duration is not None else Fraction(container.duration or 0, av.time_base)
-        notes = []
+        end = None if duration is None else (stream.start_time or 0) * tick + duration - start
+        notes = left_out(path, container, stream)
         if first.interlaced_frame:
             notes.append(f"{path.name} is interlaced: deinterlace it first, or both fields will be mixed")
         if any(component.is_alpha for component in first.format.components):
             notes.append(f"{path.name} has an alpha channel, which is left out")
-        if container.streams.subtitles:
-            notes.append(f"{path.name} has subtitles, which are left out")
-        return VideoInfo(
-            path=path,
-            size=size,
-            rate=rate,
-            frames=stream.frames or round(total * rate) or None,
-            end=None if duration is None else (stream.start_time or 0) * tick + duration - start,
-            start=start,
-            time_base=tick,
-            rotation=rotation,
-            depth=max(component.bits for component in first.format.components),
-            pixel_aspect=aspect,
-            colour=Colour(
-                int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
-            ),
-            audio=tuple(audio.codec_context.codec.canonical_name for audio in container.streams.audio),
-            notes=tuple(notes),
-        )
+        audio = tuple(audio.codec_context.codec.canonical_name for audio in container.streams.audio if is_known(audio))
+        colour = Colour(int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc))
+        colour.check(path)
+        depth = max(component.bits for component in first.format.components)
+    with open_input(path) as container:
+        timing = read_timing(container, picture_stream(path, container), rate)
+    if timing.times is not None and len(timing.times) > 1:
+        rate = (len(timing.times) - 1) / (timing.times[-1] - timing.times[0])
+        end = None
+        if timing.repaired:
+            tick = min(tick, _FINE_TICK)
+            notes.append(f"{path.name} has equal or missing timestamps: its frames are spaced evenly there")
+    return VideoInfo(
+        path=path,
+        size=size,
+        rate=rate,
+        frames=timing.frames,
+        end=end,
+        start=start,
+        time_base=tick,
+        times=timing.times,
+        orientation=orientation,
+        depth=depth,
+        pixel_aspect=aspect,
+        colour=colour,
+        audio=audio,
+        notes=tuple(notes),
+    )
+
+
+def orientation_of(frame: VideoFrame) -> int:
+    """The orientation, as in EXIF, that a frame's display matrix asks for; 1 if it has none.
+
+    All eight turned and mirrored ones, as FFmpeg's own tool shows them; any other angle as the nearest of them.
+    """
+    matrix = side_data(frame, SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return 1
+    # A pixel (x, y) is shown at (a x + c y, b x + d y), apart from a translation.
+    a, b, c, d = (int(matrix[index]) for index in (0, 1, 3, 4))
+    transposed = abs(a) + abs(d) < abs(b) + abs(c)
+    mirrored_x, mirrored_y = (c < 0, b < 0) if transposed else (a < 0, d < 0)
+    order = [(False, False), (True, False), (True, True), (False, True)]
+    return 1 + 4 * transposed + order.index((mirrored_x, mirrored_y))
+
+
+def side_data(frame: VideoFrame, kind: SideData) -> NDArray[np.int32] | None:
+    """The integers of a frame's side data of one kind; None if it has none."""
+    by_kind: Mapping[Any, Any] = frame.side_data
+    data = by_kind.get(kind)
+    return None if data is None else np.frombuffer(bytes(data), np.int32)
 
 
 def decode(video: VideoInfo) -> Iterator[ClipFrame]:
@@ -92,14 +131,14 @@ def decode(video: VideoInfo) -> Iterator[ClipFrame]:
     Raises:
         InputError: the file is damaged, its timestamps do not rise, or its frames change size.
     """
-    with _open(video.path) as (container, stream):
+    with open_input(video.path) as container:
+        stream = picture_stream(video.path, container)
         previous: ClipFrame | None = None
         duration = 1 / video.rate
         for index, decoded in enumerate(_frames(video.path, container, stream)):
             pixels = to_pixels(decoded, video.colour, video.depth > 8)
-            image = Image(np.ascontiguousarray(np.rot90(pixels, video.rotation // 90)))
-            # Raw streams have no timestamps, so their frames are spaced by the rate.
-            time = index / video.rate if decoded.pts is None else decoded.pts * video.time_base - video.start
+            image = Image(np.ascontiguousarray(upright(pixels, video.orientation)))
+            time = _time(video, index, decoded) - video.start
             if image.size != video.size:
                 raise InputError(
                     f"{video.path}: frames change from {'x'.join(map(str, video.size))} to "
@@ -107,10 +146,10 @@ def decode(video: VideoInfo) -> Iterator[ClipFrame]:
                 )
             if previous is not None:
                 if time <= previous.time:
-                    raise InputError(f"{video.path}: timestamps do not rise at {float(time):.3f} s: remux it first")
+                    raise InputError(f"{video.path}: timestamps do not rise at {float(time):.3f} s: convert it first")
                 yield previous._replace(duration=time - previous.time)
-            if decoded.duration:
-                duration = decoded.duration * video.time_base
+            if decoded.duration and decoded.time_base is not None:
+                duration = decoded.duration * decoded.time_base
             previous = ClipFrame(image, f"{index:06d}", time, duration, None)
         if previous is not None:
             # MP4 stores the exact duration of the stream, other containers that of the last frame.
@@ -118,23 +157,14 @@ def decode(video: VideoInfo) -> Iterator[ClipFrame]:
             yield previous._replace(duration=rest) if rest > 0 else previous
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """The file and its first video stream."""
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file or folder") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read: check its permissions") from None
-    except (av.error.FFmpegError, ValueError) as error:
-        raise InputError(f"{path}: is not a video that can be read ({getattr(error, 'strerror', error)})") from None
-    with container:
-        # A cover picture in a music file is stored as a video stream of one frame.
-        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-        if not streams:
-            raise InputError(f"{path}: holds no video stream: give a video or a folder of frames")
-        yield container, streams[0]
+def _time(video: VideoInfo, index: int, frame: VideoFrame) -> Fraction:
+    """When a decoded frame is shown, in seconds on the file's own clock."""
+    if video.times is not None and index < len(video.times):
+        return video.times[index]
+    if frame.pts is None or frame.time_base is None or video.times:
+        # More frames than packets: the others follow at the same rate.
+        return (video.times[-1] if video.times else video.start) + (index - len(video.times or ()) + 1) / video.rate
+    return frame.pts * frame.time_base
 
 
 def _frames(path: Path, container: InputContainer, stream: av.VideoStream) -> Iterator[VideoFrame]:

@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.media.colour import BT709, Colour, to_frame
+from eqvi.media.companion import CONTAINERS, AudioCopy, Companion, check_sound, copy_metadata
+from eqvi.media.container import file_url, open_input
 from eqvi.media.image import Image
 
-#: Suffixes of the video files that can be written.
-CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 # FFmpeg's names of the containers that derive a video's length from decoding times. With a variable frame rate and
 # reordered frames those are not spaced as the frames are.
 _LENGTH_BY_DTS = ("mp4", "mov", "ipod")
-# Metadata that describes the source's container rather than its content.
-_CONTAINER_METADATA = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
 class Encoding(NamedTuple):
@@ -65,15 +63,6 @@ def choose_encoding(
     return Encoding("libx264", layout + ("" if depth == 8 else "10le"), {"crf": str(18 if crf is None else crf)})
 
 
-class Companion(NamedTuple):
-    """The source video, whose titles and audio are copied into the new one."""
-
-    path: Path
-    start: Fraction  # seconds on its own clock that count as 0
-    audio: bool  # whether to copy its audio
-    cut_audio: bool = False  # whether the audio ends with the last frame instead of where it ends by itself
-
-
 @contextlib.contextmanager
 def encode(
     path: Path,
@@ -100,28 +89,32 @@ def encode(
         companion: the video to copy audio and titles from.
 
     Raises:
-        InputError: the container cannot hold the audio, the place is not writable or the disk is full.
+        InputError: the container cannot hold the audio, another process writes the file, the place is not writable or
+            the disk is full.
     """
-    with replacing(path) as partial, contextlib.ExitStack() as stack:
+    if companion is not None:
+        check_sound(path, companion)
+    with replacing(path, patience=0) as partial, contextlib.ExitStack() as stack:
         try:
             # bitexact: no random identifiers and no version strings, so that equal input gives equal bytes.
-            container = stack.enter_context(av.open(str(partial), "w", options={"fflags": "+bitexact"}))
+            container = stack.enter_context(av.open(file_url(partial), "w", options={"fflags": "+bitexact"}))
             stream = container.add_stream(
                 encoding.codec, rate=rate, time_base=time_base, options=encoding.options, width=size[0], height=size[1]
             )
             context = stream.codec_context
             assert isinstance(context, VideoCodecContext)
             context.pix_fmt, context.thread_count = encoding.pixel_format, threads
-            tags = colour.stored_as(encoding.pixel_format)
+            tags = colour.stored_as(encoding.pixel_format, size)
             context.colorspace, context.color_range = tags.matrix, tags.range
             context.color_primaries, context.color_trc = tags.primaries, tags.transfer
             if pixel_aspect is not None:
                 context.sample_aspect_ratio = pixel_aspect
             audio = None
             if companion is not None:
-                source = stack.enter_context(av.open(str(companion.path), metadata_errors="replace"))
-                container.metadata.update({k: v for k, v in source.metadata.items() if k not in _CONTAINER_METADATA})
-                audio = AudioCopy(source, container, companion, path) if companion.audio else None
+                source = stack.enter_context(open_input(companion.path))
+                copy_metadata(source, container, companion)
+                audio = AudioCopy(source, container, companion) if companion.audio else None
+            container.start_encoding()  # now: what the container cannot hold is to be said before the first frame
             yield VideoWriter(container, context, time_base, colour, audio)
             container.close()
         except av.error.FFmpegError as error:
@@ -202,40 +195,3 @@ class VideoWriter:
         if self._audio is not None:
             self._audio.copy((packet.dts or 0) * self._time_base)
         self._container.mux(packet)
-
-
-class AudioCopy:
-    """Copies the audio packets of one file into another unchanged, interleaved with the video."""
-
-    def __init__(self, source: InputContainer, target: OutputContainer, companion: Companion, path: Path) -> None:
-        self._target, self._companion = target, companion
-        self._streams = {}
-        for stream in source.streams.audio:
-            try:
-                self._streams[stream.index] = target.add_stream_from_template(stream)
-            except ValueError:
-                raise InputError(
-                    f"{path}: a {path.suffix} file cannot hold {stream.codec_context.codec.canonical_name} sound: "
-                    "write .mkv, or leave the sound out with --no-audio"
-                ) from None
-        self._packets = source.demux(source.streams.audio)
-        self._next = next(self._packets, None)
-
-    def copy(self, until: Fraction | None) -> None:
-        """Copy the packets that start before `until` seconds, or all that are left."""
-        while self._next is not None:
-            packet = self._next
-            # At its end the demuxer gives a packet without a time.
-            if packet.dts is not None and packet.time_base is not None:
-                shift = round(self._companion.start / packet.time_base)
-                if until is not None and (packet.dts - shift) * packet.time_base >= until:
-                    return
-                packet.dts -= shift
-                packet.pts = None if packet.pts is None else packet.pts - shift
-                packet.stream = self._streams[packet.stream.index]
-                self._target.mux(packet)
-            self._next = next(self._packets, None)
-
-    def finish(self, end: Fraction) -> None:
-        """Copy what is left: up to `end`, where the last frame ends, if the audio is to be cut there."""
-        self.copy(end if self._companion.cut_audio else None)

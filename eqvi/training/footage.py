@@ -17,9 +17,9 @@ from torch import Tensor
 from eqvi.datasets.checksums import fingerprint
 from eqvi.datasets.reds import CLIP_COUNTS, SPACING, check_root, clip_names, infer_rate, rate_folder
 from eqvi.errors import InputError
+from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import Image, crop_image, to_tensor
 from eqvi.media.image_files import FORMATS, Header, list_frames, read_headers, read_image
-from eqvi.media.video_writer import CONTAINERS
 from eqvi.training.augment import Augmentation, augment
 from eqvi.training.samples import FrameSample
 
