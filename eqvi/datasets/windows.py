@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eqvi.model.motion import FLOW_PAIRS
+from eqvi.model.motion import LONG_PAIRS
 
 #: Frames of a window, and their times.
 FRAMES = 8
@@ -18,10 +18,7 @@ FIRST = TIMES.index(0)
 
 #: (a, b), by index, of the 16 flows F_ab of a window. The first six are the model's `FLOW_PAIRS`; with the ten others,
 #: there are both directions between all neighbours.
-WINDOW_PAIRS: tuple[tuple[int, int], ...] = (
-    *((FIRST - 1 + a, FIRST - 1 + b) for a, b in FLOW_PAIRS),
-    (2, 3), (5, 4), (0, 1), (1, 0), (1, 2), (2, 1), (5, 6), (6, 5), (6, 7), (7, 6),
-)  # fmt: skip
+WINDOW_PAIRS = tuple((FIRST - 1 + a, FIRST - 1 + b) for a, b in LONG_PAIRS)
 
 
 class Window(NamedTuple):

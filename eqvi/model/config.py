@@ -24,6 +24,7 @@ class EQVIConfig:
         trajectory: frames over which trajectories correct the motion of step 2 (`eqvi.model.trajectories`): even, at
             least 4; 0 for the paper's motion.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
+        matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
         residual: RCSN (step 7); needs ``refine``.
         multi_scale: MS-Fusion (step 8); needs ``refine``.
         flow_width, refine_width, synthesis_width: channel counts as a fraction of the published ones.
@@ -38,6 +39,7 @@ class EQVIConfig:
     refine: bool = True
     residual: bool = True
     multi_scale: bool = False
+    matching: bool = False
     flow_width: float = 1.0
     refine_width: float = 1.0
     synthesis_width: float = 1.0
@@ -59,6 +61,8 @@ class EQVIConfig:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")
         if self.flow_scalings not in (1, 2):
             raise InputError(f"flow_scalings={self.flow_scalings!r} must be 2 (published) or 1")
+        if self.matching and self.refine:
+            raise InputError("matching=True needs refine=False: it stands in place of refinement, mask and residual")
         if self.residual and not self.refine:
             raise InputError("residual=True needs refine=True: RCSN works on the refined warps")
         if self.multi_scale and not self.refine:
@@ -67,7 +71,7 @@ class EQVIConfig:
     @property
     def has_weights(self) -> bool:
         """Whether any part of the model has weights."""
-        return self.flow == "scopeflow" or self.refine
+        return self.flow == "scopeflow" or self.refine or self.matching
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "EQVIConfig":
@@ -83,7 +87,8 @@ _WEIGHT_FREE = EQVIConfig(flow="dis", refine=False, residual=False)
 _QUARTER = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, context_channels=16)
 _EIGHTH = EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=8)
 
-#: Configurations by name. `eqvi` and `eqvi-ms` have the published widths; the baselines have no weights.
+#: Configurations by name. `eqvi` and `eqvi-ms` have the published widths; the baselines have no weights;
+#: `matching` is a model of our own.
 PRESETS: dict[str, EQVIConfig] = {
     "eqvi": EQVIConfig(),
     "eqvi-ms": EQVIConfig(multi_scale=True),
@@ -92,6 +97,7 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-quarter-once": dataclasses.replace(_QUARTER, flow_scalings=1),
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
     "eqvi-eighth-dis": _EIGHTH,
+    "matching": dataclasses.replace(_WEIGHT_FREE, motion="quadratic", trajectory=8, matching=True),
     "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
     "baseline-linear": dataclasses.replace(_WEIGHT_FREE, motion="linear"),
     "baseline-rectified": _WEIGHT_FREE,

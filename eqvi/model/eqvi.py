@@ -58,7 +58,8 @@ from eqvi.errors import InputError
 from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
 from eqvi.model.config import EQVIConfig, FlowKind
 from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
-from eqvi.model.motion import FLOW_PAIRS, NEEDED, displacement
+from eqvi.model.matching import Matching, Stage
+from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
 from eqvi.model.trajectories import Position, correct, follow
@@ -106,7 +107,8 @@ class Interpolation(NamedTuple):
         flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (after step 5).
         warped_1, warped_2: (B, 3, H, W), frames 1 and 2 warped to t.
         mask: (B, 1, H, W), M of step 6, before t weighs in.
-        residual: (B, 3, H, W), added by RCSN; None without it.
+        residual: (B, 3, H, W), added by RCSN or by matching; None without them.
+        stages: with matching, the flows after each of its corrections (`eqvi.model.matching.Stage`); else empty.
     """
 
     frame: Float[Tensor, "b 3 h w"]
@@ -116,6 +118,7 @@ class Interpolation(NamedTuple):
     warped_2: Float[Tensor, "b 3 h w"]
     mask: Float[Tensor, "b 1 h w"]
     residual: Float[Tensor, "b 3 h w"] | None
+    stages: tuple[Stage, ...] = ()
 
 
 class EQVI(nn.Module):
@@ -133,6 +136,7 @@ class EQVI(nn.Module):
         self.mask = MaskNet(config.refine_width) if config.refine else VisibilityMask()
         self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
+        self.matching = Matching() if config.matching else None
         self.flow.requires_grad_(False)
 
     @property
@@ -163,14 +167,18 @@ class EQVI(nn.Module):
             return motion
         return motion._replace(half=self._flows(halve(frames), None if previous is None else previous.half))
 
-    def known_motion(self, frames: Frames, flows: Float[Tensor, "b 6 2 h w"]) -> Motion:
+    def known_motion(self, frames: Frames, flows: Float[Tensor, "b n 2 h w"]) -> Motion:
         """The motion of a window whose flows are known; those at half resolution are estimated if the model needs them.
 
         Args:
             frames: as for `estimate_motion`.
-            flows: in the order of `eqvi.model.motion.FLOW_PAIRS`.
+            flows: in the order of `eqvi.model.motion.LONG_PAIRS`: the first six (`FLOW_PAIRS`), or all 16 of a
+                window of eight frames, from which trajectories are followed.
         """
-        motion = Motion._make((*flows.unbind(1), {}, None, {}, None))
+        motion = Motion._make((*flows[:, :6].unbind(1), {}, None, {}, None))
+        if self.config.trajectory and flows.shape[1] == len(LONG_PAIRS):
+            chained = dict(zip(LONG_PAIRS, flows.unbind(1), strict=True))
+            motion = motion._replace(positions=follow_both(chained, self.config.trajectory))
         return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
@@ -195,7 +203,8 @@ class EQVI(nn.Module):
             half = self._interpolate_scale(halve(frames), motion.half, time).frame
             half = resize(half, (frames.shape[-2], frames.shape[-1]), align_corners=False)
             result = result._replace(frame=torch.lerp(half, result.frame, self.fusion(result.frame, half)))
-        return Interpolation._make(None if field is None else field[..., :height, :width] for field in result)
+        images = [None if field is None else field[..., :height, :width] for field in result[:-1]]
+        return Interpolation._make((*images, result.stages))
 
     def _interpolate_scale(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
         """Steps 2 to 7 at one scale."""
@@ -207,6 +216,10 @@ class EQVI(nn.Module):
         flow_2t = displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t)
         if motion.positions is not None:
             flow_1t, flow_2t = correct(flow_1t, motion.positions[0], t), correct(flow_2t, motion.positions[1], 1 - t)
+        if self.matching is not None:
+            matched = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, t)
+            frame = blend(matched.warped_1, matched.warped_2, matched.mask, t) + matched.residual
+            return Interpolation(frame.clamp(0, 1), *matched)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         # 4. and 5. Backward warping, refinement and adaptive flow filter
@@ -247,11 +260,7 @@ class EQVI(nn.Module):
         if not follows:
             return Motion(**fields, features=features, half=None)
         chained = {pair: flow for pair, flow in flows.items() if pair in needed and flow is not None}
-        positions = (
-            follow(lambda a, b: chained[a, b], 1, 1, count),
-            follow(lambda a, b: chained[a, b], 2, -1, count),
-        )
-        return Motion(**fields, features=features, half=None, chained=chained, positions=positions)
+        return Motion(**fields, features=features, half=None, chained=chained, positions=follow_both(chained, count))
 
     def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST
@@ -261,6 +270,11 @@ class EQVI(nn.Module):
 def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlow | ClassicalFlow:
     """The flow estimator of that name; `width` and `scalings` are ScopeFlow's."""
     return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
+
+
+def follow_both(flows: dict[tuple[int, int], Flow], count: int) -> tuple[dict[int, Position], dict[int, Position]]:
+    """The positions of the pixels of frames 1 and 2 in `count` frames, from flows between neighbours."""
+    return follow(lambda a, b: flows[a, b], 1, 1, count), follow(lambda a, b: flows[a, b], 2, -1, count)
 
 
 def halve(frames: Frames) -> Float[Tensor, "b n 3 p q"]:

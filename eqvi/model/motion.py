@@ -19,6 +19,11 @@ Field = Float[Tensor, "*shape"]
 
 #: (a, b) of the six flows F_ab of a window, in the order in which windows, batches and `Motion` carry them.
 FLOW_PAIRS = ((1, 0), (1, 2), (1, 3), (2, 3), (2, 1), (2, 0))
+#: The same and the flows between all other neighbours of a window of eight frames, whose numbers are -2 to 5.
+LONG_PAIRS = (
+    *FLOW_PAIRS,
+    *((0, 1), (3, 2), (-2, -1), (-1, -2), (-1, 0), (0, -1), (3, 4), (4, 3), (4, 5), (5, 4)),
+)
 #: Those that each motion model reads.
 NEEDED: dict[MotionKind, tuple[tuple[int, int], ...]] = {
     "linear": ((1, 2), (2, 1)),
