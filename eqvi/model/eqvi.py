@@ -217,7 +217,7 @@ class EQVI(nn.Module):
         if motion.positions is not None:
             flow_1t, flow_2t = correct(flow_1t, motion.positions[0], t), correct(flow_2t, motion.positions[1], 1 - t)
         if self.matching is not None:
-            matched = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, t)
+            matched = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
             frame = blend(matched.warped_1, matched.warped_2, matched.mask, t) + matched.residual
             return Interpolation(frame.clamp(0, 1), *matched)
         # 3. Flow reversal

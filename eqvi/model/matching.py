@@ -10,11 +10,12 @@ Frames 1 and 2 show d, not c. So a correction moves d alone, along the path: wit
 
     F_t1 <- F_t1 - t delta,    F_t2 <- F_t2 + (1 - t) delta
 
-which leaves c as it was at every t. What that network reads is a bilateral cost volume at t (Park et al., BMBC, ECCV
-2020): the correlation of frame 1's features at x + F_t1 + k with frame 2's at x + F_t2 - k, for shifts k of a few
-pixels. Two corrections follow one another at 1/8 of the resolution, two at 1/4, and one at 1/2 without a cost volume.
-Each also adds to the mask's logit. A U-Net from half resolution down then reads both frames and their features warped
-to t, and gives the rest of the mask's logit, and a residual which is added to the blended frame.
+which leaves c as it was at every t; c is moved by `eqvi.model.timing` alone, from longer paths. What that network reads
+is a bilateral cost volume at t (Park et al., BMBC, ECCV 2020): the correlation of frame 1's features at x + F_t1 + k
+with frame 2's at x + F_t2 - k, for shifts k of a few pixels. Two corrections follow one another at 1/8 of the
+resolution, two at 1/4, and one at 1/2 without a cost volume. Each also adds to the mask's logit. A U-Net from half
+resolution down then reads both frames and their features warped to t, and gives the rest of the mask's logit, and a
+residual which is added to the blended frame.
 
 The start is the weight-free method of `eqvi.model.visibility`: reversed flows with their holes filled, its visibility
 mask, to whose logit ours is added, and a rim that is held. Last layers are zero in a new model, so that its frames are
@@ -24,6 +25,7 @@ Shapes: frames (B, 3, H, W); flows (B, 2, H, W) in pixels of their own resolutio
 inside, everything is padded to a multiple of 8.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -40,8 +42,10 @@ from eqvi.model.matching_layers import (
     Pair,
     double,
     lower,
-    plane,
+    with_time,
 )
+from eqvi.model.timing import Timing, path_evidence
+from eqvi.model.trajectories import Position
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 
 #: Radii of the cost volumes of the two corrections at 1/8, and of the two at 1/4.
@@ -95,6 +99,7 @@ class Matching(nn.Module):
         half, quarter, eighth = FEATURES
         self.filling, self.visibility = HoleFilling(), VisibilityMask()
         self.encoder = Encoder()
+        self.timing = Timing()
         self.coarse = nn.ModuleList(Correction(eighth, radius, width) for radius in EIGHTH_RADII)
         self.middle = nn.ModuleList(Correction(quarter, radius, width) for radius in QUARTER_RADII)
         self.fine = nn.ModuleList((FineCorrection(half, width // 2),))
@@ -114,8 +119,18 @@ class Matching(nn.Module):
         flow_21: Flow,
         flow_1t: Flow,
         flow_2t: Flow,
+        positions: tuple[Mapping[int, Position], Mapping[int, Position]] | None,
         t: float | Tensor,
     ) -> Matched:
+        """The flows, the warped frames, the mask and the residual at t.
+
+        Args:
+            frame_1, frame_2: RGB in [0, 1].
+            flow_12, flow_21: between them, in pixels.
+            flow_1t, flow_2t: of the motion model, with the corrections of trajectories if there are any.
+            positions: of their pixels in the other frames (`eqvi.model.trajectories.follow`), or None.
+            t: in (0, 1).
+        """
         # The start: reversed flows without holes, and how far either frame can be trusted.
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         start = self.filling(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
@@ -124,9 +139,20 @@ class Matching(nn.Module):
         holes = padded(torch.cat((to_t1.weight == 0, to_t2.weight == 0), dim=1).to(first))
         features_1, features_2 = self.encoder(first), self.encoder(second)
 
-        # Corrections from coarse to fine; the changes are what they have added so far, in pixels of the next scale
-        eighth = lower(start_1, 8)
-        change_1, change_2, logit = torch.zeros_like(eighth), torch.zeros_like(eighth), torch.zeros_like(eighth[:, :1])
+        # The trust in both frames reads no picture
+        visible = self.visibility(frame_1, frame_2, start.features)
+        hints = torch.cat((holes, padded(torch.logit(visible))), dim=1)
+
+        # Timing moves the common part
+        paths = (None, None) if positions is None else positions
+        evidence_1 = path_evidence(flow_1t, start.flow_t1, paths[0], t, *first.shape[-2:])
+        evidence_2 = path_evidence(flow_2t, start.flow_t2, paths[1], 1 - t, *first.shape[-2:])
+        flows = lower(torch.cat((start_1, start_2), dim=1), 8) / 8
+        moved = self.timing(evidence_1, evidence_2, flows, with_time(lower(hints, 8), t), t)
+
+        # Corrections from coarse to fine; the changes are what has been added so far, in pixels of the next scale
+        change_1 = change_2 = -moved / 8
+        logit = torch.zeros_like(moved[:, :1])
         stages: list[Stage] = []
         for scale, own_1, own_2, corrections in (
             (8, features_1[2], features_2[2], self.coarse),
@@ -136,7 +162,7 @@ class Matching(nn.Module):
             base_1, base_2 = lower(start_1, scale) / scale, lower(start_2, scale) / scale
             pair = Pair(own_1, own_2, base_1 + change_1, base_2 + change_2, logit)
             for correction in corrections:
-                pair = correction(pair, lower(holes, scale), t)
+                pair = correction(pair, lower(hints, scale), t)
                 stages.append(Stage(pair.flow_t1 * scale, pair.flow_t2 * scale))
             change_1, change_2 = 2 * double(pair.flow_t1 - base_1), 2 * double(pair.flow_t2 - base_2)
             logit = double(pair.logit)
@@ -145,15 +171,14 @@ class Matching(nn.Module):
 
         # Mask and residual
         warped_1, warped_2 = backward_warp(frame_1, flow_t1, "border"), backward_warp(frame_2, flow_t2, "border")
-        inside = sampled_inside(pair.flow_t1), sampled_inside(pair.flow_t2)
-        hints = torch.cat((pair.logit, plane(t, pair.logit), lower(holes), *inside), dim=1)
+        inside = torch.cat((sampled_inside(pair.flow_t1), sampled_inside(pair.flow_t2)), dim=1)
         contexts = [
             backward_warp(features[1], lower(flow) / 2, "border")
             for features, flow in ((features_1, pair.flow_t1), (features_2, pair.flow_t2))
         ]
-        rest, residual = self.synthesis(padded(warped_1), padded(warped_2), *contexts, hints)
-        logit = (logit + rest)[..., :height, :width]
-        mask = raise_mask(self.visibility(warped_1, warped_2, start.features), logit)
+        known = torch.cat((pair.logit, with_time(lower(hints), t), inside), dim=1)
+        rest, residual = self.synthesis(padded(warped_1), padded(warped_2), *contexts, known)
+        mask = raise_mask(visible, (logit + rest)[..., :height, :width])
         return Matched(flow_t1, flow_t2, warped_1, warped_2, mask, residual[..., :height, :width], tuple(stages))
 
 

@@ -79,21 +79,21 @@ class Correction(nn.Module):
         line = torch.arange(-radius, radius + 1).float()
         shifts = torch.stack((line.repeat(len(line)), line.repeat_interleave(len(line))), dim=1)
         self.register_buffer("shifts", shifts.view(1, -1, 2, 1, 1), persistent=False)
-        inputs = 6 + len(line) ** 2 + 2 * channels + 4 + 1 + 4
+        inputs = 6 + len(line) ** 2 + 2 * channels + 4 + 4 + 2
         self.first = conv(inputs, width)
         self.layers = nn.ModuleList(conv(width, width, dilation=dilation) for dilation in (1, 2, 1))
         self.head = conv(width, 4)
         #: How much of the cost volume's own shift the gate lets through; 0 in a new model.
         self.opening = nn.Parameter(torch.zeros(1))
 
-    def forward(self, pair: Pair, holes: Float[Tensor, "b 2 h w"], t: float | Tensor) -> Pair:
+    def forward(self, pair: Pair, hints: Float[Tensor, "b 3 h w"], t: float | Tensor) -> Pair:
         warped_1 = backward_warp(pair.features_1, pair.flow_t1, "border")
         warped_2 = backward_warp(pair.features_2, pair.flow_t2, "border")
         cost = cost_volume(warped_1, warped_2, self.radius)
         soft, shift = self._soft_maxima(cost)
         speed = ((1 - t) * pair.flow_t1 + t * pair.flow_t2).norm(dim=1, keepdim=True) / 4
         flows = (pair.flow_t1 / 8, pair.flow_t2 / 8)
-        inputs = (soft, cost, warped_1, warped_2, *flows, plane(t, speed), holes, pair.logit, speed)
+        inputs = (soft, cost, warped_1, warped_2, *flows, with_time(hints, t), pair.logit, speed)
         x = activate(self.first(torch.cat(inputs, dim=1)))
         for layer in self.layers:
             x = x + activate(layer(x))
@@ -117,16 +117,16 @@ class FineCorrection(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.first = conv(2 * channels + 4 + 1 + 1 + 1 + 2, width)
+        self.first = conv(2 * channels + 4 + 4 + 2, width)
         self.layers = nn.ModuleList(conv(width, width, dilation=dilation) for dilation in (1, 2, 1))
         self.head = conv(width, 3)
 
-    def forward(self, pair: Pair, holes: Float[Tensor, "b 2 h w"], t: float | Tensor) -> Pair:
+    def forward(self, pair: Pair, hints: Float[Tensor, "b 3 h w"], t: float | Tensor) -> Pair:
         warped_1 = backward_warp(pair.features_1, pair.flow_t1, "border")
         warped_2 = backward_warp(pair.features_2, pair.flow_t2, "border")
         unlike = (warped_1 - warped_2).abs().mean(1, keepdim=True)
         flows = (pair.flow_t1 / 8, pair.flow_t2 / 8)
-        inputs = (warped_1, warped_2, *flows, pair.logit, plane(t, unlike), unlike, holes)
+        inputs = (warped_1, warped_2, *flows, with_time(hints, t), pair.logit, unlike)
         x = activate(self.first(torch.cat(inputs, dim=1)))
         for layer in self.layers:
             x = x + activate(layer(x))
@@ -140,7 +140,7 @@ class MaskAndResidual(nn.Module):
     def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
         super().__init__()
         a, b, c = channels
-        self.fine = nn.ModuleList((conv(2 * 12 + 1 + 1 + 2 + 2, a), conv(a, a)))
+        self.fine = nn.ModuleList((conv(2 * 12 + 1 + 4 + 2, a), conv(a, a)))
         self.middle = nn.ModuleList((conv(a + 2 * FEATURES[1], b), conv(b, b)))
         self.coarse = nn.ModuleList((conv(b, c), conv(c, c)))
         self.up = nn.ModuleList((conv(c + b, b), conv(b + a, a)))
@@ -152,17 +152,18 @@ class MaskAndResidual(nn.Module):
         warped_2: Image,
         features_1: Float[Tensor, "b c r s"],
         features_2: Float[Tensor, "b c r s"],
-        hints: Float[Tensor, "b 6 p q"],
+        known: Float[Tensor, "b 7 p q"],
     ) -> tuple[Weight, Image]:
         """The logit and the residual at full resolution.
 
         Args:
             warped_1, warped_2: the frames, warped to t at full resolution.
             features_1, features_2: theirs at 1/4, warped to t.
-            hints: at half resolution: the mask's logit so far, t, both holes, both shares inside the frame.
+            known: at half resolution: the mask's logit so far, t, both holes, the logit of the visibility mask, both
+                shares that are sampled inside the frame.
         """
         frames = [F.pixel_unshuffle(warped, 2) - 0.5 for warped in (warped_1, warped_2)]
-        half = chain(self.fine.children(), torch.cat((*frames, hints), dim=1))
+        half = chain(self.fine.children(), torch.cat((*frames, known), dim=1))
         quarter = chain(self.middle.children(), torch.cat((lower(half), features_1, features_2), dim=1))
         eighth = chain(self.coarse.children(), lower(quarter))
         quarter = activate(self.up[0](torch.cat((double(eighth), quarter), dim=1)))
@@ -195,9 +196,9 @@ def _normalised(features: Features) -> Features:
     return centred * (centred.square().mean(1, keepdim=True) + 1e-4).rsqrt()
 
 
-def plane(t: float | Tensor, like: Weight) -> Weight:
-    """t at every pixel."""
-    return torch.zeros_like(like) + t
+def with_time(x: Float[Tensor, "b c h w"], t: float | Tensor) -> Float[Tensor, "b c1 h w"]:
+    """`x` with t at every pixel as the first channel."""
+    return torch.cat((torch.zeros_like(x[:, :1]) + t, x), dim=1)
 
 
 def lower(x: Float[Tensor, "b c h w"], factor: int = 2) -> Float[Tensor, "b c p q"]:

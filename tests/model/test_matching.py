@@ -11,6 +11,8 @@ from eqvi.model import checkpoint
 from eqvi.model.eqvi import Interpolation
 from eqvi.model.matching import raise_mask
 from eqvi.model.matching_layers import cost_volume
+from eqvi.model.timing import path_evidence
+from eqvi.model.trajectories import Position
 
 BASELINE = dataclasses.replace(PRESETS["baseline"], trajectory=8)
 
@@ -116,13 +118,36 @@ def test_saved_and_loaded_it_gives_the_same_frame(trained, tmp_path):
         assert torch.equal(eqvi.load(path)(frames, 0.5).frame, trained(frames, 0.5).frame)
 
 
-def test_corrections_leave_the_common_part(trained):
+def test_corrections_leave_the_common_part_and_timing_moves_it_alone(trained):
     frames = clip(8)
     with torch.inference_mode():
+        still = trained(frames, 0.3).flow_t1
+    with torch.inference_mode():
+        torch.nn.init.zeros_(trained.matching.timing.head.weight)
+        torch.nn.init.zeros_(trained.matching.timing.head.bias)
         ours, start = trained(frames, 0.3), EQVI(BASELINE)(frames, 0.3)
     common = [0.7 * result.flow_t1 + 0.3 * result.flow_t2 for result in (ours, start)]
     assert (ours.flow_t1 - start.flow_t1).abs().max() > 0.01
     torch.testing.assert_close(*common, atol=1e-4, rtol=0)
+    assert (still - ours.flow_t1).abs().max() > 0.01
+
+
+def test_evidence_is_nothing_on_a_straight_path_and_the_bend_on_a_bent_one():
+    height, width = 64, 80
+    flow = torch.full((1, 2, height, width), 2.0)
+    low = torch.ones(1, 1, 16, 20)
+    # Positions in pixels of a quarter of the resolution, of a motion by 2 pixels an interval and a cubic bend.
+    bend = {s: 0.01 * s * (s - 1) * (s + 1) for s in range(-3, 5)}
+    for bent in (False, True):
+        positions = {
+            s: Position((0.5 * s + bent * bend[s]) * low.expand(-1, 2, -1, -1), low) for s in range(-3, 5) if s != 0
+        }
+        evidence = path_evidence(0.5 * flow, -0.5 * flow, positions, 0.5, height, width)
+        expected = torch.full_like(evidence.differences, 4 * bent * 0.01 * 0.5 * -0.5 * 1.5)
+        torch.testing.assert_close(evidence.differences, expected, atol=1e-4, rtol=2e-3)
+        assert (evidence.trust == 1).all()
+    nothing = path_evidence(0.5 * flow, -0.5 * flow, None, 0.5, height, width)
+    assert nothing.differences.abs().max() == nothing.trust.max() == 0
 
 
 @pytest.mark.usefixtures("unchecked")
