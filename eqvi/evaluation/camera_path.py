@@ -1,8 +1,8 @@
 """The path of a clip's camera as numbers: where the scene has moved to, frame by frame.
 
 The displacement between neighbours is the median over the frame of the flow that DIS finds between them at half
-resolution, x and y on their own; the path is their sum, in pixels of the whole frame. It is the motion of most of the picture: of the camera where that moves, of
-nothing where only hands or people move before a camera that stands still.
+resolution, x and y on their own; the path is their sum, in pixels of the whole frame. It is the motion of most of the
+picture: of the camera where that moves, of nothing where hands or people move before a camera that stands still.
 """
 
 from collections.abc import Iterator

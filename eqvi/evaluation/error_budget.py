@@ -12,6 +12,10 @@ of them in place of the model's, everything else as it was (the mask too), a fra
 common part is also replaced smoothed: by the true one up to a Gaussian mean of its error over `SMOOTHING` pixels,
 which is what a correction could give that knows the motion of regions but not of pixels.
 
+The difference is not matching alone. F_1t and F_2t of the quadratic model come from two parabolas through different
+frames; for a jerk j they disagree by j / 8 at t = 1/2, which lands in D, while c stays right. Trajectories over four
+frames mend that, so their row says how much of the difference it is.
+
 "True" is what DIS finds in the true frame: flows that make that frame from the other two. Where it shows what neither
 of them does, or where DIS errs, they are no motion. Not part of the paper.
 """
@@ -36,7 +40,7 @@ from eqvi.model.geometry import backward_warp
 from eqvi.model.registry import load_model
 from eqvi.model.synthesis import blend
 from eqvi.model.trajectories import gaussian_blur
-from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, DIFFERENCE, SMOOTH, TRAJECTORY
+from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, CUBIC, DIFFERENCE, SMOOTH, TRAJECTORY
 
 Flow = Float[Tensor, "b 2 h w"]
 Frame = Float[Tensor, "b 3 h w"]
@@ -104,7 +108,7 @@ def variant_frames(frame_1: Frame, middle: Frame, frame_2: Frame, result: Interp
 
 
 def methods(device: str = "cpu") -> list[Method]:
-    """The rows of a budget as methods that are measured together: baseline, variants, and trajectories for comparison.
+    """The rows of a budget as methods that are measured together: baseline, variants, trajectories for comparison.
 
     The variants read the truth of the case that they are opened on.
     """
@@ -113,7 +117,7 @@ def methods(device: str = "cpu") -> list[Method]:
         Method(name, BASELINE, None, functools.partial(budget.open, name))
         for name in (BASELINE, DIFFERENCE, SMOOTH, COMMON, BOTH)
     ]
-    return [*own, open_method(TRAJECTORY, device)]
+    return [*own, *(open_method(name, device) for name in (CUBIC, TRAJECTORY))]
 
 
 def psnr(frame: Float[Tensor, "1 3 h w"], truth: metrics.RGB8) -> dict[str, float]:

@@ -11,12 +11,12 @@ from eqvi.reports.comparisons import gain
 from eqvi.reports.runs import read_run
 from eqvi.reports.statistics import estimates_frame
 
-#: Names of the rows: the weight-free model, the same with trajectories over eight frames, and its variants.
-BASELINE, TRAJECTORY = "baseline", "baseline+8"
+#: Names of the rows: the weight-free model, the same with trajectories over four and over eight frames, its variants.
+BASELINE, CUBIC, TRAJECTORY = "baseline", "baseline+4", "baseline+8"
 DIFFERENCE, SMOOTH = "true difference", "true common part smoothed"
 COMMON, BOTH = "true common part", "both true"
 #: What is compared with the baseline, in the order of tables and charts.
-VARIANTS = (DIFFERENCE, TRAJECTORY, SMOOTH, COMMON, BOTH)
+VARIANTS = (CUBIC, TRAJECTORY, DIFFERENCE, SMOOTH, COMMON, BOTH)
 #: Files of rows: data, and name without ``.csv``.
 FILES = {"real clips, x2": "error_budget_x2", "real clips, x4": "error_budget_x4", "rendered": "error_budget_rendered"}
 

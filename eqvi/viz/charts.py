@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
@@ -55,6 +56,65 @@ def intervals(estimates: pd.DataFrame, alt: str, xlabel: str, digits: int = 2) -
         else:
             _say(axes, "not measured")
         axes.set_xlabel(xlabel)
+    return Page(figure, alt)
+
+
+def dots(table: pd.DataFrame, alt: str, xlabel: str) -> Page:
+    """A table of numbers as marks, a row for each row, a colour and shape for each column; the vertical line is zero.
+
+    Missing numbers are not drawn.
+    """
+    with blank(0.9 + 0.34 * max(1, len(table)), "constrained") as figure:
+        axes = figure.subplots()
+        for order, (name, values) in enumerate(table.items()):
+            axes.plot(
+                values, range(len(values)), _MARKERS[order], color=COLOURS[order], label=str(name), alpha=0.9,
+                markeredgecolor="white", markersize=8.5,
+            )  # fmt: skip
+        if len(table):
+            axes.axvline(0, color=INK, linewidth=1)
+            axes.set_yticks(range(len(table)), list(table.index))
+            axes.set_ylim(len(table) - 0.5, -0.5)
+            figure.legend(loc="outside right upper")
+        else:
+            _say(axes, "not measured")
+        axes.set_xlabel(xlabel)
+    return Page(figure, alt)
+
+
+def stacked(
+    upper: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    lower: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    alt: str,
+    xlabel: str,
+    ylabels: tuple[str, str],
+    limit: float,
+    log: bool = True,
+) -> Page:
+    """Curves in two plots below each other that share their abscissa.
+
+    Args:
+        upper, lower: name of the line -> abscissas and ordinates.
+        ylabels: of both plots.
+        limit: a vertical line in both plots, what lies right of it is shaded.
+        log: logarithmic ordinate of the lower plot.
+    """
+    with blank(5.2, "constrained") as figure:
+        plots = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
+        for axes, group, ylabel in zip(plots, (upper, lower), ylabels, strict=True):
+            for order, (name, (x, y)) in enumerate(group.items()):
+                axes.plot(x, y, color=COLOURS[order], linestyle=_DASHES[order], linewidth=1.9, label=name)
+            axes.set_ylabel(ylabel)
+            right = max(float(np.max(x)) for x, _ in upper.values())
+            axes.axvspan(limit, right, color="#f0ece4", zorder=0)
+            axes.axvline(limit, color=MUTED, linewidth=1)
+            axes.set_xlim(0, right)
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6)
+        if log and lower:
+            plots[1].set_yscale("log")
+        if not lower:
+            _say(plots[1], "not measured")
+        plots[1].set_xlabel(xlabel)
     return Page(figure, alt)
 
 

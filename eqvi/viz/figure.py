@@ -80,9 +80,7 @@ def save(page: Page, name: str, folder: Path = FIGURES) -> Path:
     Raises:
         InputError: the page is too large even so, or cannot be written.
     """
-    page.figure.canvas.draw()
-    pixels = np.asarray(page.figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-    picture = Image.fromarray(pixels)
+    picture = _drawn(page)
     data = _png(picture, page.alt)
     if len(data) > MAX_BYTES:
         data = _png(_reduced(picture), page.alt)
@@ -93,6 +91,16 @@ def save(page: Page, name: str, folder: Path = FIGURES) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(data)
     return path
+
+
+def png(page: Page) -> bytes:
+    """The page as a PNG file, for a widget that shows it."""
+    return _png(_drawn(page), page.alt)
+
+
+def _drawn(page: Page) -> Image.Image:
+    page.figure.canvas.draw()
+    return Image.fromarray(np.asarray(page.figure.canvas.buffer_rgba())[..., :3])  # type: ignore[attr-defined]
 
 
 def _png(picture: Image.Image, alt: str) -> bytes:

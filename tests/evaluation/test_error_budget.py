@@ -12,7 +12,8 @@ from eqvi.datasets.cases import open_held_out
 from eqvi.evaluation import error_budget
 from eqvi.evaluation.error_budget import Modes
 from eqvi.media.window import windows
-from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, DIFFERENCE, SMOOTH, TRAJECTORY
+from eqvi.model.motion import quadratic
+from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, CUBIC, DIFFERENCE, SMOOTH, TRAJECTORY
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,26 @@ class TestModes:
         smoothed = error_budget.variants(shifted, truth)[SMOOTH]
         assert torch.allclose(smoothed.common, truth.common, atol=1e-4)
 
+    def test_a_jerk_is_in_the_difference_and_not_in_the_common_part(self) -> None:
+        """The parabolas of the two frames miss a cubic path by the same amount on opposite sides."""
+        jerk, position = 3.0, {s: torch.tensor(0.7 * s - 1.1 * s**2 + 3.0 * s**3 / 6) for s in (-1, 0, 0.5, 1, 2)}
+        from_1 = quadratic(position[-1] - position[0], position[1] - position[0], 0.5)
+        from_2 = quadratic(position[2] - position[1], position[0] - position[1], 0.5)
+        error_1 = position[0] + from_1 - position[0.5]
+        error_2 = position[1] + from_2 - position[0.5]
+        assert error_1.item() == pytest.approx(jerk / 16)
+        # F_t1 and F_t2 are minus these displacements, as far as the motion is the same around.
+        wrong = error_budget.split(-error_1.view(1, 1, 1, 1), -error_2.view(1, 1, 1, 1), 0.5)
+        assert wrong.difference.item() == pytest.approx(jerk / 8)
+        assert wrong.common.item() == pytest.approx(0, abs=1e-6)
+
 
 class TestCommand:
     def test_rows_and_provenance(self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out = tmp_path / "budget.csv"
         assert main(["evaluate", str(folder), "--budget", "--gaps", "2", "--out", str(out)]) == 0
         rows = read_rows(out)
-        names = [BASELINE, DIFFERENCE, SMOOTH, COMMON, BOTH, TRAJECTORY]
+        names = [BASELINE, DIFFERENCE, SMOOTH, COMMON, BOTH, CUBIC, TRAJECTORY]
         assert [(row["frame"], row["model"]) for row in rows] == [(f, n) for f in ("003", "007") for n in names]
         assert {row["ssim"] for row in rows} == {""}
         made_by = json.loads(out.with_suffix(".json").read_text())
