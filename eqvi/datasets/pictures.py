@@ -84,7 +84,7 @@ def load_pictures(folder: Path | None, split: Split = "train") -> Pictures:
         elif kind == "cutout":
             cutouts.append(shrink(image, LARGEST[kind]))
         else:
-            photographs.setdefault(str(folder), []).append(shrink(image, LARGEST[kind]))
+            photographs.setdefault(folder.resolve().name, []).append(shrink(image, LARGEST[kind]))
     if not photographs:
         why = f"{small} are smaller than {SMALLEST['photograph']} pixels" if small else "none can be read"
         raise InputError(f"{folder}: has no photograph for {split} ({why}; {others} belong to the other split)")

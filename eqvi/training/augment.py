@@ -5,46 +5,57 @@ stays exact, and warping frame b by F_ab gives frame a before and after. Their r
 """
 
 import random
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.datasets.windows import FRAMES, WINDOW_PAIRS
 from eqvi.errors import InputError
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.training.samples import FrameSample
+from eqvi.training.samples import FrameSample, WindowSample
 
 Augmentation = Literal["none", "published", "full"]
+_Sample = TypeVar("_Sample", FrameSample, WindowSample)
 
-# Reversed in time frame i is frame 3 - i, so F_ab is F_(3-a)(3-b).
+# Reversed in time frame i of n is frame n - 1 - i, and F_ab is F_(n-1-a)(n-1-b).
 _REVERSED = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
+_REVERSED_WINDOW = [WINDOW_PAIRS.index((FRAMES - 1 - a, FRAMES - 1 - b)) for a, b in WINDOW_PAIRS]
 
 
-def mirror(window: FrameSample) -> FrameSample:
+def mirror(window: _Sample) -> _Sample:
     """Left becomes right: x' = W - 1 - x, so that the x of every flow changes its sign."""
     return _flipped(window, axis=0)
 
 
-def flip(window: FrameSample) -> FrameSample:
+def flip(window: _Sample) -> _Sample:
     """Top becomes bottom: y' = H - 1 - y, so that the y of every flow changes its sign."""
     return _flipped(window, axis=1)
 
 
-def transpose(window: FrameSample) -> FrameSample:
+def transpose(window: _Sample) -> _Sample:
     """Exchange x and y, of pixels and of flows: (.., H, W) becomes (.., W, H)."""
-    flows = None if window.flows is None else window.flows.flip(1).transpose(-1, -2).contiguous()
-    frames, truth = (pictures.transpose(-1, -2).contiguous() for pictures in (window.frames, window.truth))
-    return FrameSample(frames, truth, window.t, flows)
+
+    def exchanged(pictures: Tensor) -> Tensor:
+        return pictures.transpose(-1, -2).contiguous()
+
+    return _transformed(window, exchanged, lambda flows: exchanged(flows.flip(1)))
 
 
-def reverse(window: FrameSample) -> FrameSample:
+def reverse(window: _Sample) -> _Sample:
     """Reverse time: s becomes 1 - s, so the frames are I3 I2 I1 I0, t is 1 - t, the flows F23 F21 F20 F10 F12 F13."""
-    flows = None if window.flows is None else window.flows[_REVERSED]
-    return FrameSample(window.frames.flip(0), window.truth, 1 - window.t, flows)
+    order = _REVERSED if isinstance(window, FrameSample) else _REVERSED_WINDOW
+    flows = None if window.flows is None else window.flows[order]
+    reversed_window = window._replace(frames=window.frames.flip(0), t=1 - window.t, flows=flows)
+    if isinstance(reversed_window, WindowSample):
+        return reversed_window._replace(
+            flow=reversed_window.flow.flip(0), visibility=reversed_window.visibility.flip(0)
+        )
+    return reversed_window
 
 
-def recolour(window: FrameSample, order: Sequence[int]) -> FrameSample:
+def recolour(window: _Sample, order: Sequence[int]) -> _Sample:
     """Permute the colour channels: the new channel c is the old ``order[c]``.
 
     Raises:
@@ -55,7 +66,7 @@ def recolour(window: FrameSample, order: Sequence[int]) -> FrameSample:
     return window._replace(frames=window.frames[:, list(order)], truth=window.truth[list(order)])
 
 
-def crop(window: FrameSample, y: int, x: int, height: int, width: int) -> FrameSample:
+def crop(window: _Sample, y: int, x: int, height: int, width: int) -> _Sample:
     """Cut out `height` x `width` pixels from (x, y) on; flows keep their values, even where they lead out.
 
     Raises:
@@ -68,11 +79,10 @@ def crop(window: FrameSample, y: int, x: int, height: int, width: int) -> FrameS
     def part(pictures: Float[Tensor, "*any h w"]) -> Float[Tensor, "*any p q"]:
         return pictures[..., y : y + height, x : x + width].contiguous()
 
-    flows = None if window.flows is None else part(window.flows)
-    return FrameSample(part(window.frames), part(window.truth), window.t, flows)
+    return _transformed(window, part, part)
 
 
-def augment(window: FrameSample, rng: random.Random, how: Augmentation) -> FrameSample:
+def augment(window: _Sample, rng: random.Random, how: Augmentation) -> _Sample:
     """Augment a window at random.
 
     Args:
@@ -93,10 +103,21 @@ def augment(window: FrameSample, rng: random.Random, how: Augmentation) -> Frame
     return window
 
 
-def _flipped(window: FrameSample, axis: int) -> FrameSample:
+def _flipped(window: _Sample, axis: int) -> _Sample:
     """Mirrored along x (`axis` 0) or y (1)."""
-    flows = window.flows
-    if flows is not None:
+
+    def flipped_flows(flows: Tensor) -> Tensor:
         flows = flows.flip(-1 - axis)
         flows[:, axis].neg_()
-    return FrameSample(window.frames.flip(-1 - axis), window.truth.flip(-1 - axis), window.t, flows)
+        return flows
+
+    return _transformed(window, lambda pictures: pictures.flip(-1 - axis), flipped_flows)
+
+
+def _transformed(window: _Sample, picture: Callable[[Tensor], Tensor], flow: Callable[[Tensor], Tensor]) -> _Sample:
+    """A window with one function applied to its frames and masks, and another to its flows."""
+    flows = None if window.flows is None else flow(window.flows)
+    moved = window._replace(frames=picture(window.frames), truth=picture(window.truth), flows=flows)
+    if isinstance(moved, WindowSample):
+        return moved._replace(flow=flow(moved.flow), visibility=picture(moved.visibility))
+    return moved

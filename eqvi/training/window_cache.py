@@ -68,7 +68,7 @@ class StoredWindows:
     def sample(self, number: int) -> FrameSample:
         """The window of that number."""
         epoch, place = divmod(number, self.epoch)
-        index = _order(self.seed, epoch, self.epoch)[place]
+        index = epoch_order(self.seed, epoch, self.epoch)[place]
         rng = random.Random(f"stored {self.seed} {number}")
         frames, truths, *flows = (array[index] for array in self._arrays)
         k = rng.randrange(len(truths))
@@ -220,7 +220,7 @@ def fill_store(folder: Path, store: RenderedStore, workers: int = 0, progress: b
 
 
 @lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> list[int]:
+def epoch_order(seed: int, epoch: int, count: int) -> list[int]:
     """The order in which an epoch visits the windows."""
     return random.Random(f"order {seed} {epoch}").sample(range(count), count)
 

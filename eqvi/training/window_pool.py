@@ -1,0 +1,242 @@
+"""A pool of rendered training windows on disk: rendered once, in whatever process has time, read in any order.
+
+Rendering a window takes about as long as a training step on it. The windows of a pool are numbered, and each depends on
+its number and on the pool's record alone, so the pool is a cache: a reader renders what is not there yet, and writers
+(`fill_pool`, one process or several) run ahead of it. A run that trains on a pool that is being filled therefore sees
+the same windows as one on a full pool, and filling goes on where it was interrupted.
+
+A window is a file ``00000123.npz`` with the arrays of `eqvi.datasets.windows.Window`; its estimated flows are stored at
+half of the resolution, where DIS computes them (its finest scale), which halves the file: 3.5 MB at 256x256.
+"""
+
+import json
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from eqvi.datasets.photographs import Split
+from eqvi.datasets.pictures import Pictures, load_pictures
+from eqvi.datasets.window_rendering import render_window
+from eqvi.datasets.windows import Window
+from eqvi.errors import InputError
+from eqvi.files import exclusive, reason, replacing
+from eqvi.training.augment import Augmentation, augment, crop
+from eqvi.training.samples import WindowSample
+from eqvi.training.window_cache import epoch_order
+
+_RECORD = "pool.json"
+_FORMAT = 1  # raised when the renderer or the files change
+
+
+@dataclass(frozen=True)
+class WindowPool:
+    """The windows of a pool; on disk where they were rendered before.
+
+    Attributes:
+        folder: the pool; None: windows are rendered and not kept.
+        count: windows.
+        size: height and width of each in pixels.
+        seed: of the sequence of windows.
+        pictures: folder of the pictures that they show; None: those of scikit-image.
+        split: of the pictures.
+    """
+
+    folder: Path | None
+    count: int
+    size: int = 256
+    seed: int = 0
+    pictures: Path | None = None
+    split: Split = "train"
+
+    def record(self) -> dict[str, Any]:
+        """What the windows are made of, in plain values."""
+        plan = {"count": self.count, "size": self.size, "seed": self.seed, "format": _FORMAT}
+        return {"source": "rendered windows of eight frames", **plan, "pictures": self.opened.record}
+
+    @cached_property
+    def opened(self) -> Pictures:
+        """Its pictures.
+
+        Raises:
+            InputError: as `eqvi.datasets.pictures.load_pictures`.
+        """
+        return load_pictures(self.pictures, self.split)
+
+    def prepare(self) -> None:
+        """Make the folder, or make sure that it holds windows of this pool.
+
+        Raises:
+            InputError: it holds others, or cannot be written.
+        """
+        if self.folder is None:
+            return
+        with exclusive(self.folder, wait=True):
+            path = self.folder / _RECORD
+            expected = {name: value for name, value in self.record().items() if name != "count"}
+            if path.is_file():
+                try:
+                    there = json.loads(path.read_text(encoding="utf-8"))
+                except ValueError:
+                    there = None
+                if there != json.loads(json.dumps(expected)):
+                    raise InputError(f"{self.folder}: holds other windows ({there}): give another folder, or remove it")
+            else:
+                with replacing(path) as partial:
+                    partial.write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+
+    def window(self, index: int) -> Window:
+        """The window of that index, read or rendered.
+
+        Raises:
+            InputError: its file cannot be read, or written.
+        """
+        path = self._path(index)
+        if path is not None and path.is_file():
+            return unpack_window(_read(path))
+        packed = pack_window(render_window(self.opened, self.seed, index, self.size))
+        if path is not None:
+            _write(path, packed)
+        return unpack_window(packed)  # the same to the last bit as one that is read
+
+    def is_there(self, index: int) -> bool:
+        """Whether the window has been rendered."""
+        path = self._path(index)
+        return path is not None and path.is_file()
+
+    def _path(self, index: int) -> Path | None:
+        return None if self.folder is None else self.folder / f"{index:08d}.npz"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker opens the pictures itself.
+        return WindowPool, (self.folder, self.count, self.size, self.seed, self.pictures, self.split)
+
+
+@dataclass(frozen=True)
+class PooledWindows:
+    """Windows of a pool, cropped and augmented; a `SampleSource`.
+
+    The first epoch visits them in the order of their numbers, in which a pool is filled; later ones shuffle them.
+
+    Attributes:
+        pool: see `WindowPool`.
+        crop: (height, width) of the samples in pixels.
+        augment: see `eqvi.training.augment.augment`.
+        seed: of the order, crops and augmentation.
+    """
+
+    pool: WindowPool
+    crop: tuple[int, int]
+    augment: Augmentation = "full"
+    seed: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Windows in the pool."""
+        return self.pool.count
+
+    def sample(self, number: int) -> WindowSample:
+        """The window of that number."""
+        epoch, place = divmod(number, self.epoch)
+        index = epoch_order(self.seed, epoch, self.epoch)[place] if epoch else place
+        rng = random.Random(f"pooled {self.seed} {number}")
+        sample = to_sample(self.pool.window(index))
+        y, x = (rng.randint(0, self.pool.size - side) for side in self.crop)
+        return augment(crop(sample, y, x, *self.crop), rng, self.augment)
+
+    def record(self) -> dict[str, Any]:
+        """What the windows are made of, in plain values."""
+        return self.pool.record() | {"crop": list(self.crop), "augment": self.augment, "order": self.seed}
+
+
+def fill_pool(pool: WindowPool, worker: int = 0, workers: int = 1, progress: bool = True) -> int:
+    """Render the windows of a pool that are not there yet, one in `workers`, in the order of their numbers.
+
+    Returns:
+        How many it rendered.
+
+    Raises:
+        InputError: the folder holds other windows, or cannot be written; the pictures cannot be used.
+    """
+    pool.prepare()
+    missing = [index for index in range(worker, pool.count, workers) if not pool.is_there(index)]
+    for index in tqdm(missing, "rendering", unit="window", disable=None if progress else True):
+        if not pool.is_there(index):  # a reader may have been faster
+            pool.window(index)
+    return len(missing)
+
+
+def to_sample(window: Window) -> WindowSample:
+    """A window as tensors, colours in [0, 1]."""
+    return WindowSample(
+        frames=torch.from_numpy(window.frames).float() / 255,
+        truth=torch.from_numpy(window.truth).float() / 255,
+        t=window.t,
+        flow=torch.from_numpy(window.flow).float(),
+        visibility=torch.from_numpy(window.visibility).float(),
+        flows=torch.from_numpy(window.flows).float(),
+    )
+
+
+def pack_window(window: Window) -> dict[str, Any]:
+    """The arrays that a file holds: visibility as bits, estimated flows at half of the resolution."""
+    return window._asdict() | {
+        "visibility": np.packbits(window.visibility, axis=-1),
+        "flows": halve_flows(window.flows.astype(np.float32)).astype(np.float16),
+    }
+
+
+def unpack_window(packed: Mapping[str, Any]) -> Window:
+    """The window of which `pack_window` made these arrays; flows differ by the rounding of float16 at most."""
+    visibility = np.unpackbits(packed["visibility"], axis=-1, count=packed["frames"].shape[-1])
+    flows = double_flows(packed["flows"].astype(np.float32)).astype(np.float16)
+    return Window(**{**packed, "t": float(packed["t"]), "visibility": visibility, "flows": flows})
+
+
+def halve_flows(flows: np.ndarray) -> np.ndarray:
+    """Flows (N, 2, H, W) at half of the resolution, of which `double_flows` makes them again; still in full pixels.
+
+    DIS computes flow at half of the resolution and enlarges it by bilinear interpolation, by which pixel 2i + 1 is
+    3/4 a_i + 1/4 a_(i+1) and pixel 2i + 2 is 1/4 a_i + 3/4 a_(i+1): so a_i is 3/2 of the one minus 1/2 of the other.
+    """
+    for axis in (-1, -2):
+        odd = np.take(flows, range(1, flows.shape[axis], 2), axis)
+        even = np.take(flows, [*range(2, flows.shape[axis], 2), flows.shape[axis] - 1], axis)
+        flows = 1.5 * odd - 0.5 * even
+    return flows
+
+
+def double_flows(flows: np.ndarray) -> np.ndarray:
+    """Flows (N, 2, H, W) enlarged by bilinear interpolation to twice their resolution; in the same pixels."""
+    height, width = flows.shape[-2:]
+    planes = flows.reshape(-1, height, width)
+    large = [cv2.resize(plane, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR) for plane in planes]
+    return np.stack(large).reshape(*flows.shape[:2], 2 * height, 2 * width)
+
+
+def _write(path: Path, packed: Mapping[str, Any]) -> None:
+    # A name of this process's own: a reader and a writer may render the same window at once.
+    own = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+    try:
+        with replacing(own) as partial:
+            np.savez(partial, **packed)
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in Window._fields}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}): remove it") from None
