@@ -17,7 +17,7 @@ from eqvi.files import sha256
 from eqvi.paths import PACKAGE, RESULTS, ROOT, WEIGHTS
 
 #: How the names of notebooks begin that read the rows of others: they run after those, and again when rows change.
-_READERS = ("12_", "2")
+_READERS = ("03b_", "12_", "2")
 
 
 def reads_results(notebook: Path) -> bool:

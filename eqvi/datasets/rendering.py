@@ -287,3 +287,18 @@ def demo_scene(path: PathKind = "quadratic", size: tuple[int, int] = (270, 480),
         radii=scaled(64, 78, unit), trajectory=motion,
     )  # fmt: skip
     return Scene(size, (backdrop, portrait))
+
+
+def shaken(scene: Scene, shake: float, seed: int) -> Scene:
+    """The scene as an unsteady hand sees it: every layer with the same shake, in place of its own.
+
+    Args:
+        scene: whatever its paths.
+        shake, seed: as of `Trajectory`.
+    """
+    return replace(
+        scene,
+        layers=tuple(
+            replace(layer, trajectory=replace(layer.trajectory, shake=shake, seed=seed)) for layer in scene.layers
+        ),
+    )

@@ -4,9 +4,9 @@ A path is (N, 2), x and y in pixels, a row for every frame of the clip. Kept are
 intervals between kept frames, as everywhere.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,12 +37,6 @@ def read_paths(folder: Path) -> dict[str, CameraPath]:
         return {str(clip): part[["x", "y"]].to_numpy() for clip, part in rows.groupby("clip")}
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read ({error}): make it again (python -m eqvi camera)") from error
-
-
-def frame_rates(folder: Path) -> dict[str, float]:
-    """Frames a second by clip, from the provenance file."""
-    path = folder / f"{FILE}.json"
-    return {clip: one["rate"] for clip, one in json.loads(path.read_text())["clips"].items()} if path.is_file() else {}
 
 
 def weights(count: int, t: float | Float[np.ndarray, " t"]) -> Float[np.ndarray, "*t n"]:
@@ -88,42 +82,52 @@ def spectrum(path: CameraPath, step: int) -> tuple[Float[np.ndarray, " f"], Floa
     return frequency[1:] * step, np.sqrt(power.sum(1))[1:]
 
 
-def excerpt(
-    path: CameraPath, step: int, gap: int, counts: Sequence[int], axis: int = 0, around: int = 4, fine: int = 24
-) -> dict[str, np.ndarray]:
-    """A stretch of a path and the piecewise curves through its kept frames, for a figure.
+class Departure(NamedTuple):
+    """A stretch of a path as its distance from the straight lines between kept frames, the common part c.
+
+    Attributes:
+        time: (N,), in intervals, 0 at the kept frame that was asked for.
+        curves: by ``2 frames`` and so on, (N,) in pixels: what interpolation from so many frames says; 0 for two.
+        left_out_time, left_out: (M,): where the frames left out truly are.
+    """
+
+    time: Float[np.ndarray, " n"]
+    curves: dict[str, Float[np.ndarray, " n"]]
+    left_out_time: Float[np.ndarray, " m"]
+    left_out: Float[np.ndarray, " m"]
+
+
+def departure(
+    path: CameraPath, step: int, gap: int, counts: Sequence[int], axis: int, around: int = 4, fine: int = 24
+) -> Departure:
+    """A stretch of a path from `around` intervals before kept frame `gap` to as many after the next one.
 
     Args:
         path: of the camera.
         step: distance of the kept frames.
         gap: the kept frame at time 0.
-        counts: of frames; each stretch between two kept frames has the polynomial through `count` of them around it.
+        counts: of frames; every interval has the polynomial through so many frames around it.
         axis: 0 for x, 1 for y.
-        around: intervals that are shown before and after the gap.
+        around: intervals that are shown before and after.
         fine: points of a curve in an interval.
 
-    Returns:
-        ``time`` and, by ``2 frames`` and so on, the curves; ``left_out_time``, ``left_out``; ``kept_time``, ``kept``.
-        Positions are pixels from the position at time 0.
+    Raises:
+        InputError: the path is too short for the frames around these intervals.
     """
-    kept = path[::step, axis]
-    gaps = range(max(gap - around, max(counts) // 2 - 1), min(gap + around + 1, len(kept) - max(counts) // 2))
+    kept, most = path[::step, axis], max(counts) // 2
+    gaps = range(gap - around, gap + around + 1)
+    if gaps[0] < most - 1 or gaps[-1] + most >= len(kept):
+        raise InputError(f"gap={gap}: give one from {most - 1 + around} to {len(kept) - 1 - most - around}")
     inside = np.arange(fine) / fine
-    curves = {
-        f"{count} frames": np.concatenate(
-            [weights(count, inside) @ kept[g - count // 2 + 1 : g + count // 2 + 1] for g in gaps]
-        )
-        - kept[gap]
-        for count in counts
-    }
-    first, last = step * gaps[0], step * (gaps[-1] + 1)
-    numbers = np.arange(first, last + 1)
-    is_kept, position = numbers % step == 0, path[numbers, axis] - kept[gap]
-    return {
-        "time": np.concatenate([g - gap + inside for g in gaps]),
-        **curves,
-        "left_out_time": numbers[~is_kept] / step - gap,
-        "left_out": position[~is_kept],
-        "kept_time": numbers[is_kept] / step - gap,
-        "kept": position[is_kept],
-    }
+
+    def curve(count: int, t: Float[np.ndarray, " t"]) -> Float[np.ndarray, " n"]:
+        return np.concatenate([weights(count, t) @ kept[g + 1 - count // 2 : g + 1 + count // 2] for g in gaps])
+
+    between = np.arange(1, step) / step
+    truth = np.concatenate([path[step * g + 1 : step * (g + 1), axis] for g in gaps])
+    return Departure(
+        np.concatenate([g - gap + inside for g in gaps]),
+        {f"{count} frames": curve(count, inside) - curve(2, inside) for count in counts},
+        np.concatenate([g - gap + between for g in gaps]),
+        truth - curve(2, between),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eqvi.reports.comparisons import gain
+from eqvi.reports.comparisons import gain, gains_by_kind
 from eqvi.reports.runs import read_run
 from eqvi.reports.statistics import estimates_frame
 
@@ -45,3 +45,31 @@ def by_clip(folder: Path, file: str) -> pd.DataFrame:
     gains.insert(0, BASELINE, means[BASELINE])
     gains.insert(0, "frames", runs[BASELINE].scores.groupby(level="clip").size())
     return gains.rename_axis("clip")
+
+
+def by_kind(folder: Path, file: str) -> pd.DataFrame:
+    """The mean gain of every variant over the baseline by kind of path, in dB: a row a kind, a column a variant.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    base = f"{file}:model={BASELINE}"
+    columns = {name: gains_by_kind(folder, f"{file}:model={name}", base)["estimate"] for name in VARIANTS}
+    return pd.DataFrame(columns)
+
+
+def shares(folder: Path, file: str) -> pd.DataFrame:
+    """What a true mode gains where the other is already true, over clips: the columns of `Estimate`.
+
+    The gains of the two modes do not add up, since a picture that is wrong in one way hides the other. From the other
+    end, the last row that is missing from ``both true`` is what the mode costs alone.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    best = f"{file}:model={BOTH}"
+    pairs = {
+        "the common part, the difference being true": DIFFERENCE,
+        "the difference, the common part being true": COMMON,
+    }
+    return estimates_frame({name: gain(folder, best, f"{file}:model={less}") for name, less in pairs.items()}, "true")

@@ -63,6 +63,11 @@ class Page(NamedTuple):
     place: str
     title: str
 
+    @property
+    def number(self) -> str:
+        """What the notebook's name begins with, as its figures' do: ``03b`` of ``03b_longer_trajectories``."""
+        return self.source.stem.partition("_")[0]
+
 
 class Site(NamedTuple):
     """Numbers of pages and links, size in bytes, and the notebooks that were left out."""
@@ -172,10 +177,11 @@ class _Builder:
     def _gallery(self) -> list[tuple[str, str | None, list[dict[str, Any]]]]:
         """The figures by notebook: its title, its page, and each figure's place, words and size."""
         groups: dict[str, tuple[str, str | None, list[dict[str, Any]]]] = {}
-        numbered = {page.source.name[:2]: page for page in self.pages}
+        numbered = {page.number: page for page in self.pages}
         for place, path in self.figures.items():
-            page = numbered.get(path.name[:2])
-            other = "The film" if path.stem.startswith("film") else f"Notebook {path.name[:2]}"
+            number = path.stem.partition("_")[0]
+            page = numbered.get(number)
+            other = "The film" if number == "film" else f"Notebook {number}"
             title = page.title if page else other
             with Image.open(path) as picture:
                 alt = picture.info.get("Description") or path.stem.replace("_", " ")
@@ -224,5 +230,5 @@ def _settles(readme: str, render: Callable[[str], str]) -> dict[str, str]:
     for line in readme.splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
         if line.startswith("| [") and len(cells) == 2 and ".ipynb)" in cells[0]:
-            settles[cells[0][1:3]] = render(cells[1]).strip().removeprefix("<p>").removesuffix("</p>")
+            settles[cells[0][1:].split()[0]] = render(cells[1]).strip().removeprefix("<p>").removesuffix("</p>")
     return settles

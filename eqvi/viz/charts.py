@@ -89,7 +89,7 @@ def stacked(
     xlabel: str,
     ylabels: tuple[str, str],
     limit: float,
-    log: bool = True,
+    truth: str | None = None,
 ) -> Page:
     """Curves in two plots below each other that share their abscissa.
 
@@ -97,22 +97,26 @@ def stacked(
         upper, lower: name of the line -> abscissas and ordinates.
         ylabels: of both plots.
         limit: a vertical line in both plots, what lies right of it is shaded.
-        log: logarithmic ordinate of the lower plot.
+        truth: name of a line that is drawn broad and pale, so that others can lie on it.
+
+    The lower plot has a logarithmic ordinate.
     """
     with blank(5.2, "constrained") as figure:
         plots = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
         for axes, group, ylabel in zip(plots, (upper, lower), ylabels, strict=True):
-            for order, (name, (x, y)) in enumerate(group.items()):
-                axes.plot(x, y, color=COLOURS[order], linestyle=_DASHES[order], linewidth=1.9, label=name)
+            if truth is not None and truth in group:
+                axes.plot(*group[truth], color="#c8c8c8", linewidth=7, solid_capstyle="butt", label=truth)
+            for order, name in enumerate(name for name in group if name != truth):
+                axes.plot(*group[name], color=COLOURS[order], linestyle=_DASHES[order], linewidth=1.9, label=name)
             axes.set_ylabel(ylabel)
-            right = max(float(np.max(x)) for x, _ in upper.values())
+            right = max(float(np.asarray(x).max()) for x, _ in upper.values())
             axes.axvspan(limit, right, color="#f0ece4", zorder=0)
             axes.axvline(limit, color=MUTED, linewidth=1)
             axes.set_xlim(0, right)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6)
-        if log and lower:
+        if lower:
             plots[1].set_yscale("log")
-        if not lower:
+        else:
             _say(plots[1], "not measured")
         plots[1].set_xlabel(xlabel)
     return Page(figure, alt)

@@ -49,4 +49,6 @@ def test_notebook_runs(project: Path, source: Path) -> None:
             text = shown.get("text", "") + shown.get("data", {}).get("text/plain", "")
             assert " at 0x" not in text, f"the address of an object: {text}"
     made = {path.name for path in (project / "figures").glob("*.png")}
-    assert made == {path.name for path in FIGURES.glob(f"{source.name[:2]}_*.png")}, "figures/ is not up to date"
+    assert made == {path.name for path in FIGURES.glob(f"{source.stem.partition('_')[0]}_*.png")}, (
+        "figures/ is not up to date"
+    )
