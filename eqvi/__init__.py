@@ -8,6 +8,8 @@ new = model.interpolate(frames, motion, t=0.5).frame # (B, 3, H, W): any t betwe
 from importlib import import_module
 from typing import Any
 
+from eqvi.paths import check_folder
+
 __all__ = ["EQVI", "PRESETS", "EQVIConfig", "InputError", "load"]
 
 _MODULES = {
@@ -17,6 +19,9 @@ _MODULES = {
     "PRESETS": "eqvi.model.config",
     "load": "eqvi.model.checkpoint",
 }
+
+
+check_folder()  # before anything of another copy of the project is computed or written
 
 
 def __getattr__(name: str) -> Any:

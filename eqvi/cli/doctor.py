@@ -7,6 +7,8 @@ import argparse
 import os
 import platform
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -80,6 +82,9 @@ def packages() -> Iterator[Finding]:
     except metadata.PackageNotFoundError:
         needs = []
         yield "eqvi", f"not installed, used from {ROOT}", f"run `pip install -e {ROOT}` to see what it needs"
+    installed = imported_elsewhere()
+    advice = f"run `{sys.executable} -m pip install --no-deps -e {ROOT}`"
+    yield "imported by notebooks", installed or "nothing", "" if installed == str(ROOT) else advice
     yield "python", f"{platform.python_version()} on {platform.platform()}", ""
     for need in needs:
         if "extra ==" not in need:
@@ -88,6 +93,12 @@ def packages() -> Iterator[Finding]:
                 yield name, metadata.version(name), ""
             except metadata.PackageNotFoundError:
                 yield name, "missing", f"run `pip install {name}`, or `make` what needs it anew"
+
+
+def imported_elsewhere() -> str:
+    """The project whose package Python imports outside this folder, as in a notebook; empty if there is none."""
+    command = [sys.executable, "-c", "import eqvi.paths; print(eqvi.paths.ROOT)"]
+    return subprocess.run(command, cwd=os.sep, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def devices() -> Iterator[Finding]:

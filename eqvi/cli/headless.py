@@ -6,6 +6,7 @@ notebook is removed from the result, and a failure of any kind never looks like 
 
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from traitlets.config import Config
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
+from eqvi.paths import PACKAGE, ROOT
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -62,6 +64,7 @@ class ThisPython(AsyncKernelManager):
     """
 
     folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
+    package = Unicode(help="the folder that the kernel imports this package from").tag(config=True)
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
 
     @default("client_factory")
@@ -85,8 +88,27 @@ class ThisPython(AsyncKernelManager):
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name=_METADATA["kernelspec"]["display_name"],
             language=_METADATA["kernelspec"]["language"],
-            env={"IPYTHONDIR": self.folder, "MPLBACKEND": backend, "PYTHONHASHSEED": "0"},
+            env={
+                "IPYTHONDIR": self.folder,
+                "MPLBACKEND": backend,
+                "PYTHONHASHSEED": "0",
+                # First, because an environment that was copied or renamed with its clone has the original installed.
+                "PYTHONPATH": os.pathsep.join(filter(None, (self.package, os.environ.get("PYTHONPATH")))),
+                **_matplotlib_settings(self.folder),
+            },
         )
+
+
+def _matplotlib_settings(folder: str) -> dict[str, str]:
+    """Where matplotlib keeps its list of fonts, if not in the user's home: it would print a warning there."""
+    home = os.environ.get("MPLCONFIGDIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~")
+    if os.access(home, os.W_OK):
+        return {}
+    settings = {"MPLCONFIGDIR": folder}
+    # Made in advance: where that takes long, matplotlib says so in the notebook.
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    subprocess.run(command, env=os.environ | settings, capture_output=True, check=False)
+    return settings
 
 
 def read(path: Path) -> NotebookNode:
@@ -134,8 +156,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
     copies: list[NotebookNode] = []  # the copy being executed: papermill does not return it when it fails
     started: list[NotebookNode] = []  # code cells
     try:
-        # A socket's path may have about 100 characters, which the project's own folder could exceed.
-        with tempfile.TemporaryDirectory(prefix="eqvi-") as folder:
+        with tempfile.TemporaryDirectory(prefix="eqvi-", dir=_short_folder()) as folder:
+            kernel = {"folder": folder, "package": str(_project(notebook))}
             executed = papermill.execute_notebook(
                 read(notebook),
                 None,
@@ -145,7 +167,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
                 progress_bar={"desc": notebook.stem, "leave": False, "disable": None},
                 execution_timeout=timeout,
                 kernel_manager_class=ThisPython,
-                config=Config(ThisPython={"folder": folder}),
+                config=Config(ThisPython=kernel),
                 coalesce_streams=True,
                 record_timing=False,
                 on_notebook_start=lambda notebook: copies.append(notebook),
@@ -161,6 +183,18 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
         raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{place}") from error
     _write(executed, output)
     failed.unlink(missing_ok=True)
+
+
+def _short_folder() -> str | None:
+    """Where to make temporary folders for sockets, whose paths may have about 100 characters; None: anywhere."""
+    folders = (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")
+    return next((name for name in folders if len(os.fsencode(name)) < 60 and os.access(name, os.W_OK)), None)
+
+
+def _project(notebook: Path) -> Path:
+    """The project that a notebook belongs to: the one whose folder ``notebooks`` it is in, else this one."""
+    folder = notebook.resolve().parent.parent
+    return folder if (folder / PACKAGE.name / "paths.py").is_file() else ROOT
 
 
 def _one_line(error: BaseException) -> str:

@@ -117,7 +117,7 @@ def open_held_out(path: Path, step: int, every: int = 1, limit: int | None = Non
     ]
     files = [path] if path.is_file() else list_frames(path)[0][:limit]
     return Case(
-        name=path.resolve().stem,
+        name=_clip_name(path),
         factor=step,
         size=clip.size,
         targets=targets,
@@ -136,23 +136,30 @@ def open_footage(
     Args:
         folder: where to look.
         step, every, limit: as of `open_held_out`.
-        leave_out: names of clips to leave out: of their folders, or of their files without the ending.
+        leave_out: names of clips to leave out: of their folders, or of their files without the ending. A list for
+            another folder, none of whose names is here, leaves out nothing.
 
     Raises:
-        InputError: there is no clip, one cannot be used, or a name to leave out is not there.
+        InputError: there is no clip, one cannot be used, or one name to leave out is there and another is not.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder: give one that holds clips")
     inside = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
     paths = [path for path in inside if any(file.suffix.lower() in FORMATS for file in path.iterdir())]
     paths += [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS]
-    names = {path.resolve().stem for path in paths}
-    if absent := sorted(set(leave_out) - names):
+    names = {_clip_name(path) for path in paths}
+    absent = sorted(set(leave_out) - names)
+    if absent and names & set(leave_out):
         raise InputError(f"{folder}: no clip {absent[0]!r} to leave out: choose from {', '.join(sorted(names))}")
-    wanted = sorted((path for path in paths if path.resolve().stem not in leave_out), key=lambda path: path.stem)
+    wanted = sorted((path for path in paths if _clip_name(path) not in leave_out), key=_clip_name)
     if not wanted:
         raise InputError(f"{folder}: holds no clip: give a folder with video files or folders of frames")
     return [open_held_out(path, step, every, limit) for path in wanted]
+
+
+def _clip_name(path: Path) -> str:
+    """The name of a clip: of its folder, dots included, or of its file without the ending."""
+    return path.resolve().name if path.is_dir() else path.resolve().stem
 
 
 def data_sha256(cases: Sequence[Case]) -> str:

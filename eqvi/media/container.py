@@ -1,12 +1,17 @@
 """Video files as FFmpeg opens them: which stream is the picture, and which of the others are left out."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from eqvi.errors import InputError
 
@@ -74,6 +79,13 @@ def left_out(path: Path, container: InputContainer, picture: av.VideoStream) -> 
     if picture.metadata.get("alpha_mode") == "1":  # VP8 and VP9 in WebM, which FFmpeg's own decoder reads without it
         notes.append(f"{path.name} has an alpha channel, which is left out")
     return notes
+
+
+def side_data(frame: VideoFrame, kind: Type) -> NDArray[np.int32] | None:
+    """The integers of a frame's side data of one kind; None if it has none."""
+    by_kind: Mapping[Any, Any] = frame.side_data
+    data = by_kind.get(kind)
+    return None if data is None else np.frombuffer(bytes(data), np.int32)
 
 
 def _is_cover(stream: Stream) -> bool:

@@ -109,7 +109,7 @@ def convert(
         raise InputError(f"{target}: JPEG holds no alpha channel: choose --format png or webp")
     namer = FrameNamer(settings.naming == "reds", clip.stems, first.first.time)
     new = _count_new(clip, namer, schedule)
-    notes = _notes(clip, target, to_video, suffix)
+    notes = _notes(clip, target, to_video, suffix, settings)
     if folder_rate is None and clip.video is None and (to_video or settings.fps):
         notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
     for note in notes:
@@ -224,7 +224,7 @@ def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
     return rate
 
 
-def _notes(clip: Clip, target: Path, to_video: bool, suffix: str) -> list[str]:
+def _notes(clip: Clip, target: Path, to_video: bool, suffix: str, settings: Settings) -> list[str]:
     """What is done to the frames that a user might not expect, one line each."""
     notes = list(clip.notes)
     has_alpha, is_grey = clip.channels in (2, 4), clip.channels <= 2
@@ -234,7 +234,10 @@ def _notes(clip: Clip, target: Path, to_video: bool, suffix: str) -> list[str]:
         notes.append("the alpha channel is left out: the video holds none")
     elif has_alpha:
         notes.append("alpha moves with the picture and is blended by the same weights")
-    depth = choose_encoding(target, clip.size, clip.depth).depth if to_video else 16 if suffix == ".png" else 8
+    encoding = choose_encoding(target, clip.size, clip.depth, settings.lossless) if to_video else None
+    depth = encoding.depth if encoding else 16 if suffix == ".png" else 8
+    if clip.video and clip.video.hdr10 and not (encoding and encoding.holds_hdr10):
+        notes.append(f"HDR10 mastering data is left out: {target.name} cannot hold it")
     if depth < clip.depth:
         notes.append(f"frames of more than 8 bits a channel are written with {depth}")
     width, height = clip.size
@@ -270,4 +273,5 @@ def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) 
         # Resized frames have square pixels: after --size 512x512 a player should show a square.
         pixel_aspect=video.pixel_aspect if video and not settings.size else None,
         companion=Companion(video.path, video.start, settings.audio and bool(video.audio), end) if video else None,
+        hdr10=video.hdr10 if video else "",
     )

@@ -4,21 +4,22 @@ Read by PyAV (FFmpeg's libraries). Times are exact fractions of a second from th
 own timestamps, so a variable frame rate needs no special case.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideData
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from eqvi.errors import InputError
 from eqvi.media.colour import Colour, to_pixels
-from eqvi.media.container import is_known, left_out, open_input, picture_stream
+from eqvi.media.container import is_known, left_out, open_input, picture_stream, side_data
+from eqvi.media.hdr import hdr10_parameters
 from eqvi.media.image import ClipFrame, Image, upright
 from eqvi.media.timestamps import read_timing
 
@@ -41,6 +42,7 @@ class VideoInfo(NamedTuple):
     depth: int  # bits a channel
     pixel_aspect: Fraction  # width of a pixel as shown over its height
     colour: Colour
+    hdr10: str  # mastering data, as x264's parameters; empty if it has none
     audio: tuple[str, ...]  # names of the audio streams' codecs
     notes: tuple[str, ...]  # what a user might not expect, one line each
 
@@ -73,11 +75,13 @@ def probe(path: Path) -> VideoInfo:
         audio = tuple(audio.codec_context.codec.canonical_name for audio in container.streams.audio if is_known(audio))
         colour = Colour(int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc))
         colour.check(path)
+        hdr10 = hdr10_parameters(first)
         depth = max(component.bits for component in first.format.components)
     with open_input(path) as container:
         timing = read_timing(container, picture_stream(path, container), rate)
     if timing.times is not None and len(timing.times) > 1:
-        rate = (len(timing.times) - 1) / (timing.times[-1] - timing.times[0])
+        gaps = sorted(b - a for a, b in pairwise(timing.times))
+        rate = 1 / gaps[len(gaps) // 2]
         end = None
         if timing.repaired:
             tick = min(tick, _FINE_TICK)
@@ -95,6 +99,7 @@ def probe(path: Path) -> VideoInfo:
         depth=depth,
         pixel_aspect=aspect,
         colour=colour,
+        hdr10=hdr10,
         audio=audio,
         notes=tuple(notes),
     )
@@ -105,7 +110,7 @@ def orientation_of(frame: VideoFrame) -> int:
 
     All eight turned and mirrored ones, as FFmpeg's own tool shows them; any other angle as the nearest of them.
     """
-    matrix = side_data(frame, SideData.DISPLAYMATRIX)
+    matrix = side_data(frame, Type.DISPLAYMATRIX)
     if matrix is None:
         return 1
     # A pixel (x, y) is shown at (a x + c y, b x + d y), apart from a translation.
@@ -114,13 +119,6 @@ def orientation_of(frame: VideoFrame) -> int:
     mirrored_x, mirrored_y = (c < 0, b < 0) if transposed else (a < 0, d < 0)
     order = [(False, False), (True, False), (True, True), (False, True)]
     return 1 + 4 * transposed + order.index((mirrored_x, mirrored_y))
-
-
-def side_data(frame: VideoFrame, kind: SideData) -> NDArray[np.int32] | None:
-    """The integers of a frame's side data of one kind; None if it has none."""
-    by_kind: Mapping[Any, Any] = frame.side_data
-    data = by_kind.get(kind)
-    return None if data is None else np.frombuffer(bytes(data), np.int32)
 
 
 def decode(video: VideoInfo) -> Iterator[ClipFrame]:

@@ -35,6 +35,11 @@ class Encoding(NamedTuple):
         """Bits a channel."""
         return max(component.bits for component in av.VideoFormat(self.pixel_format).components)
 
+    @property
+    def holds_hdr10(self) -> bool:
+        """Whether the encoder writes HDR10 mastering data."""
+        return self.codec.startswith("libx264")
+
 
 def choose_encoding(
     path: Path, size: tuple[int, int], depth: int = 8, lossless: bool = False, crf: int | None = None
@@ -74,6 +79,7 @@ def encode(
     colour: Colour = BT709,
     pixel_aspect: Fraction | None = None,
     companion: Companion | None = None,
+    hdr10: str = "",
 ) -> Iterator["VideoWriter"]:
     """Open a video file for writing; it appears under its name when the block ends, and not at all if that fails.
 
@@ -86,7 +92,8 @@ def encode(
         threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.media.h264`).
         colour: tags to write.
         pixel_aspect: width over height of a pixel as shown, where it is not 1.
-        companion: the video to copy audio and titles from.
+        companion: the video to copy sound, titles and chapters from.
+        hdr10: mastering data, of `eqvi.media.hdr`; only x264 writes it.
 
     Raises:
         InputError: the container cannot hold the audio, another process writes the file, the place is not writable or
@@ -98,8 +105,9 @@ def encode(
         try:
             # bitexact: no random identifiers and no version strings, so that equal input gives equal bytes.
             container = stack.enter_context(av.open(file_url(partial), "w", options={"fflags": "+bitexact"}))
+            options = encoding.options | ({"x264-params": hdr10} if hdr10 and encoding.holds_hdr10 else {})
             stream = container.add_stream(
-                encoding.codec, rate=rate, time_base=time_base, options=encoding.options, width=size[0], height=size[1]
+                encoding.codec, rate=rate, time_base=time_base, options=options, width=size[0], height=size[1]
             )
             context = stream.codec_context
             assert isinstance(context, VideoCodecContext)

@@ -43,19 +43,28 @@ DIFFICULTIES = {
 def mean_scores(rows: pd.DataFrame, by: str = "model", metric: str = "psnr") -> pd.DataFrame:
     """Mean scores by clip, a column for each model or run, NaN where it did not score the clip.
 
-    Under several clips stands their mean, NaN for whoever lacks one of them.
+    Under several clips stands their mean, NaN for whoever lacks one of them. Frames that somebody made equal to the
+    truth, whose PSNR is infinite, are left out for everybody and counted in a column of their own.
 
     Args:
         rows: of `eqvi.reports.runs.read_frames`.
         by: the column that names who was measured.
         metric: the column that is averaged.
     """
-    groups = rows.groupby(["clip", by], sort=False)[metric]
-    means = groups.mean().unstack(by)[list(rows[by].unique())]
-    frames = groups.size().groupby(level="clip", sort=False).max()
+    key = ["clip", "frame"]
+    equal = np.isinf(rows.select_dtypes("float64")).any(axis=1).groupby([rows[name] for name in key]).transform("any")
+    clips = rows["clip"].unique()
+    groups = rows[~equal].groupby(["clip", by], sort=False)[metric]
+    means = groups.mean().unstack(by).reindex(index=clips, columns=list(rows[by].unique())).rename_axis("clip")
+    counts = rows.drop_duplicates(key).groupby("clip").size(), rows[equal].drop_duplicates(key).groupby("clip").size()
+    every, left_out = (count.reindex(clips, fill_value=0) for count in counts)
+    frames = every - left_out
     if len(means) > 1:
-        means.loc["mean"], frames.loc["mean"] = means.mean(skipna=False), frames.sum()
+        means.loc["mean"] = means[frames > 0].mean(skipna=False)
+        frames.loc["mean"], left_out.loc["mean"] = frames.sum(), left_out.sum()
     means.insert(0, "frames", frames)
+    if left_out.any():
+        means.insert(1, "equal frames, left out", left_out)
     return means
 
 

@@ -1,6 +1,7 @@
 """Runs: scored frames in ``results/RUN.csv``, a row each, and ``results/RUN.json``, the provenance.
 
-An empty cell was not measured. Means are taken over the frames of a clip first, then over clips.
+An empty cell was not measured. Means are taken over the frames of a clip first, then over clips. A frame that equals
+its truth has an infinite PSNR, so it is left out of all means, and of those of the other runs in the file as well.
 """
 
 import json
@@ -30,6 +31,7 @@ class Run:
         name: of the run; ``FILE:COLUMN=VALUE,...`` if it is a part of a file.
         path: the CSV file.
         scores: the numbers, a row for each frame, indexed and sorted by clip and frame; NaN where not measured.
+        equal: the clips and names of frames left out of `scores`, because a run of the file equals the truth there.
         made_by: the content of the provenance file.
         reason: why there are no scores, in words that follow ``not measured:``; empty if there are.
     """
@@ -37,6 +39,7 @@ class Run:
     name: str
     path: Path
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    equal: frozenset[tuple[str, str]] = frozenset()
     made_by: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
@@ -99,6 +102,10 @@ def read_run(folder: Path, name: str) -> Run:
     if not path.is_file():
         return Run(name, path, reason=f"needs {needs(name)}")
     rows, seeds = _read_text(path), None
+    key = ["clip", "frame"]
+    scores = [column for column in rows if column.startswith("psnr")]
+    infinite = rows[rows[scores].isin(["inf", "-inf"]).any(axis=1)]
+    equal = frozenset(map(tuple, infinite[key].to_numpy()))
     for condition in filter(None, conditions.split(",")):
         column, _, value = condition.partition("=")
         cells = rows[column] if column in rows else pd.Series("", rows.index)
@@ -112,7 +119,6 @@ def read_run(folder: Path, name: str) -> Run:
         raise InputError(f"{path} or its .json cannot be read ({error}): evaluate again") from error
     if rows.empty:
         return Run(name, path, reason=f"needs {needs(name)}")
-    key = ["clip", "frame"]
     parts = dict(iter(rows.groupby(seeds))) if seeds else {"": rows}
     for part in parts.values():
         for _, row in part[part.duplicated(key)].iterrows():
@@ -121,11 +127,13 @@ def read_run(folder: Path, name: str) -> Run:
     if any(other != frames[0] for other in frames):
         raise InputError(f"{path}: {seeds} {', '.join(parts)} score different frames: evaluate again")
     numbers = _with_numbers(path, rows).set_index(key).select_dtypes("float64")
-    scores = numbers.groupby(level=key).mean(skipna=False)
-    run = Run(name, path, scores, made_by)
+    means = numbers[~numbers.index.isin(equal)].groupby(level=key).mean(skipna=False)
+    run = Run(name, path, means, equal & frames[0], made_by)
+    if means.empty:
+        return Run(name, path, equal=run.equal, made_by=made_by, reason="every frame equals its truth")
     for suffix, clips in DATA.values():
-        if name.endswith(f"_{suffix}") and (len(run.clips), len(scores)) != (clips, clips * GAPS):
-            reason = f"{len(scores)} of {clips * GAPS} frames, {len(run.clips)} of {clips} clips scored"
+        if name.endswith(f"_{suffix}") and (len(run.clips), len(means) + len(run.equal)) != (clips, clips * GAPS):
+            reason = f"{len(means) + len(run.equal)} of {clips * GAPS} frames, {len(run.clips)} of {clips} clips scored"
             return Run(name, path, made_by=made_by, reason=reason)
     return run
 
@@ -160,18 +168,19 @@ def check_comparable(*runs: Run) -> None:
 
 
 def paired(better: Run, worse: Run, column: str) -> pd.Series:
-    """The scores of one run less those of another, frame by frame.
+    """The scores of one run less those of another, frame by frame, but where one of them equals the truth.
 
     Raises:
         InputError: they score different frames, by other protocols, or of other data.
     """
     check_comparable(better, worse)
-    if not better.scores.index.equals(worse.scores.index):
+    if set(better.scores.index) | better.equal != set(worse.scores.index) | worse.equal:
         raise InputError(f"{better.path} and {worse.path} score different frames: evaluate one of them again")
     for key in ("data_sha256", "lpips_sha256") if column == "lpips" else ("data_sha256",):
         if better.made_by.get(key) != worse.made_by.get(key):
             raise InputError(f"{better.path} and {worse.path} differ in {key}: evaluate one of them again")
-    return better.scores[column] - worse.scores[column]
+    both = better.scores.index.intersection(worse.scores.index, sort=None)
+    return better.scores.loc[both, column] - worse.scores.loc[both, column]
 
 
 def needs(name: str) -> str:
@@ -209,13 +218,12 @@ def _with_numbers(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
         numbers = text.where(text != "", "nan").astype("float64")
     except ValueError:
         numbers = text.apply(pd.to_numeric, errors="coerce").astype("float64")
-    bad = (numbers.isna() & (text != "")) | np.isinf(numbers)
+    scores = [column.startswith("psnr") for column in columns]  # infinite where a frame equals its truth
+    bad = (numbers.isna() & (text != "")) | (np.isinf(numbers) & ~np.array(scores))
     if "psnr" in numbers:
         bad["psnr"] |= numbers["psnr"].isna()
     for line, column in zip(*np.nonzero(bad.to_numpy()), strict=True):
         where = f"{path}, clip {rows['clip'].iloc[line]}, frame {rows['frame'].iloc[line]}: {columns[column]}"
-        if np.isinf(numbers.iloc[line, column]):
-            raise InputError(f"{where} is infinite, so it has no mean: leave frames out that equal their truth")
         raise InputError(f"{where}={text.iloc[line, column]!r} is no number: evaluate again")
     return rows[[column for column in rows if column in NAMES]].join(numbers)
 

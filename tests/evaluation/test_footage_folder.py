@@ -34,11 +34,19 @@ def test_every_clip_is_found_but_those_left_out(folder: Path) -> None:
     assert [case.name for case in open_footage(folder, 2)] == ["a", "b"]
     assert [case.name for case in open_footage(folder, 2, leave_out=["a"])] == ["b"]
     with pytest.raises(InputError, match="no clip 'c' to leave out: choose from a, b"):
-        open_footage(folder, 2, leave_out=["c"])
+        open_footage(folder, 2, leave_out=["a", "c"])
+    # A list that was written for another folder.
+    assert [case.name for case in open_footage(folder, 2, leave_out=["c", "d"])] == ["a", "b"]
     with pytest.raises(InputError, match="holds no clip"):
         open_footage(folder, 2, leave_out=["a", "b"])
     with pytest.raises(InputError, match="is no folder"):
         open_footage(folder / "nothing", 2)
+
+
+def test_folders_with_dots_are_different_clips(folder: Path) -> None:
+    (folder / "b").rename(folder / "bike.1")
+    (folder / "deep" / "a").rename(folder / "bike.2")
+    assert [case.name for case in open_footage(folder, 2)] == ["bike.1", "bike.2"]
 
 
 def test_another_network_finds_the_flows_of_the_same_synthesis(folder: Path, tmp_path: Path) -> None:

@@ -144,13 +144,24 @@ class TestGains:
 
 class TestMeanScores:
     def test_have_a_row_for_each_clip_and_a_mean_where_all_clips_were_scored(self) -> None:
-        rows = pd.DataFrame([("a", "x", 30.0), ("a", "x", 31.0), ("b", "y", 20.0)], columns=["clip", "model", "psnr"])
+        scored = [("a", "1", "x", 30.0), ("a", "2", "x", 31.0), ("b", "1", "y", 20.0)]
+        rows = pd.DataFrame(scored, columns=["clip", "frame", "model", "psnr"])
         means = comparisons.mean_scores(rows)
         assert means["frames"].to_dict() == {"a": 2, "b": 1, "mean": 3}
         assert means.loc["a", "x"] == 30.5
         assert means.isna().sum().to_dict() == {"frames": 0, "x": 2, "y": 2}
-        rows.loc[3] = ["b", "x", 20.0]
+        rows.loc[3] = ["b", "1", "x", 20.0]
         assert comparisons.mean_scores(rows).loc["mean", "x"] == 25.25
+
+    def test_leave_out_still_frames_for_everybody_and_count_them(self) -> None:
+        still = [("a", "1", "x", np.inf), ("a", "2", "x", 31.0), ("a", "1", "y", 50.0), ("a", "2", "y", 30.0)]
+        still += [("b", "1", name, np.inf) for name in "xy"]
+        rows = pd.DataFrame(still, columns=["clip", "frame", "model", "psnr"])
+        means = comparisons.mean_scores(rows)
+        assert means.loc["a"].tolist() == [1, 1, 31, 30]
+        assert means.loc["b", "equal frames, left out"] == 1
+        assert means.loc["mean"].tolist() == [1, 2, 31, 30]
+        assert "equal frames, left out" not in comparisons.mean_scores(rows[np.isfinite(rows["psnr"])])
 
     def test_of_all_methods_stand_in_one_table(self, tmp_path: Path) -> None:
         faked.run(tmp_path, "blend_rendered", [20, 22])

@@ -85,7 +85,7 @@ class TestSeeds:
         ("clip,frame,psnr\na,1,thirty\n", "clip a, frame 1: psnr='thirty' is no number"),
         ("clip,frame,psnr\na,1\n", "clip a, frame 1: psnr='' is no number"),
         ("clip,frame,psnr\na,1,\n", "clip a, frame 1: psnr='' is no number"),
-        ("clip,frame,psnr\na,1,inf\n", "clip a, frame 1: psnr is infinite"),
+        ("clip,frame,psnr,mse\na,1,30,inf\n", "clip a, frame 1: mse='inf' is no number"),
     ],
 )
 def test_bad_rows_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -93,6 +93,17 @@ def test_bad_rows_are_refused(tmp_path: Path, content: str, message: str) -> Non
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(InputError, match=message):
         read_run(tmp_path, "a")
+
+
+def test_still_frames_are_left_out_of_every_run_of_a_file(tmp_path: Path) -> None:
+    rows = ["a,1,x,inf", "a,2,x,31", "a,3,x,33", "a,1,y,40", "a,2,y,30", "a,3,y,30", "b,1,z,inf"]
+    (tmp_path / "real.csv").write_text("\n".join(["clip,frame,model,psnr", *rows]) + "\n")
+    (tmp_path / "real.json").write_text("{}")
+    x, y, z = (read_run(tmp_path, f"real:model={name}") for name in "xyz")
+    assert (x.mean("psnr"), y.mean("psnr")) == (32, 30)
+    assert x.equal == y.equal == {("a", "1")}
+    assert paired(x, y, "psnr").tolist() == [1, 3]
+    assert (z.clips, z.reason) == ([], "every frame equals its truth")
 
 
 def test_rows_without_provenance_are_refused(tmp_path: Path) -> None:
