@@ -88,7 +88,7 @@ def draw_camera(draw: random.Random, speed: float) -> DigitalCamera:
         read_noise=noise * draw.uniform(0.1, 0.6),
         shot_noise=noise**2 * draw.uniform(1, 6),
         mosaic=draw.random() < 0.4,
-        smoothing=draw.choice((0.0, 0.0, 0.4, 0.6, 0.9)),
+        smoothing=draw.choice((0.0, 0.0, 0.0, 0.4, 0.7)),
         gamma=2.2 * math.exp(draw.gauss(0, 0.12)),
         contrast=draw.choice((0.0, draw.uniform(-0.15, 0.5))),
         saturation=draw.choice((1.0, draw.uniform(0.4, 1.6))),

@@ -68,12 +68,15 @@ def draw_shake(draw: random.Random, size: float, highest: float) -> Shake:
 
 @dataclass(frozen=True)
 class LayerPath:
-    """The motion of a layer: polynomials of time, and a share of the camera's shake.
+    """The motion of a layer: polynomials of time, a sway of its own, and a share of the camera's shake.
+
+    Polynomials alone would be too easy to foresee from eight frames: hands, heads and branches sway.
 
     Attributes:
         velocity, acceleration, jerk: (x, y) in pixels per interval, its square, its cube.
         spin, growth: radians and natural logarithm of the magnification per interval.
         spin_change: radians per interval squared.
+        sway: further motion of its own; None: there is none.
         shake: of the camera; None: it does not shake.
         share: of the shake: distant things share all of it, a thing held before the camera little.
     """
@@ -84,6 +87,7 @@ class LayerPath:
     spin: float = 0.0
     growth: float = 0.0
     spin_change: float = 0.0
+    sway: Shake | None = None
     shake: Shake | None = None
     share: float = 1.0
 
@@ -94,7 +98,8 @@ class LayerPath:
             for v, a, j in zip(self.velocity, self.acceleration, self.jerk, strict=True)
         )
         angle = self.spin * time + self.spin_change * time**2 / 2
-        if self.shake is not None:
-            dx, dy, roll = self.shake.at(time).tolist()
-            x, y, angle = x + self.share * dx, y + self.share * dy, angle + self.share * roll
+        for shake, share in ((self.sway, 1.0), (self.shake, self.share)):
+            if shake is not None:
+                dx, dy, roll = shake.at(time).tolist()
+                x, y, angle = x + share * dx, y + share * dy, angle + share * roll
         return Pose(x, y, angle, self.growth * time)

@@ -41,7 +41,7 @@ def render_window(
     draw = random.Random(f"window {pictures.record['split']} {seed} {number}")
     t = draw.choice(times)
     # The blur of the lens, from sharper than the pixels to soft.
-    scene = draw_scene(draw, pictures, size, draw.choice((0.35, 0.45, 0.6, 0.8, 1.2)))
+    scene = draw_scene(draw, pictures, size, draw.choice((0.2, 0.25, 0.3, 0.4, 0.5, 0.8)))
     camera = draw_camera(draw, max(_speed(layer) for layer in scene.layers))
     images = record(camera, lambda time: draw_layers(scene.layers, size, time), (*TIMES, t))
     truth = exact_flow(scene.layers, size, t, (0.0, 1.0))

@@ -20,7 +20,7 @@ from eqvi.datasets.windows import TIMES
 Difficulty = Literal["still", "easy", "hard", "wild"]
 
 #: Share of each kind of window.
-SHARES: dict[Difficulty, float] = {"still": 0.06, "easy": 0.34, "hard": 0.45, "wild": 0.15}
+SHARES: dict[Difficulty, float] = {"still": 0.08, "easy": 0.27, "hard": 0.4, "wild": 0.25}
 
 #: Exponent of the gamma curve between stored pictures and linear light.
 GAMMA = 2.2
@@ -33,7 +33,7 @@ class Motion:
 
     Attributes:
         camera, things: (smallest, largest) speed, drawn with uniform logarithm.
-        bend: largest acceleration and jerk as a share of the speed.
+        bend: largest acceleration, jerk and sway as a share of the speed.
         still: probability that the camera, or a thing, does not move by itself.
         shaken: probability that the camera shakes.
         shake: (smallest, largest) root mean square of its shake.
@@ -51,9 +51,9 @@ class Motion:
 
 MOTIONS: dict[Difficulty, Motion] = {
     "still": Motion((0.02, 0.2), (0.02, 0.3), 0.5, 0.7, 0.3, (0.02, 0.15), (0, 4)),
-    "easy": Motion((0.1, 12), (0.1, 14), 0.4, 0.35, 0.5, (0.05, 1.2), (0, 5)),
-    "hard": Motion((0.5, 24), (1.5, 40), 0.7, 0.2, 0.6, (0.2, 4), (1, 8)),
-    "wild": Motion((2, 40), (3, 60), 1.0, 0.15, 0.8, (0.5, 8), (1, 8)),
+    "easy": Motion((0.1, 10), (0.2, 14), 0.4, 0.35, 0.5, (0.05, 1.2), (0, 5)),
+    "hard": Motion((0.5, 25), (3, 50), 0.7, 0.25, 0.6, (0.2, 4), (1, 7)),
+    "wild": Motion((2, 40), (6, 80), 0.9, 0.2, 0.8, (0.5, 8), (1, 7)),
 }
 
 
@@ -72,7 +72,7 @@ def draw_scene(draw: random.Random, pictures: Pictures, size: int, softness: flo
         draw: source of randomness.
         pictures: what the layers show.
         size: of the frame, pixels.
-        softness: blur of the lens in frame pixels (standard deviation), 0.3 or more.
+        softness: blur of the lens in frame pixels (standard deviation), 0.2 or more.
     """
     difficulty: Difficulty = draw.choices(get_args(Difficulty), [SHARES[name] for name in get_args(Difficulty)])[0]
     motion = MOTIONS[difficulty]
@@ -106,10 +106,13 @@ def _path(draw: random.Random, motion: Motion, speeds: tuple[float, float], shak
     if draw.random() < motion.still:
         return LayerPath(shake=shake)
     speed = _between(draw, speeds)
+    sways = draw.random() < 0.5
+    bend = motion.bend * (0.4 if sways else 1)
     return LayerPath(
-        velocity=_vector(draw, speed),
-        acceleration=_vector(draw, speed * draw.uniform(0, motion.bend) * (draw.random() < 0.7)),
-        jerk=_vector(draw, speed * draw.uniform(0, motion.bend / 2) * (draw.random() < 0.4)),
+        velocity=_vector(draw, speed * (draw.uniform(0.1, 1) if sways else 1)),
+        acceleration=_vector(draw, speed * draw.uniform(0, bend) * (draw.random() < 0.7)),
+        jerk=_vector(draw, speed * draw.uniform(0, bend / 2) * (draw.random() < 0.4)),
+        sway=draw_shake(draw, speed * draw.uniform(0.1, 2 * motion.bend), draw.uniform(0.1, 0.6)) if sways else None,
         spin=draw.gauss(0, min(0.02, speed / 400)) if draw.random() < 0.5 else 0.0,
         growth=draw.gauss(0, min(0.02, speed / 400)) if draw.random() < 0.5 else 0.0,
         spin_change=draw.gauss(0, 0.005) if draw.random() < 0.2 else 0.0,
@@ -121,7 +124,7 @@ def _background(draw: random.Random, pictures: Pictures, size: int, camera: Laye
     pyramid = pictures.photograph(draw)
     height, width = pyramid[0].shape[:2]
     least = max(1.15 * size / min(height, width), 0.2)  # of the frame's pixels per picture pixel
-    scale = min(_between(draw, (least, max(1.3, 1.3 * least))), 2.0)
+    scale = min(_between(draw, (least, max(1.0, 1.3 * least))), 2.0)
     reach = size / scale / 2
     anchor = [draw.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in (width, height)]
     angle = draw.gauss(0, 0.1)
@@ -162,7 +165,7 @@ def _texture(
 
 
 def _thing(draw: random.Random, pictures: Pictures, size: int, camera: LayerPath, motion: Motion, blur: float) -> Layer:
-    radius = size * _between(draw, (0.03, 0.4))
+    radius = size * _between(draw, (0.03, 0.6))
     cutout = pictures.cutout(draw) if draw.random() < 0.5 else None
     image = _piece(draw, pictures, radius) if cutout is None else _scaled(cutout, 2 * radius)
     is_shadow = draw.random() < 0.06
