@@ -66,6 +66,9 @@ data: $(INSTALLED) ## fetch REDS_VTSR: make data DATA=/path ARCHIVES="val_15fps 
 weights: $(INSTALLED) ## fetch the published checkpoints: make weights WEIGHTS=/path FROM=file, folder or mirror
 	@$(RUN) -m eqvi download weights $(if $(WEIGHTS),--to "$(WEIGHTS)") $(if $(FROM),--from "$(FROM)")
 
+pictures: $(INSTALLED) ## gather photographs and cut-outs to train on, 480 MB of Debian packages: make pictures FROM=folder or mirror
+	@$(RUN) -m eqvi pictures $(if $(FROM),--from "$(FROM)")
+
 bench: $(INSTALLED) ## speed and memory beside the published schedule, into results/; more with BENCH="--preset eqvi"
 	@$(RUN) -m eqvi bench --out results $(BENCH)
 
@@ -107,7 +110,7 @@ site: reproduce ## make the whole study a folder of web pages that opens from di
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights bench family narrow flow site clean
+.PHONY: help reproduce test check lab lock data weights pictures bench family narrow flow site clean
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml

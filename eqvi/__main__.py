@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "leave frames out of clips, put them back, measure how close they come",
     "camera": "the paths of clips' cameras as numbers, for the notebooks on trajectories",
     "train": "carry out a stage of training, or go on with one",
+    "pictures": "gather photographs and cut-outs that training windows show, from Debian's packages",
     "windows": "render training windows into a pool on disk, ahead of a run that reads it",
     "ship": "keep a finished training run's weights and record in the project",
     "bench": "speed and memory, beside the published schedule of flow calls",
