@@ -14,10 +14,12 @@ from eqvi.errors import InputError
 from eqvi.evaluation import error_budget
 from eqvi.evaluation.measure import measure, measure_each
 from eqvi.evaluation.methods import open_method
+from eqvi.evaluation.mode_maps import mode_map
 from eqvi.paths import RESULTS
 from eqvi.reports.comparisons import mean_scores
 from eqvi.reports.runs import read_frames
 from eqvi.reports.tables import markdown
+from eqvi.viz.figure import save
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--models", nargs="+", default=["blend", "linear", "baseline"], metavar="MODEL", help=models)
     budget = "instead of models: what true flows would gain, one mode at a time (eqvi/evaluation/error_budget.py)"
     add("--budget", action="store_true", help=budget)
+    where = "with --budget: a figure of where both modes are wrong, in the middle of the first clip; must end in .png"
+    add("--map", type=Path, metavar="FILE", help=where)
     add("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
     add("--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)")
     add("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
@@ -56,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--gaps {args.gaps} is for CLIPs and at least 1, and there is no --every beside it")
     if args.budget and args.ensemble != "none":
         raise InputError(f"--budget is of one model: leave --ensemble {args.ensemble} out")
+    if args.map is not None and (not args.budget or args.map.suffix != ".png"):
+        raise InputError(f"--map {args.map}: is for --budget, and its name must end in .png")
     device = local_device(args.device)
     if args.budget:
         methods = error_budget.methods(device)
@@ -75,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("several processes need a place to put their rows together: give --out")
     else:
         cases = [open_held_out(path, args.step, args.every, args.limit, args.gaps) for path in args.clips]
+    if args.map is not None:
+        save(mode_map(cases[0]), args.map.stem, args.map.parent)
     with tempfile.TemporaryDirectory() as scratch:
         if args.data and not args.budget:
             paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)

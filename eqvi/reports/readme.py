@@ -14,7 +14,7 @@ from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
-from eqvi.reports import ablation, claims, comparisons, flow_errors, published, speed
+from eqvi.reports import ablation, claims, comparisons, error_budget, flow_errors, published, speed
 from eqvi.reports.claim_list import README as CODE
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.runs import read_frames
@@ -196,6 +196,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),
+    "budget FILE": lambda file: markdown(error_budget.budget(RESULTS, file), estimate=lambda value: signed(value, 2)),
     "sensitivity RUN": lambda run: markdown(comparisons.sensitivity(RESULTS, run)),
     "psnr FILE": _means,
     "leads FILE MODEL": _leads,

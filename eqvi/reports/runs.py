@@ -190,6 +190,7 @@ def needs(name: str) -> str:
         ("motion_error", "notebook 11 run"),
         ("flow_error", "notebook 15 run"),
         ("ablation", "notebook 16 run"),
+        ("error_budget", "`python -m eqvi evaluate --budget`"),
     ):
         if name.startswith(beginning):
             return what

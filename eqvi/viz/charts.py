@@ -62,8 +62,9 @@ def intervals(estimates: pd.DataFrame, alt: str, xlabel: str, digits: int = 2) -
 def dots(table: pd.DataFrame, alt: str, xlabel: str) -> Page:
     """A table of numbers as marks, a row for each row, a colour and shape for each column; the vertical line is zero.
 
-    Missing numbers are not drawn.
+    Missing numbers, and rows without any, are not drawn.
     """
+    table = table.dropna(how="all")
     with blank(0.9 + 0.34 * max(1, len(table)), "constrained") as figure:
         axes = figure.subplots()
         for order, (name, values) in enumerate(table.items()):
@@ -113,7 +114,8 @@ def stacked(
             axes.axvspan(limit, right, color="#f0ece4", zorder=0)
             axes.axvline(limit, color=MUTED, linewidth=1)
             axes.set_xlim(0, right)
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6)
+            if group:
+                axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=2.6)
         if lower:
             plots[1].set_yscale("log")
         else:

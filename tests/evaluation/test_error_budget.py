@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from faked import read_rows
+from PIL import Image
 
 from eqvi.__main__ import main
 from eqvi.datasets.cases import open_held_out
@@ -64,8 +65,11 @@ class TestModes:
 
 class TestCommand:
     def test_rows_and_provenance(self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        out = tmp_path / "budget.csv"
-        assert main(["evaluate", str(folder), "--budget", "--gaps", "2", "--out", str(out)]) == 0
+        out, picture = tmp_path / "budget.csv", tmp_path / "modes.png"
+        command = ["evaluate", str(folder), "--budget", "--gaps", "2", "--out", str(out), "--map", str(picture)]
+        assert main(command) == 0
+        with Image.open(picture) as shown:
+            assert "Frame 007 of slide" in shown.info["Description"]
         rows = read_rows(out)
         names = [BASELINE, DIFFERENCE, SMOOTH, COMMON, BOTH, CUBIC, TRAJECTORY]
         assert [(row["frame"], row["model"]) for row in rows] == [(f, n) for f in ("003", "007") for n in names]
@@ -108,6 +112,8 @@ class TestCommand:
         ("options", "said"),
         [
             (["--budget", "--ensemble", "flips"], "--budget"),
+            (["--map", "modes.png"], "--map modes.png"),
+            (["--budget", "--map", "modes.jpg"], "--map modes.jpg"),
             (["--gaps", "0"], "--gaps 0"),
             (["--gaps", "2", "--every", "3"], "--gaps 2"),
         ],

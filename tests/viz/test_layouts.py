@@ -3,6 +3,7 @@
 import io
 import math
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -89,7 +90,19 @@ def plot():
     return charts.curves(x, {"left": {"a": x, "b": x**2}, "right": {"b": 2 * x}}, "two plots", "s", "px", marks)
 
 
-@pytest.mark.parametrize("draw", [page, plot, lambda: charts.bars({"one": 1.0, "two": 2.5}, "bars", "px")])
+def table():
+    return charts.dots(pd.DataFrame({"a": [1.0, -2.0], "b": [0.5, math.nan]}, index=["one", "two"]), "marks", "dB")
+
+
+def response():
+    x = torch.linspace(0, 1, 20)
+    upper = {"ideal": (x, torch.ones(20)), "a": (x, 1 - x)}
+    return charts.stacked(upper, {"b": (x, 1 + x)}, "two plots", "frequency", ("share", "px"), 0.5, "ideal")
+
+
+@pytest.mark.parametrize(
+    "draw", [page, plot, table, response, lambda: charts.bars({"one": 1.0, "two": 2.5}, "bars", "px")]
+)
 def test_saved_pages_are_the_same_bytes_with_their_alt_text(tmp_path, draw):
     first = figure.save(draw(), "01_page", tmp_path / "a").read_bytes()
     second = figure.save(draw(), "01_page", tmp_path / "b").read_bytes()
@@ -99,6 +112,14 @@ def test_saved_pages_are_the_same_bytes_with_their_alt_text(tmp_path, draw):
     png = Image.open(io.BytesIO(first))
     assert png.text == {"Description": draw().alt}
     assert png.width == round(figure.WIDTH * figure.DPI)
+
+
+def test_what_was_not_measured_is_said():
+    empty = charts.dots(pd.DataFrame({"a": [math.nan]}, index=["one"]), "marks", "dB")
+    assert [text.get_text() for text in empty.figure.axes[0].texts] == ["not measured"]
+    x = torch.linspace(0, 1, 5)
+    lower = charts.stacked({"a": (x, x)}, {}, "two plots", "frequency", ("share", "px"), 0.5).figure.axes[1]
+    assert [text.get_text() for text in lower.texts] == ["not measured"]
 
 
 def test_a_large_page_is_reduced_and_a_larger_one_refused(tmp_path):
