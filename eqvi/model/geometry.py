@@ -51,8 +51,17 @@ def backward_warp(
 
     With `image` at time b and `flow` = F_ab the result is registered to time a.
     """
+    return sample_at(image, pixel_grid(image.shape[-2], image.shape[-1], like=flow) + flow, outside)
+
+
+def sample_at(
+    image: Float[Tensor, "b c h w"],
+    places: Float[Tensor, "b 2 p q"] | Float[Tensor, "2 p q"],
+    outside: Outside = "border",
+) -> Float[Tensor, "b c p q"]:
+    """`image` at the coordinates (x, y) of `places`, in its pixels, bilinear."""
     height, width = image.shape[-2:]
-    x, y = (pixel_grid(height, width, like=flow) + flow).unbind(1)
+    x, y = (places if places.ndim == 4 else places.expand(image.shape[0], -1, -1, -1)).unbind(1)
     # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode=outside, align_corners=True)

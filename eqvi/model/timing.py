@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.model.geometry import backward_warp, pad_to
 from eqvi.model.layers import chain, conv
-from eqvi.model.trajectories import SCALE, Position, frame_times, gaussian_blur, path_displacement, reduce_resolution
+from eqvi.model.trajectories import SPACING, Position, at_followed, frame_times, gaussian_blur, path_displacement
 
 #: Numbers of frames whose paths are looked at.
 COUNTS = (4, 6, 8)
@@ -57,21 +56,18 @@ def path_evidence(
         t: time of the new frame, counted from this one.
         height, width: of the frame, padded to multiples of 8.
     """
-    low = reduce_resolution(flow_1t)
-    nothing = torch.zeros_like(low), torch.zeros_like(low[:, :1])
+    displacement = at_followed(flow_1t)
+    nothing = torch.zeros_like(displacement), torch.zeros_like(displacement[:, :1])
     fields: list[Tensor] = []
     for count in COUNTS:
         if positions is None or count > len(positions) + 1:
             fields += nothing
         else:
             path = path_displacement(positions, frame_times(count), t)
-            fields += ((SCALE * (path.displacement - low)).clamp(-LARGEST, LARGEST), path.trust)
-    at_t = backward_warp(torch.cat(fields, dim=1), reduce_resolution(flow_t1), "border")
-    quarter = pad_to(at_t, height // SCALE, width // SCALE).unflatten(1, (len(COUNTS), 3))
-    differences, trust = quarter[:, :, :2], quarter[:, :, 2:]
-    pooled = F.avg_pool2d(torch.cat((differences * trust, trust), dim=2).flatten(1, 2), 8 // SCALE)
-    pooled = pooled.unflatten(1, (len(COUNTS), 3))
-    return Evidence(pooled[:, :, :2] / (pooled[:, :, 2:] + 1e-3), pooled[:, :, 2])
+            fields += ((path.displacement - displacement).clamp(-LARGEST, LARGEST), path.trust)
+    at_t = backward_warp(torch.cat(fields, dim=1), at_followed(flow_t1) / SPACING, "border")
+    at_t = pad_to(at_t, height // SPACING, width // SPACING).unflatten(1, (len(COUNTS), 3))
+    return Evidence(at_t[:, :, :2], at_t[:, :, 2])
 
 
 class Timing(nn.Module):

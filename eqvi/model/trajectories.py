@@ -15,18 +15,25 @@ p_(s+1) = p_s + F_(s,s+1)(x + p_s). Their trust falls with the round-trip error 
 Chained positions are noisy, so D_n does not replace the displacement of the motion model. Two corrections, averaged
 over a neighbourhood with the trust as weight, are added to it:
 
-    F_1t <- F_1t + G_25 [D_4 - F_1t] + G_80 [D_n - D_4]
+    F_1t <- F_1t + g (G_25 [D_4 - F_1t] + G_80 [D_n - D_4])
 
 G_s is a Gaussian mean of standard deviation s pixels. The first correction adds what four frames show beyond the three
 that a quadratic reads, the second what n frames show beyond four. From frame 2 likewise, with time reversed and 1 - t.
-The means leave no detail, so positions are followed at a quarter of the resolution (`SCALE`).
+The means leave no detail, so only every eighth pixel in x and y is followed (`SPACING`), through flows at full
+resolution.
+
+The gate g in [0, 1] closes where nothing can be said: where the shake is so fast that the jerk, the third difference of
+the positions p_s, reaches some per cent of the frame's longer side (`SMOOTH`, `WILD`), neighbours lie too far apart for
+their flows, and the samples too far apart for a polynomial. Kept frames four frames apart often come to that.
 
 Units: displacements and positions in pixels, (B, 2, H, W), x first; trust in [0, 1], (B, 1, H, W); time in frame
-intervals. Not part of the paper. Related: cubic motion over four frames (Chi et al., ECCV 2020); the ambiguity of the
-position at t (Zhong et al., arXiv 2311.08007).
+intervals. Fields of the pixels that are followed have the sides h = ceil(H / 8) and w = ceil(W / 8); they count in
+pixels of the frame. Not part of the paper. Related: cubic motion over four frames (Chi et al., ECCV 2020); the
+ambiguity of the position at t (Zhong et al., arXiv 2311.08007).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -34,7 +41,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.model.geometry import backward_warp, resize, sampled_inside
+from eqvi.model.geometry import pixel_grid, resize, sample_at
 
 Flow = Float[Tensor, "b 2 h w"]
 Trust = Float[Tensor, "b 1 h w"]
@@ -43,47 +50,71 @@ Trust = Float[Tensor, "b 1 h w"]
 NEAR_SIGMA, FAR_SIGMA = 25.0, 80.0
 #: Largest correction in pixels that a single pixel may ask for.
 LARGEST = 8.0
-#: Positions are followed at 1/SCALE of the resolution, which costs a sixteenth; the means leave no finer detail.
-SCALE = 4
+#: Every SPACING-th pixel in x and y is followed; the means leave no finer detail.
+SPACING = 8
+#: Jerk of the path, as a share of the frame's longer side, up to which it is trusted fully, and from which not at all.
+SMOOTH, WILD = 0.02, 0.03
+#: Frames with a shorter side than this are measured as if cut out of one of this size.
+SMALLEST_SIDE = 640
 # Trust below which a mean over it counts as no evidence.
 _NO_EVIDENCE = 0.02
 
 
 class Position(NamedTuple):
-    """Where the pixels of a frame stand at another time.
+    """Where pixels of a frame stand at another time.
 
     Attributes:
-        displacement: (B, 2, H, W) in pixels, from each pixel's place in its own frame.
-        trust: (B, 1, H, W) in [0, 1].
+        displacement: (B, 2, h, w) in pixels, from each pixel's place in its own frame.
+        trust: (B, 1, h, w) in [0, 1].
     """
 
     displacement: Flow
     trust: Trust
 
 
-def chain(flow: Callable[[int, int], Flow], origin: int, direction: int, count: int) -> list[Position]:
+def followed_pixels(height: int, width: int, spacing: int, like: Tensor) -> Float[Tensor, "2 h w"]:
+    """Coordinates (x, y) of the pixels that are followed: the middles of squares of side `spacing`.
+
+    The middles of squares that the frame cuts off are held inside it. With a spacing of 1, `pixel_grid`.
+    """
+    rows, columns = -(-height // spacing), -(-width // spacing)
+    x, y = spacing * pixel_grid(rows, columns, like) + (spacing - 1) / 2
+    return torch.stack((x.clamp(max=width - 1), y.clamp(max=height - 1)))
+
+
+def at_followed(field: Float[Tensor, "b c H W"], spacing: int = SPACING) -> Float[Tensor, "b c h w"]:
+    """A field of the whole frame at the pixels that are followed."""
+    return sample_at(field, followed_pixels(field.shape[-2], field.shape[-1], spacing, field))
+
+
+def chain(
+    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]], origin: int, direction: int, count: int, spacing: int = 1
+) -> list[Position]:
     """The positions of the pixels of a frame in the `count` frames after it, or before it.
 
     Args:
-        flow: F_ab for neighbours a and b, by their numbers.
+        flow: F_ab for neighbours a and b, by their numbers, of the whole frame.
         origin: number of the frame whose pixels are followed.
         direction: 1 for the frames after it, -1 for those before.
         count: how many frames.
+        spacing: every how many pixels, in x and y, one is followed.
     """
+    if count == 0:
+        return []
+    like = flow(origin, origin + direction)
+    height, width = like.shape[-2:]
+    start = followed_pixels(height, width, spacing, like).expand(like.shape[0], -1, -1, -1)
+    furthest = start.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
+    place, trust = start, torch.ones_like(start[:, :1])
     positions: list[Position] = []
-    first = flow(origin, origin + direction) if count else None
     for step in range(count):
         a, b = origin + direction * step, origin + direction * (step + 1)
-        if first is not None and not positions:
-            there, trust = first, torch.ones_like(first[:, :1])
-            displacement = torch.zeros_like(first)
-        else:
-            displacement, trust = positions[-1]
-            there = backward_warp(flow(a, b), displacement, outside="border")
-        moved = displacement + there
-        round_trip = there + backward_warp(flow(b, a), moved, outside="border")
-        error = round_trip.norm(dim=1, keepdim=True)
-        positions.append(Position(moved, trust * torch.exp(-error) * sampled_inside(moved)))
+        there = sample_at(flow(a, b), place)
+        place = place + there
+        x, y = (there + sample_at(flow(b, a), place)).split(1, dim=1)
+        inside = ((place >= 0) & (place <= furthest)).all(dim=1, keepdim=True)
+        trust = trust * torch.exp(-torch.hypot(x, y)) * inside
+        positions.append(Position(place - start, trust))
     return positions
 
 
@@ -127,70 +158,91 @@ def path_displacement(positions: Mapping[int, Position], times: Sequence[int], t
     return Position(displacement, trust)
 
 
-def follow(flow: Callable[[int, int], Flow], frame: int, direction: int, count: int) -> dict[int, Position]:
-    """The positions of the pixels of a frame in the `count` frames around a gap, by time, at 1/`SCALE` resolution.
+def follow(
+    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]], frame: int, direction: int, count: int
+) -> dict[int, Position]:
+    """The positions of every `SPACING`-th pixel of a frame in the `count` frames around a gap, by time.
 
     Args:
-        flow: F_ab at full resolution, in pixels, for neighbours a and b, by their numbers.
+        flow: F_ab of the whole frame, for neighbours a and b, by their numbers.
         frame: number of the frame whose pixels are followed, at time 0.
         direction: 1 if the gap is after the frame, -1 if it is before; time 1 is the frame beyond the gap.
         count: even, at least 4.
 
     Returns:
-        Positions at `frame_times(count)` except 0, in pixels of the lower resolution.
+        Positions at `frame_times(count)` except 0.
     """
-
-    def low(a: int, b: int) -> Flow:
-        return reduce_resolution(flow(a, b))
-
-    ahead = chain(low, frame, direction, count // 2)
-    behind = chain(low, frame, -direction, count // 2 - 1)
+    ahead = chain(flow, frame, direction, count // 2, SPACING)
+    behind = chain(flow, frame, -direction, count // 2 - 1, SPACING)
     return dict(enumerate(ahead, 1)) | {-s: position for s, position in enumerate(behind, 1)}
 
 
-def correct(displacement: Flow, positions: Mapping[int, Position], t: float | Tensor) -> Flow:
+def correct(
+    displacement: Float[Tensor, "b 2 H W"], positions: Mapping[int, Position], t: float | Tensor
+) -> Float[Tensor, "b 2 H W"]:
     """The displacement of a motion model with the corrections from paths over 4 and over all frames followed.
 
     Args:
-        displacement: F_1t at full resolution, in pixels.
+        displacement: F_1t of the whole frame.
         positions: as returned by `follow`; of frame 2 for F_2t, with 1 - t.
         t: in (0, 1), a number or (B, 1, 1, 1).
     """
-    sigmas = (NEAR_SIGMA / SCALE, FAR_SIGMA / SCALE)
-    low = correction(reduce_resolution(displacement), positions, len(positions) + 1, t, sigmas, LARGEST / SCALE)
-    return displacement + SCALE * resize(low, (displacement.shape[-2], displacement.shape[-1]), align_corners=False)
-
-
-def reduce_resolution(flow: Flow) -> Float[Tensor, "b 2 p q"]:
-    """A flow at 1/`SCALE` of the resolution, in pixels of that resolution."""
-    return F.avg_pool2d(flow, SCALE, ceil_mode=True, count_include_pad=False) / SCALE
+    height, width = displacement.shape[-2:]
+    coarse = correction(at_followed(displacement), positions, len(positions) + 1, t, SPACING)
+    coarse = coarse * gate(positions, max(height, width), SPACING)
+    rows, columns = coarse.shape[-2:]
+    smooth = resize(coarse, (SPACING * rows, SPACING * columns), align_corners=False)
+    return displacement + smooth[..., :height, :width]
 
 
 def correction(
-    displacement: Flow,
-    positions: Mapping[int, Position],
-    count: int,
-    t: float | Tensor,
-    sigmas: tuple[float, float] = (NEAR_SIGMA, FAR_SIGMA),
-    largest: float = LARGEST,
+    displacement: Flow, positions: Mapping[int, Position], count: int, t: float | Tensor, spacing: int = 1
 ) -> Flow:
-    """What a displacement lacks according to paths over 4 and over `count` frames.
+    """What a displacement lacks according to paths over 4 and over `count` frames, whatever their jerk.
 
     Args:
-        displacement: F_1t of the motion model, at the resolution of the positions and in its pixels.
-        positions: of the pixels of frame 1, by time, at `frame_times(count)` except 0.
+        displacement: F_1t of the motion model at the pixels that are followed.
+        positions: of these pixels, by time, at `frame_times(count)` except 0.
         count: even, at least 4.
         t: in (0, 1), a number or (B, 1, 1, 1).
-        sigmas: of the two Gaussian means, in pixels of this resolution.
-        largest: correction that a single pixel may ask for, in these pixels.
+        spacing: of the pixels that are followed.
     """
     short = path_displacement(positions, frame_times(4), t)
-    total = trusted_mean((short.displacement - displacement).clamp(-largest, largest), short.trust, sigmas[0])
+    total = trusted_mean(_clamped(short.displacement - displacement), short.trust, NEAR_SIGMA / spacing)
     if count > 4:
         long = path_displacement(positions, frame_times(count), t)
-        beyond = (long.displacement - short.displacement).clamp(-largest, largest)
-        total = total + trusted_mean(beyond, long.trust, sigmas[1])
+        total = total + trusted_mean(_clamped(long.displacement - short.displacement), long.trust, FAR_SIGMA / spacing)
     return total
+
+
+def gate(positions: Mapping[int, Position], side: int, spacing: int = 1) -> Trust:
+    """How far paths can be interpolated, in [0, 1]: 1 for a smooth path, 0 for a wild one.
+
+    The root mean square of the third differences of the positions, in a neighbourhood, is compared with the size of the
+    frame. The unit, pixels per cubed frame interval, is that of a jerk.
+
+    Args:
+        positions: by time, without 0, at consecutive times.
+        side: the longer side of the frame, in pixels.
+        spacing: of the pixels that are followed.
+    """
+    first = positions[1]
+    places = [positions[s].displacement if s else torch.zeros_like(first.displacement) for s in _times(positions)]
+    for _ in range(3):
+        places = [later - earlier for earlier, later in pairwise(places)]
+    trust = torch.stack([position.trust for position in positions.values()]).prod(dim=0)
+    squares = torch.stack([place.square().sum(dim=1, keepdim=True) for place in places]).mean(dim=0)
+    blurred = gaussian_blur(torch.cat((squares * trust, trust), dim=1), FAR_SIGMA / spacing)
+    jerk = (blurred[:, :1] / (blurred[:, 1:] + 1e-4)).sqrt() / max(side, SMALLEST_SIDE)
+    return ((WILD - jerk) / (WILD - SMOOTH)).clamp(0, 1)
+
+
+def _times(positions: Mapping[int, Position]) -> list[int]:
+    return sorted((0, *positions))
+
+
+def _clamped(field: Flow) -> Flow:
+    return field.clamp(-LARGEST, LARGEST)
 
 
 def trusted_mean(field: Flow, trust: Trust, sigma: float) -> Flow:

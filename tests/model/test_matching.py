@@ -12,7 +12,7 @@ from eqvi.model.eqvi import Interpolation
 from eqvi.model.matching import raise_mask
 from eqvi.model.matching_layers import cost_volume
 from eqvi.model.timing import path_evidence
-from eqvi.model.trajectories import Position
+from eqvi.model.trajectories import SPACING, Position
 
 BASELINE = dataclasses.replace(PRESETS["baseline"], trajectory=8)
 
@@ -135,15 +135,17 @@ def test_corrections_leave_the_common_part_and_timing_moves_it_alone(trained):
 def test_evidence_is_nothing_on_a_straight_path_and_the_bend_on_a_bent_one():
     height, width = 64, 80
     flow = torch.full((1, 2, height, width), 2.0)
-    low = torch.ones(1, 1, 16, 20)
-    # Positions in pixels of a quarter of the resolution, of a motion by 2 pixels an interval and a cubic bend.
+    trusted = torch.ones(1, 1, height // SPACING, width // SPACING)
+    # Positions of a motion by 2 pixels an interval and a cubic bend.
     bend = {s: 0.01 * s * (s - 1) * (s + 1) for s in range(-3, 5)}
     for bent in (False, True):
         positions = {
-            s: Position((0.5 * s + bent * bend[s]) * low.expand(-1, 2, -1, -1), low) for s in range(-3, 5) if s != 0
+            s: Position((2.0 * s + bent * bend[s]) * trusted.expand(-1, 2, -1, -1), trusted)
+            for s in range(-3, 5)
+            if s != 0
         }
         evidence = path_evidence(0.5 * flow, -0.5 * flow, positions, 0.5, height, width)
-        expected = torch.full_like(evidence.differences, 4 * bent * 0.01 * 0.5 * -0.5 * 1.5)
+        expected = torch.full_like(evidence.differences, bent * 0.01 * 0.5 * -0.5 * 1.5)
         torch.testing.assert_close(evidence.differences, expected, atol=1e-4, rtol=2e-3)
         assert (evidence.trust == 1).all()
     nothing = path_evidence(0.5 * flow, -0.5 * flow, None, 0.5, height, width)

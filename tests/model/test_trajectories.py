@@ -9,10 +9,13 @@ import torch
 from eqvi import EQVI, PRESETS, InputError
 from eqvi.model import motion
 from eqvi.model.trajectories import (
+    SPACING,
     Position,
+    at_followed,
     chain,
     correction,
     frame_times,
+    gate,
     gaussian_blur,
     lagrange_weights,
     path_displacement,
@@ -87,7 +90,7 @@ def test_a_static_clip_is_not_corrected():
     still = torch.zeros(1, 2, *SIZE)
     positions = dict(enumerate(chain(lambda a, b: still, 3, 1, 4), 1))
     positions |= {-k: p for k, p in enumerate(chain(lambda a, b: still, 3, -1, 3), 1)}
-    assert (correction(still, positions, 8, 0.5, (2.0, 4.0)) == 0).all()
+    assert (correction(still, positions, 8, 0.5) == 0).all()
 
 
 def test_chains_add_up_uniform_motion_and_trust_it_inside_the_frame():
@@ -111,7 +114,27 @@ def test_correction_moves_a_quadratic_to_the_longer_path_where_trust_is_full():
     model = motion.quadratic(positions[-1].displacement, positions[1].displacement, t)
     wanted = path_displacement(positions, frame_times(8), t).displacement - model
     # 0.02 of evidence is kept back, so that nothing is divided by zero.
-    torch.testing.assert_close(1.02 * correction(model, positions, 8, t, (2.0, 3.0)), wanted)
+    torch.testing.assert_close(1.02 * correction(model, positions, 8, t), wanted)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (61, 99), (5, 300)])
+def test_every_eighth_pixel_is_followed_as_if_all_were(size):
+    torch.manual_seed(1)
+    flows = {pair: gaussian_blur(40 * torch.randn(1, 2, *size), 6) for pair in ((0, 1), (1, 0), (1, 2), (2, 1))}
+    every = chain(lambda a, b: flows[a, b], 0, 1, 2)
+    some = chain(lambda a, b: flows[a, b], 0, 1, 2, SPACING)
+    for all_pixels, followed in zip(every, some, strict=True):
+        assert followed.displacement.shape[-2:] == tuple(-(-side // SPACING) for side in size)
+        # Each followed pixel is the middle of a square, between four of the others.
+        torch.testing.assert_close(at_followed(all_pixels.displacement), followed.displacement, atol=0.1, rtol=0)
+
+
+def test_a_smooth_path_passes_the_gate_and_a_wild_one_does_not():
+    smooth = positions_on(lambda s: torch.tensor((3.0 * s + 0.5 * s * s, 0.0)), frame_times(8))
+    wild = positions_on(lambda s: torch.tensor((10.0 * (-1) ** s, 0.0)), frame_times(8))
+    assert (gate(smooth, 100) == 1).all()
+    assert (gate(wild, 640) == 0).all()  # third differences of 80 pixels
+    assert (gate(wild, 10_000) == 1).all()  # which are little in a frame of 10 000
 
 
 def clip(count: int, size: tuple[int, int] = (64, 96)) -> torch.Tensor:
@@ -120,7 +143,7 @@ def clip(count: int, size: tuple[int, int] = (64, 96)) -> torch.Tensor:
     x, y = columns.expand(size), rows[:, None].expand(size)
     frames = []
     for number in range(count):
-        dx = 3 * math.sin(2 * math.pi * number / 5)
+        dx = 1.5 * math.sin(2 * math.pi * number / 5)
         waves = [torch.sin((x + dx) / a + y / b) for a, b in ((3, 7), (5, 4), (9, 5))]
         frames.append(torch.stack(waves) / 2 + 0.5)
     return torch.stack(frames)[None]
