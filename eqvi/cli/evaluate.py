@@ -11,7 +11,7 @@ from eqvi.datasets.cases import DATASETS, open_dataset, open_held_out
 from eqvi.datasets.rendered_clips import read_metadata
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
-from eqvi.evaluation import error_budget
+from eqvi.evaluation import error_budget, trajectory_rows
 from eqvi.evaluation.measure import measure, measure_each
 from eqvi.evaluation.methods import open_method
 from eqvi.evaluation.mode_maps import mode_map
@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--models", nargs="+", default=["blend", "linear", "baseline"], metavar="MODEL", help=models)
     budget = "instead of models: what true flows would gain, one mode at a time (eqvi/evaluation/error_budget.py)"
     add("--budget", action="store_true", help=budget)
+    rows = "instead of models: motion models with paths over 4 to 10 frames (eqvi/evaluation/trajectory_rows.py)"
+    add("--trajectories", action="store_true", help=rows)
+    add("--flow", help="with --trajectories: our flow network of that name or file (default: OpenCV's DIS)")
     where = "with --budget: a figure of where both modes are wrong, in the middle of the first clip; must end in .png"
     add("--map", type=Path, metavar="FILE", help=where)
     add("--weights", type=Path, metavar="FOLDER", help="the published checkpoints")
@@ -62,16 +65,22 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--budget is of one model: leave --ensemble {args.ensemble} out")
     if args.map is not None and (not args.budget or args.map.suffix != ".png"):
         raise InputError(f"--map {args.map}: is for --budget, and its name must end in .png")
-    device = local_device(args.device)
+    if args.trajectories and (args.budget or args.ensemble != "none"):
+        raise InputError("--trajectories is of motion models: leave --budget and --ensemble out")
+    if args.flow is not None and not args.trajectories:
+        raise InputError(f"--flow {args.flow} is for --trajectories; elsewhere a model has its own, or MODEL@FLOW")
+    device, together_rows = local_device(args.device), args.budget or args.trajectories
     if args.budget:
         methods = error_budget.methods(device)
+    elif args.trajectories:
+        methods = trajectory_rows.methods(device, args.flow)
     else:
         methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
     parameters |= {} if args.gaps is None else {"gaps": args.gaps}
     options: dict[str, Any] = {"device": device, "restart": args.restart}
     together: dict[str, Any] = {"name_column": "model"}
-    together |= {"together": True, "score": error_budget.psnr} if args.budget else {}
+    together |= {"together": True, "score": error_budget.psnr} if together_rows else {}
     if args.data:
         cases = open_dataset(args.data, args.dataset, args.step, args.every)
         if args.dataset == "rendered":
@@ -84,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if args.map is not None:
         save(mode_map(cases[0]), args.map.stem, args.map.parent)
     with tempfile.TemporaryDirectory() as scratch:
-        if args.data and not args.budget:
+        if args.data and not together_rows:
             paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
         else:
             out, dataset = args.out or Path(scratch) / "rows.csv", args.dataset if args.data else "left out"

@@ -137,6 +137,7 @@ class EQVI(nn.Module):
         self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
         self.matching = Matching() if config.matching else None
+        self.correct = correct
         self.flow.requires_grad_(False)
 
     @property
@@ -215,7 +216,8 @@ class EQVI(nn.Module):
         flow_1t = displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t)
         flow_2t = displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t)
         if motion.positions is not None:
-            flow_1t, flow_2t = correct(flow_1t, motion.positions[0], t), correct(flow_2t, motion.positions[1], 1 - t)
+            flow_1t = self.correct(flow_1t, motion.positions[0], t)
+            flow_2t = self.correct(flow_2t, motion.positions[1], 1 - t)
         if self.matching is not None:
             matched = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
             frame = blend(matched.warped_1, matched.warped_2, matched.mask, t) + matched.residual

@@ -87,6 +87,12 @@ def at_followed(field: Float[Tensor, "b c H W"], spacing: int = SPACING) -> Floa
     return sample_at(field, followed_pixels(field.shape[-2], field.shape[-1], spacing, field))
 
 
+def at_pixels(field: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c H W"]:
+    """A field at every `SPACING`-th pixel, interpolated at all pixels of the frame."""
+    rows, columns = field.shape[-2:]
+    return resize(field, (SPACING * rows, SPACING * columns), align_corners=False)[..., :height, :width]
+
+
 def chain(
     flow: Callable[[int, int], Float[Tensor, "b 2 H W"]], origin: int, direction: int, count: int, spacing: int = 1
 ) -> list[Position]:
@@ -178,7 +184,10 @@ def follow(
 
 
 def correct(
-    displacement: Float[Tensor, "b 2 H W"], positions: Mapping[int, Position], t: float | Tensor
+    displacement: Float[Tensor, "b 2 H W"],
+    positions: Mapping[int, Position],
+    t: float | Tensor,
+    sigmas: tuple[float, float] = (NEAR_SIGMA, FAR_SIGMA),
 ) -> Float[Tensor, "b 2 H W"]:
     """The displacement of a motion model with the corrections from paths over 4 and over all frames followed.
 
@@ -186,17 +195,21 @@ def correct(
         displacement: F_1t of the whole frame.
         positions: as returned by `follow`; of frame 2 for F_2t, with 1 - t.
         t: in (0, 1), a number or (B, 1, 1, 1).
+        sigmas: of the two Gaussian means, in pixels.
     """
     height, width = displacement.shape[-2:]
-    coarse = correction(at_followed(displacement), positions, len(positions) + 1, t, SPACING)
+    coarse = correction(at_followed(displacement), positions, len(positions) + 1, t, SPACING, sigmas)
     coarse = coarse * gate(positions, max(height, width), SPACING)
-    rows, columns = coarse.shape[-2:]
-    smooth = resize(coarse, (SPACING * rows, SPACING * columns), align_corners=False)
-    return displacement + smooth[..., :height, :width]
+    return displacement + at_pixels(coarse, height, width)
 
 
 def correction(
-    displacement: Flow, positions: Mapping[int, Position], count: int, t: float | Tensor, spacing: int = 1
+    displacement: Flow,
+    positions: Mapping[int, Position],
+    count: int,
+    t: float | Tensor,
+    spacing: int = 1,
+    sigmas: tuple[float, float] = (NEAR_SIGMA, FAR_SIGMA),
 ) -> Flow:
     """What a displacement lacks according to paths over 4 and over `count` frames, whatever their jerk.
 
@@ -206,12 +219,13 @@ def correction(
         count: even, at least 4.
         t: in (0, 1), a number or (B, 1, 1, 1).
         spacing: of the pixels that are followed.
+        sigmas: of the two Gaussian means, in pixels of the frame.
     """
     short = path_displacement(positions, frame_times(4), t)
-    total = trusted_mean(_clamped(short.displacement - displacement), short.trust, NEAR_SIGMA / spacing)
+    total = trusted_mean(_clamped(short.displacement - displacement), short.trust, sigmas[0] / spacing)
     if count > 4:
         long = path_displacement(positions, frame_times(count), t)
-        total = total + trusted_mean(_clamped(long.displacement - short.displacement), long.trust, FAR_SIGMA / spacing)
+        total = total + trusted_mean(_clamped(long.displacement - short.displacement), long.trust, sigmas[1] / spacing)
     return total
 
 
