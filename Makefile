@@ -72,6 +72,9 @@ pictures: $(INSTALLED) ## gather photographs and cut-outs to train on, 480 MB of
 bench: $(INSTALLED) ## speed and memory beside the published schedule, into results/; more with BENCH="--preset eqvi"
 	@$(RUN) -m eqvi bench --out results $(BENCH)
 
+gpu: ## all that a GPU has to answer, in one call of nine minutes; into results/gpu, elsewhere with GPU="--out FOLDER"
+	@$(if $(wildcard $(RUN)),$(RUN),python3) -m eqvi gpu --minutes 9 $(GPU)
+
 # Weights of our own. Interrupted training resumes; finished weights are copied to results/weights.
 TRAINED := build/train
 KEPT := results/weights
@@ -110,7 +113,7 @@ site: reproduce ## make the whole study a folder of web pages that opens from di
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test check lab lock data weights pictures bench family narrow flow site clean
+.PHONY: help reproduce test check lab lock data weights pictures bench gpu family narrow flow site clean
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml

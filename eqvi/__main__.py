@@ -19,6 +19,7 @@ COMMANDS = {
     "windows": "render training windows into a pool on disk, ahead of a run that reads it",
     "ship": "keep a finished training run's weights and record in the project",
     "bench": "speed and memory, beside the published schedule of flow calls",
+    "gpu": "all that a GPU has to answer, in one call of nine minutes",
     "render": "make clips whose motion is known, laid out like REDS_VTSR",
     "download": "fetch REDS_VTSR or published weights, or take them from files and mirrors",
     "study": "run the study's notebooks",

@@ -14,6 +14,8 @@ FIGURES = ROOT / "figures"
 RESULTS = ROOT / "results"
 WEIGHTS = RESULTS / "weights"
 BUILD = ROOT / "build"
+#: Numbers of the released implementation, which parity is measured against.
+GOLDEN = ROOT / "tests" / "golden"
 
 
 def check_folder() -> None:

@@ -12,6 +12,7 @@ import torch
 from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.evaluation import bench
+from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
@@ -34,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
     add("--crop", type=int, help=f"of a training step, pixels {usual['crop']}")
     add("--batch", type=int, help=f"samples of a training step {usual['batch']}")
-    add("--precision", choices=get_args(Precision), default="float32", help="of its learned parts (%(default)s)")
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        default="float32",
+        help="of the networks (%(default)s)",
+    )
     add("--channels-last", action="store_true", help="memory layout of the model")
     add("--tf32", action="store_true", help="let float32 convolutions round to TF32, where the device has it")
     add("--size", default="448x256", metavar="WxH", help="of the interpolated clip (%(default)s)")
@@ -59,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     parts = [part for part in PARTS if part in args.parts]
     bench.check(load, parts, rounds)
     out = None if args.out is None else _csv_path(args.out, device)
-    with bench.float32_precision(args.tf32):
+    with float32_precision(args.tf32):
         rows = bench.measure(load, parts, rounds)
         record = bench.record(load, parts, rounds, args.tf32)
     lines = summary(rows)
@@ -84,7 +90,7 @@ def _title(load: Workload, record: dict[str, Any], rounds: int) -> list[str]:
     return [
         f"{record['device']}{threads}, preset {load.preset}, random weights, {rounds} round(s)",
         f"training: {load.batch} sample(s) of {load.crop}x{load.crop} a step, learned parts in {load.precision}; "
-        f"interpolation: {load.width}x{load.height}, float32",
+        f"interpolation: {load.width}x{load.height}, networks in {load.precision}",
         f"published: {record['protocol']['published']}",
         "",
     ]

@@ -66,7 +66,7 @@ def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = 
     ):
         for group in (("training", "data"), ("interpolation",)):
             tasks = [task for part in group if part in parts for task in PARTS[part](load, Path(scratch))]
-            rows += _take_turns(load, tasks, rounds, bar)
+            rows += _measured(load, tasks, rounds, bar)
             tasks.clear()
             gc.collect()
             if torch.device(load.device).type == "cuda":
@@ -102,22 +102,40 @@ def write(rows: Sequence[Row], record: dict[str, Any], path: Path) -> None:
     write_rows(path, Row._fields, cells, record)
 
 
-def _take_turns(load: Workload, tasks: Sequence[Task], rounds: int, bar: Any) -> list[Row]:
+def take_turns(tasks: Sequence[Task], device: str, rounds: int, bar: Any = None, warm_up: bool = True) -> list[Row]:
+    """Time every task once a round, in an order that alternates.
+
+    Args:
+        tasks: all of them take turns.
+        device: where they compute.
+        rounds: that count.
+        bar: of tqdm, if any.
+        warm_up: with a round before them that does not count.
+
+    Returns:
+        The rows, task by task; on the CPU without peaks.
+    """
+    rows = []
+    for number in range(0 if warm_up else 1, rounds + 1):
+        for task in tasks if number % 2 else tasks[::-1]:
+            if bar is not None:
+                bar.set_description(f"{task.part} {task.variant}")
+                bar.update()
+            seconds, peak = _timed(task, torch.device(device))
+            if number:
+                rows.append(Row(task.part, task.variant, task.unit, number, task.amount, seconds, peak))
+    order = [(task.part, task.variant) for task in tasks]
+    return sorted(rows, key=lambda row: (order.index((row.part, row.variant)), row.round))
+
+
+def _measured(load: Workload, tasks: Sequence[Task], rounds: int, bar: Any) -> list[Row]:
+    """The rows of `take_turns`, with peaks on the CPU, too."""
     on_device = [task for task in tasks if task.part in ON_DEVICE]
     on_cpu = torch.device(load.device).type == "cpu"
     bar.total += len(tasks) * (rounds + 1) + len(on_device) * on_cpu
     peaks = _peaks_on_cpu(load, on_device, bar) if on_cpu and on_device else {}
-    rows = []
-    for number in range(rounds + 1):
-        for task in tasks if number % 2 else tasks[::-1]:
-            bar.set_description(f"{task.part} {task.variant}")
-            seconds, peak = _timed(task, torch.device(load.device))
-            if number:
-                peak = peaks.get((task.part, task.variant), peak)
-                rows.append(Row(task.part, task.variant, task.unit, number, task.amount, seconds, peak))
-            bar.update()
-    order = [(task.part, task.variant) for task in tasks]
-    return sorted(rows, key=lambda row: (order.index((row.part, row.variant)), row.round))
+    rows = take_turns(tasks, load.device, rounds, bar)
+    return [row._replace(peak_mib=peaks.get((row.part, row.variant), row.peak_mib)) for row in rows]
 
 
 def _timed(task: Task, device: torch.device) -> tuple[float, float | None]:
@@ -132,7 +150,9 @@ def _timed(task: Task, device: torch.device) -> tuple[float, float | None]:
     task.run(prepared)
     synchronize()
     seconds = time.perf_counter() - start
-    return seconds, torch.cuda.max_memory_allocated(device) / 2**20 if watched else None
+    if not watched:
+        return seconds, None
+    return seconds, max(torch.cuda.max_memory_allocated(device) / 2**20, task.captured_mib())
 
 
 def _peaks_on_cpu(load: Workload, tasks: Sequence[Task], bar: Any) -> dict[tuple[str, str], float]:
@@ -155,17 +175,3 @@ def _enough_memory(load: Workload) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise InputError(f"the memory of {load.device} is too small: {_SMALLER}") from None
         raise
-
-
-@contextlib.contextmanager
-def float32_precision(tf32: bool) -> Iterator[None]:
-    """Whether float32 may round to TF32's ten bits; by default torch lets convolutions do so, but not products."""
-    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = tf32
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed

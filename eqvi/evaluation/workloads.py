@@ -14,7 +14,7 @@ neither changes what has to be computed.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from eqvi.datasets.photographs import photograph, resample
 from eqvi.devices import one_thread
+from eqvi.evaluation.graphs import Captured
+from eqvi.evaluation.precision import autocast, compiled
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
@@ -56,8 +58,10 @@ class Workload:
     Attributes:
         preset: of `eqvi.model.config.PRESETS`.
         crop, batch: height and width in pixels, and samples, of a training step.
-        precision: of the learned parts' convolutions in a training step; all else is float32.
+        precision: float32, or bfloat16 under autocast: of the learned parts in a training step, of all networks in
+            interpolation; all else is float32.
         channels_last: memory layout of the model.
+        execution: of interpolation: ``eager``, ``compiled``, or ``graph`` for CUDA graphs.
         height, width: of the interpolated clip, pixels.
         windows: gaps of the clip that a task fills.
         device: where the model is.
@@ -68,6 +72,7 @@ class Workload:
     batch: int = 2
     precision: str = "float32"
     channels_last: bool = False
+    execution: str = "eager"
     height: int = 256
     width: int = 448
     windows: int = 2
@@ -94,6 +99,7 @@ class Task(NamedTuple):
         amount: how many of them.
         prepare: returns the input of `run`; not timed.
         run: timed.
+        captured_mib: memory that the graph of the task has taken, which the allocator does not count; MiB.
     """
 
     part: str
@@ -102,6 +108,7 @@ class Task(NamedTuple):
     amount: int
     prepare: Callable[[], Any]
     run: Callable[[Any], None]
+    captured_mib: Callable[[], float] = lambda: 0.0
 
 
 def training(load: Workload, folder: Path | None = None) -> list[Task]:
@@ -140,35 +147,73 @@ def training(load: Workload, folder: Path | None = None) -> list[Task]:
 def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
     """New frames of a running clip: ``published`` (with ScopeFlow only), ``x2`` and ``x4``.
 
-    Frames are on the device before and after; nothing is read or written.
+    Frames are on the device before and after; nothing is read or written. ``published`` is always eager.
     """
     torch.manual_seed(0)
     model = _placed(EQVI(PRESETS[load.preset]).eval(), load)
     frames = panned((load.height, load.width), range(load.windows + 4)).to(load.device)
     windows = [frames[None, first : first + 4] for first in range(load.windows + 1)]
-
-    @torch.inference_mode()
-    def motion_before() -> Motion:
-        return model.estimate_motion(windows[0])
-
-    @torch.inference_mode()
-    def ours(motion: Motion, factor: int) -> None:
-        for window in windows[1:]:
-            motion = model.estimate_motion(window, previous=motion)
-            for place in range(1, factor):
-                model.interpolate(window, motion, place / factor)
+    network = isinstance(model.flow, ScopeFlow)
 
     @torch.inference_mode()
     def published(_: None) -> None:
-        for window in windows[1:]:
-            model.interpolate(window, published_motion(model, window), 0.5)
+        with autocast(load.precision, load.device):
+            for window in windows[1:]:
+                model.interpolate(window, published_motion(model, window), 0.5)
 
-    tasks = [
-        Task("interpolation", "published", "frames", load.windows, lambda: None, published),
-        Task("interpolation", "x2", "frames", load.windows, motion_before, partial(ours, factor=2)),
-        Task("interpolation", "x4", "frames", 3 * load.windows, motion_before, partial(ours, factor=4)),
-    ]
-    return tasks if isinstance(model.flow, ScopeFlow) else tasks[1:]
+    tasks = [Task("interpolation", "published", "frames", load.windows, lambda: None, published)] if network else []
+    own = compiled(model, load.device) if load.execution == "compiled" else model
+    for factor in (2, 4):
+        clip = RunningClip(own, windows, factor, load)
+        amount = (factor - 1) * load.windows
+        tasks.append(
+            Task("interpolation", f"x{factor}", "frames", amount, clip.begin, clip.run, partial(getattr, clip, "mib"))
+        )
+    return tasks
+
+
+class RunningClip:
+    """All new frames of a clip, window by window; each window's motion reuses that of the window before.
+
+    Args:
+        model: of which all windows are made.
+        windows: consecutive, (1, 4, 3, H, W) on the model's device; the first only gives its motion to the second.
+        factor: `factor` - 1 new frames a window.
+        load: says the precision and the execution.
+
+    Attributes:
+        frames: the new frames of the last window.
+        mib: memory that the captured graph has taken.
+    """
+
+    def __init__(self, model: EQVI, windows: Sequence[Tensor], factor: int, load: Workload) -> None:
+        self._model, self._windows, self._load = model, windows, load
+        self._times = [place / factor for place in range(1, factor)]
+        self._captured: Captured | None = None
+        self.frames: list[Tensor] = []
+        self.mib = 0.0
+
+    @torch.inference_mode()
+    def begin(self) -> Motion:
+        """The motion of the first window; the graph, if one is wanted and not yet there."""
+        with autocast(self._load.precision, self._load.device):
+            motion = self._model.estimate_motion(self._windows[0])
+        if self._load.execution == "graph" and self._captured is None:
+            self._captured = Captured(self._window, (self._windows[1], motion), self._load.device)
+            self.mib = self._captured.peak_mib
+        return motion
+
+    @torch.inference_mode()
+    def run(self, motion: Motion) -> None:
+        """The new frames of all windows but the first, from the first one's motion."""
+        for window in self._windows[1:]:
+            step = self._window if self._captured is None else self._captured
+            motion, self.frames = step(window, motion)
+
+    def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
+        with autocast(self._load.precision, self._load.device):
+            motion = self._model.estimate_motion(window, previous=previous)
+            return motion, [self._model.interpolate(window, motion, t).frame for t in self._times]
 
 
 def data(load: Workload, folder: Path) -> list[Task]:

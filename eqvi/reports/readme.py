@@ -14,7 +14,7 @@ from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
-from eqvi.reports import ablation, claims, comparisons, error_budget, flow_errors, published, speed
+from eqvi.reports import ablation, claims, comparisons, error_budget, flow_errors, gpu, published, speed
 from eqvi.reports.claim_list import README as CODE
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.runs import read_frames
@@ -200,6 +200,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "sensitivity RUN": lambda run: markdown(comparisons.sensitivity(RESULTS, run)),
     "psnr FILE": _means,
     "leads FILE MODEL": _leads,
+    "gpu": gpu.section,
     "bench FILE": lambda file: markdown(speed.described(speed.summary(speed.read(ROOT / file)))),
     "table FILE": lambda file: csv_table(ROOT / file),
 }

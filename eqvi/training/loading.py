@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 from eqvi.errors import InputError
 from eqvi.files import exclusive
 from eqvi.training.distributed import Processes
-from eqvi.training.footage import FootageWindows
 from eqvi.training.recipe import Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
 from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, SampleSource, collate
@@ -34,8 +33,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
     if recipe.store and not rendered:
         raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")
     if not rendered:
-        how: Any = recipe.augment  # one of its choices, as the recipe has checked
-        return FootageWindows(Path(recipe.data), **_sampling(recipe), augment=how, seed=recipe.seed)
+        return _footage(Path(recipe.data), **_sampling(recipe), augment=recipe.augment, seed=recipe.seed)
     if not recipe.store:
         kind = RenderedPairs if recipe.stage == "flow" else RenderedWindows
         return kind(size, recipe.windows, recipe.seed, calm=recipe.calm)
@@ -61,9 +59,9 @@ def validation_samples(recipe: Recipe) -> list[FrameSample] | list[FlowSample]:
     if recipe.stage == "flow":
         pairs = RenderedPairs(size, recipe.scored, VALIDATION_SEED, "val")
         return [pairs.sample(number) for number in range(recipe.scored)]
-    source: RenderedWindows | FootageWindows = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
+    source: Any = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
     if recipe.validation != "rendered":
-        source = FootageWindows(Path(recipe.validation), **_sampling(recipe), augment="none", split="val")
+        source = _footage(Path(recipe.validation), **_sampling(recipe), augment="none", split="val")
     return [source.sample(number) for number in range(min(recipe.scored, source.epoch))]
 
 
@@ -126,3 +124,10 @@ def _ignore_signals(worker: int) -> None:
     # Ctrl-C and torchrun's end reach the workers too; the run still needs them to finish its step.
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
+
+
+def _footage(root: Path, **options: Any) -> SampleSource:
+    """See `eqvi.training.footage.FootageWindows`."""
+    from eqvi.training.footage import FootageWindows  # it needs PyAV, which is not on every machine that trains
+
+    return FootageWindows(root, **options)

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from eqvi.datasets.camera import expose
 from eqvi.datasets.photographs import Split
-from eqvi.datasets.random_scenes import draw_training_clip
+from eqvi.datasets.random_scenes import RenderedClip, draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.training.samples import FlowSample, FrameSample
 
@@ -38,11 +40,16 @@ class RenderedWindows:
 
     def sample(self, number: int) -> FrameSample:
         """The window of that number."""
+        clip, times, t = self.draw(number)
+        frames = expose(clip.scene, clip.camera, times)
+        return FrameSample(frames[:4], frames[4], t)
+
+    def draw(self, number: int) -> tuple[RenderedClip, Float[Tensor, " times"], float]:
+        """The clip of that window, the times of its frames and of the true one, and t."""
         rng = random.Random(f"window {self.split} {self.seed} {number}")
         clip = draw_training_clip(rng, self.split, self.size, self.calm)
         start, t = rng.uniform(*START_RANGE), rng.choice(self.times)
-        frames = expose(clip.scene, clip.camera, torch.tensor([start - 1, start, start + 1, start + 2, start + t]))
-        return FrameSample(frames[:4], frames[4], t)
+        return clip, torch.tensor([start - 1, start, start + 1, start + 2, start + t]), t
 
     def record(self) -> dict[str, Any]:
         """What the windows are made of, in plain values."""

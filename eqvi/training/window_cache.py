@@ -25,7 +25,6 @@ from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
 from eqvi.files import replacing, write_failure
-from eqvi.media.h264 import through_h264
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
@@ -164,6 +163,8 @@ class RenderedStore:
         times = torch.tensor([-1.0, 0, 1, 2, *_TIMES])
         images = np.stack([to_8bit(frame[None]) for frame in expose(clip.scene, clip.camera, start + times)])
         if self.compressed and rng.random() < self.compressed:
+            from eqvi.media.h264 import through_h264  # PyAV is not on every machine that trains
+
             order = times.argsort().numpy()
             images[order] = through_h264(images[order], rng.randint(*_CRF))
         frames, truths = np.split(images.transpose(0, 3, 1, 2), [4])

@@ -17,6 +17,7 @@ import torch
 from eqvi.cli import bench as bench_command
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, memory, workloads
+from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import PUBLISHED_CALLS, Task, Workload, panned, panned_batch, published_motion
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
@@ -307,7 +308,7 @@ def test_a_model_without_weights_can_be_timed(monkeypatch: pytest.MonkeyPatch, c
 def test_tf32_is_off_while_measuring_and_as_before_afterwards() -> None:
     before = torch.backends.cudnn.allow_tf32
     for wanted in (False, True):
-        with bench.float32_precision(wanted):
+        with float32_precision(wanted):
             assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is wanted
     assert torch.backends.cudnn.allow_tf32 is before
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from parity import AFTER_REVERSAL, load_models, stages
-from published import arrays
+
+from eqvi.evaluation.parity import AFTER_REVERSAL, arrays, load_models, stages
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,7 @@ def test_every_stage_equals_the_released_implementation(models, device):
             assert stage.exceeding < 1e-3, stage[:2]
         else:
             assert stage.error < 1e-4, stage[:2]
+        assert stage.within, stage[:2]
     assert names >= AFTER_REVERSAL | {"warp", "reversal", "F12", "F21", "F1t", "F2t", "fusion weight"}
 
 

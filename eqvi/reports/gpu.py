@@ -1,0 +1,218 @@
+"""What `python -m eqvi gpu` measured, as data frames: the files of ``results/gpu``, one for each step.
+
+Rehearsals and measurements on a CPU are refused: only what a GPU gave is a result. Where a step was not measured, its
+table is one row that says so and why.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eqvi.errors import InputError
+from eqvi.paths import RESULTS
+from eqvi.reports.tables import markdown
+
+#: The steps in order, with the titles of their tables.
+STEPS = {
+    "environment": "The device, and what it can do",
+    "parity": "Parity with the released implementation",
+    "speed": "Speed and memory",
+    "profile": "Where the time goes in one 720p window",
+    "compiled": "Compiled",
+    "training_rate": "Training",
+    "weights": "Weights",
+}
+NO_GPU = "no GPU was at hand"
+_CASE = ["height", "width", "precision", "execution"]
+
+
+def record(step: str, folder: Path = RESULTS / "gpu") -> dict[str, Any] | None:
+    """A step's file; None if there is none, or if it is of a rehearsal or a CPU.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / f"{step}.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        measured = content["device_kind"] == "cuda" and not content["toy"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no file of `python -m eqvi gpu` ({error}): remove it") from None
+    return content if measured else None
+
+
+def steps(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """How each step ended: ``step``, ``status``, ``seconds``, ``device``, ``commit``, ``command``, ``why`` (text)."""
+    lines = []
+    for step in STEPS:
+        if step == "profile":  # a table of the step speed
+            continue
+        content = record(step, folder)
+        line = {"step": step, "status": "not measured", "why": NO_GPU}
+        if content is not None:
+            made = content["provenance"]
+            line |= {"status": content["status"], "seconds": f"{content['seconds']:.0f}", "why": content["why"]}
+            line |= {"device": made.get("device", ""), "commit": made.get("commit", "")}
+            line |= {"command": content["command"]}
+        lines.append(line)
+    columns = ["step", "status", "seconds", "device", "commit", "command", "why"]
+    return pd.DataFrame(lines).reindex(columns=columns).fillna("")
+
+
+def rates(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """Copy and matrix rates of the device: ``what``, ``rate`` (float64), ``unit``."""
+    return _rows("environment", "rates", folder)
+
+
+def parity(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """Every mode beside the golden numbers.
+
+    Columns:
+        mode, stages: name, and number of golden stages (int64).
+        within: how many of them meet the CPU's tolerance (int64).
+        largest: difference before the first flow reversal, pixels (float64).
+        exceeding: largest share of pixels that miss by more than 1e-4 in any stage (float64).
+        psnr: lowest of a new frame against the golden one, dB (float64).
+    """
+    frames = [_rows(step, "stages", folder) for step in ("parity", "compiled")]
+    rows = pd.concat([frame for frame in frames if "mode" in frame] or frames[:1])
+    if "mode" not in rows:
+        return rows
+    lines = []
+    for mode, group in rows.groupby("mode", sort=False):
+        before = group[group["stage"].isin(["F12", "F21", "F1t", "F2t"])]
+        line = {"mode": mode, "stages": len(group), "within": int(group["within"].sum())}
+        line |= {"largest": before["largest"].max(), "exceeding": group["exceeding"].max()}
+        lines.append(line | {"psnr": group["psnr"].astype("float64").min()})
+    return pd.DataFrame(lines)
+
+
+def splat(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """The flow reversal repeated: ``deterministic``, ``runs``, ``identical`` (of them), ``largest`` difference."""
+    rows = _rows("parity", "splat", folder)
+    if "deterministic" not in rows:
+        return rows
+    groups = rows.groupby("deterministic", as_index=False)
+    return groups.agg(runs=("run", "count"), identical=("identical", "sum"), largest=("largest", "max"))
+
+
+def speed(folder: Path = RESULTS / "gpu", step: str = "speed") -> pd.DataFrame:
+    """Every case and variant, as text where it was left out.
+
+    Columns:
+        size, precision, execution, variant: of the case; see `eqvi.evaluation.gpu_speed`.
+        frames_per_second: new frames, the median over rounds (float64).
+        peak_mib: most memory (float64).
+        ratio, memory_ratio: to the published schedule at the same size and precision, eager (float64).
+        of_published: the rate's ratio to the published schedule in float32, in which it was published (float64).
+        of_floor: the share of the time that its convolutions' arithmetic takes at the measured matrix rate (float64).
+        why: of what was left out (text).
+    """
+    rows = _rows(step, "rows", folder)
+    if "variant" not in rows:
+        return rows
+    rows = rows.assign(rate=rows["made"] / rows["seconds"])
+    groups = rows.groupby([*_CASE, "variant"], as_index=False, sort=False)
+    lines = groups.agg(frames_per_second=("rate", "median"), peak_mib=("peak_mib", "max"))
+    published = _median_published(folder)
+    lines = lines.merge(published, "left", ["height", "width", "precision"])
+    in_float32 = published[published["precision"] == "float32"].set_index(["height", "width"])["published_rate"]
+    lines["ratio"] = lines["frames_per_second"] / lines.pop("published_rate")
+    sizes = zip(lines["height"], lines["width"], strict=True)
+    lines["of_published"] = lines["frames_per_second"] / [in_float32.get(size, float("nan")) for size in sizes]
+    lines["memory_ratio"] = lines["peak_mib"] / lines.pop("published_mib")
+    lines["of_floor"] = [_of_floor(line, folder) for line in lines.itertuples()]
+    left_out = _rows(step, "left_out", folder)
+    if "variant" in left_out:
+        lines = pd.concat([lines, left_out[[*_CASE, "variant", "why"]]])
+    lines.insert(0, "size", lines.pop("width").astype(str) + "x" + lines.pop("height").astype(str))
+    return lines.assign(why=lines["why"].fillna("") if "why" in lines else "").reset_index(drop=True)
+
+
+def profile(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """The operations that take most time in one window: case, ``operation``, ``calls``, ``milliseconds``, ``share``."""
+    rows = _rows("speed", "profile", folder)
+    return rows.drop(columns=["height", "width", "windows"], errors="ignore")
+
+
+def training_rate(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """Training steps: ``precision``, ``crop``, ``batch``, ``variant``, ``samples_per_second``, ``peak_mib``, ``ratio``.
+
+    The ratio is to the published schedule of flow calls in the same precision.
+    """
+    rows = _rows("training_rate", "rows", folder)
+    if "variant" not in rows:
+        return rows
+    rows = rows.assign(rate=rows["made"] / rows["seconds"])
+    groups = rows.groupby(["precision", "crop", "batch", "variant"], as_index=False, sort=False)
+    lines = groups.agg(samples_per_second=("rate", "median"), peak_mib=("peak_mib", "max"))
+    published = lines[lines["variant"] == "published"].set_index("precision")["samples_per_second"]
+    return lines.assign(ratio=lines["samples_per_second"] / lines["precision"].map(published))
+
+
+def weights(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """The training run: its name, steps and scores of its last validation."""
+    content = record("weights", folder)
+    if content is None or "run" not in content:
+        return _missing(NO_GPU if content is None else content["why"])
+    scores = {name: float(value) for name, value in content["scores"].items()}
+    return pd.DataFrame([{"run": content["run"], "steps": content["run_step"], "of": content["run_steps"], **scores}])
+
+
+#: The tables by the step's name.
+TABLES = {
+    "environment": rates, "parity": parity, "speed": speed, "profile": profile,
+    "compiled": lambda folder=RESULTS / "gpu": speed(folder, "compiled"),
+    "training_rate": training_rate, "weights": weights,
+}  # fmt: skip
+
+
+def section(folder: Path = RESULTS / "gpu") -> str:
+    """All tables in Markdown; one line where nothing was measured."""
+    if all(record(step, folder) is None for step in STEPS):
+        return f"Not measured: {NO_GPU}."
+    parts = [markdown(steps(folder))]
+    for step, title in STEPS.items():
+        parts += [f"**{title}**", markdown(TABLES[step](folder), missing="")]
+    return "\n\n".join(parts)
+
+
+def _rows(step: str, table: str, folder: Path) -> pd.DataFrame:
+    content = record(step, folder)
+    if content is None:
+        return _missing(NO_GPU)
+    rows = content["tables"].get(table, [])
+    return pd.DataFrame(rows) if rows else _missing(content["why"] or "no such rows were written")
+
+
+def _missing(why: str) -> pd.DataFrame:
+    return pd.DataFrame([{"result": f"not measured: {why}"}])
+
+
+def _median_published(folder: Path) -> pd.DataFrame:
+    """The published schedule's rate and memory by size and precision."""
+    columns = ["height", "width", "precision"]
+    rows = _rows("speed", "rows", folder)
+    if "variant" not in rows:
+        return pd.DataFrame(columns=[*columns, "published_rate", "published_mib"])
+    rows = rows[(rows["variant"] == "published") & (rows["execution"] == "eager")]
+    rows = rows.assign(rate=rows["made"] / rows["seconds"])
+    return rows.groupby(columns, as_index=False).agg(
+        published_rate=("rate", "median"), published_mib=("peak_mib", "max")
+    )
+
+
+def _of_floor(line: Any, folder: Path) -> float:
+    """The arithmetic's time at the measured matrix rate, as a share of the time that was taken."""
+    rates_by_name, work = rates(folder), _rows("speed", "work", folder)
+    if "what" not in rates_by_name or "gflop" not in work:
+        return float("nan")
+    rate = rates_by_name.set_index("what")["rate"].get(f"matrix {line.precision}")
+    same = work[(work["height"] == line.height) & (work["width"] == line.width) & (work["variant"] == line.variant)]
+    if rate is None or same.empty:
+        return float("nan")
+    return same["gflop"].iloc[0] / (1000 * rate) * line.frames_per_second

@@ -1,0 +1,298 @@
+"""The visit to a GPU, rehearsed: the plan keeps its time whatever its steps do, on a machine with little installed."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+
+from eqvi.errors import InputError
+from eqvi.evaluation import gpu, gpu_speed, gpu_training, workloads
+from eqvi.evaluation.gpu import PLAN, Step
+from eqvi.evaluation.gpu_record import Record, Task, Visit
+from eqvi.evaluation.graphs import Captured
+from eqvi.model.eqvi import EQVI
+from eqvi.paths import PARAMS, ROOT
+from eqvi.training.recipe import Recipe
+from eqvi.training.recipe_file import read_recipe
+
+BARE = ROOT / "tests" / "bare.py"
+RECIPES = [path for kind in ("train", "family") for path in PARAMS.glob(f"{kind}_*.yaml")]
+
+
+def visit_to(folder: Path, **options: Any) -> Visit:
+    return Visit(folder, "cpu", True, "python -m eqvi gpu --device cpu --toy", **options)
+
+
+def results(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) -> None:
+    """No process finds a package that a GPU machine has not got; every step ends as done, with rows."""
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BARE.read_text())
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'bare'}:{ROOT}"}
+    absent = subprocess.run([sys.executable, "-c", "import av"], capture_output=True, env=environment, check=False)
+    assert b"No module named 'av'" in absent.stderr
+    # More minutes than it takes: tests run beside each other.
+    command = ["-m", "eqvi", "gpu", "--device", "cpu", "--toy", "--minutes", "8", "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("eqvi gpu: a rehearsal at toy size on cpu, at most 8 minutes: environment ")
+    assert (tmp_path / "out" / "log.txt").read_text().splitlines() == lines
+    found = results(tmp_path / "out")
+    assert set(found) == {step.name for step in PLAN}
+    for name, record in found.items():
+        assert (record["status"], record["why"]) == ("done", ""), name
+        assert record["tables"], name
+        assert (record["device_kind"], record["toy"]) == ("cpu", True)
+        assert record["command"] == f"python {' '.join(command)}"
+        assert len(record["provenance"]["source_sha256"]) == 64
+    assert {row["mode"] for row in found["parity"]["tables"]["stages"]} == {
+        "float32", "tf32", "bfloat16", "channels last"
+    }  # fmt: skip
+    assert all(row["within"] for row in found["parity"]["tables"]["stages"] if row["mode"] == "float32")
+    assert len(found["parity"]["tables"]["splat"]) == 2 * 19
+    speeds = {(row["execution"], row["variant"]) for row in found["speed"]["tables"]["rows"]}
+    assert speeds == {("eager", "published"), ("eager", "x2"), ("eager", "x4"), ("graph", "x2"), ("graph", "x4")}
+    assert len(found["speed"]["tables"]["profile"]) == 10
+    assert {row["stage"] for row in found["compiled"]["tables"]["stages"]} >= {"F12", "It_warp"}
+    assert (tmp_path / "out" / "weights" / "toy" / "weights.safetensors").is_file()
+
+
+def test_a_step_that_fails_hangs_or_crashes_leaves_the_others_alone(tmp_path: Path) -> None:
+    plan = (
+        PLAN[0]._replace(share=0.5),
+        Step("failing", "", 0.1, 1, "gpu_steps:fail"),
+        Step("hanging", "", 0.02, 1, "gpu_steps:hang"),
+        Step("crashing", "", 0.1, 1, "gpu_steps:crash"),
+        Step("missing", "", 0.1, 1, "gpu_steps:nothing"),
+        Step("late", "", 0.0, 6000, "gpu_steps:work"),
+        Step("last", "", 0.5, 1, "gpu_steps:work"),
+    )
+    gpu.begin(plan)
+    until = time.monotonic() + 60
+    statuses = gpu.carry_out(visit_to(tmp_path), until, plan)
+    assert time.monotonic() < until
+    assert statuses == {
+        "environment": "done", "failing": "failed", "hanging": "stopped", "crashing": "failed", "missing": "failed",
+        "late": "skipped", "last": "done",
+    }  # fmt: skip
+    found = results(tmp_path)
+    assert found["failing"]["why"] == "RuntimeError: made to fail"
+    assert found["failing"]["tables"] == found["hanging"]["tables"] == {"rows": [{"number": 1}]}, "rows are kept"
+    assert "ran past its" in found["hanging"]["why"]
+    child = int((tmp_path / "child").read_text())  # what a stopped step has started is stopped with it
+    assert ended(child)
+    assert found["crashing"]["why"] == "its process ended with status 3"
+    assert "has no attribute 'nothing'" in found["missing"]["why"]
+    assert found["late"]["why"].startswith("needs at least 600 s, ")
+    assert found["last"]["tables"]["rows"][0] | {"left": 0} == {"number": None, "left": 0, "path": "a"}
+    log = (tmp_path / "log.txt").read_text()
+    assert "failing: failed after" in log
+    assert all(name in log for name in statuses)
+
+
+def ended(process: int) -> bool:
+    """Whether it ends within ten seconds; one that nobody has waited for yet has ended, too."""
+    for _ in range(100):
+        status = Path(f"/proc/{process}/stat")
+        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_rendering_waits_while_a_step_wants_to_be_alone(tmp_path: Path) -> None:
+    class Background:
+        def pause(self) -> None:
+            (tmp_path / "paused").touch()
+
+        def resume(self) -> None:
+            (tmp_path / "paused").unlink()
+
+    plan = (
+        Step("alone", "", 0.5, 1, "gpu_steps:pictures", alone=True),
+        Step("beside", "", 0.5, 1, "gpu_steps:pictures"),
+    )
+    gpu.begin(plan)
+    assert set(gpu.carry_out(visit_to(tmp_path), time.monotonic() + 60, plan, Background()).values()) == {"done"}
+    found = results(tmp_path)
+    assert [found[name]["tables"]["rows"][0]["paused"] for name in ("alone", "beside")] == [True, False]
+
+
+def test_the_plan_fills_its_minutes_and_its_steps_can_be_found() -> None:
+    assert sum(step.share for step in PLAN) == pytest.approx(1)
+    for step in PLAN:
+        module, _, name = step.function.partition(":")
+        assert callable(getattr(__import__(module, fromlist=[name]), name))
+        # Nine minutes are enough to begin every step, even where none leaves time over.
+        assert step.least < 9 * 60 * step.share
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "cuda"], "--device cuda: none found here"),
+        (["--minutes", "0"], "--minutes 0 cannot be used"),
+        (["--minutes", "nan"], "--minutes nan cannot be used"),
+        (["--device", "cpu", "--out", "/proc/gpu"], "--out /proc/gpu: cannot be written"),
+        (["--device", "cpu", "--recipe", "nowhere.yaml"], "--recipe nowhere.yaml: cannot be read"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_done(
+    options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from eqvi.__main__ import main
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "carry_out", lambda *_, **__: pytest.fail("begun"))
+    assert main(["gpu", *options]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_too_few_minutes_are_said_for_every_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from eqvi.__main__ import main
+
+    assert main(["gpu", "--device", "cpu", "--toy", "--minutes", "0.01", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("skipped after 0.0 s (no rows): needs at least") == len(PLAN)
+    assert {record["status"] for record in results(tmp_path).values()} == {"skipped"}
+
+
+def test_a_captured_clip_gives_the_frames_that_it_gives_window_by_window() -> None:
+    """A graph's static arguments: what the CPU can hold of it, with results passed to the next call."""
+    load = workloads.Workload("eqvi-quarter", height=64, width=96, windows=3)
+    torch.manual_seed(0)
+    model = EQVI(workloads.PRESETS[load.preset]).eval()
+    frames = workloads.panned((64, 96), range(7))
+    windows = [frames[None, first : first + 4] for first in range(4)]
+    made = {}
+    for execution in ("eager", "graph"):
+        clip = workloads.RunningClip(model, windows, 2, dataclasses.replace(load, execution=execution))
+        for _ in range(2):
+            clip.run(clip.begin())
+        made[execution] = clip.frames[0].clone()
+    assert torch.equal(made["eager"], made["graph"])
+    assert not torch.equal(made["eager"], frames[3:4])
+
+
+def test_a_captured_function_may_be_given_its_own_results() -> None:
+    captured = Captured(lambda a, b: (b, a + b), (torch.ones(2), torch.ones(2)), "cpu")
+    pair = (torch.ones(2), torch.ones(2))
+    for expected in ((1, 2), (2, 3), (3, 5), (5, 8)):
+        pair = captured(*pair)
+        assert [value[0].item() for value in pair] == list(expected)
+    with pytest.raises(ValueError, match="of the form"):
+        captured(torch.ones(2))
+
+
+def test_the_arithmetic_is_counted_as_torch_counts_it() -> None:
+    timed = next(timed for timed in workloads.interpolation(small_load()) if timed.variant == "x2")
+    prepared = timed.prepare()
+    with FlopCounterMode(display=False) as counter, gpu_speed.counted() as work:
+        timed.run(prepared)
+    assert sum(work) == counter.get_total_flops() > 0
+
+
+def small_load() -> workloads.Workload:
+    return gpu_speed.load_of(gpu_speed.TOY_CASES[0], "cpu", True)
+
+
+def test_what_does_not_fit_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interpolation(load: workloads.Workload) -> list[workloads.Task]:
+        def too_large(_: None) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+        make = workloads.Task
+        return [
+            make("interpolation", "published", "frames", 1, lambda: None, too_large),
+            make("interpolation", "x2", "frames", 1, lambda: None, lambda _: None),
+        ]
+
+    monkeypatch.setattr(gpu_speed, "interpolation", interpolation)
+    monkeypatch.setattr(gpu_speed, "TOY_CASES", gpu_speed.TOY_CASES[:1])
+    visit = visit_to(tmp_path)
+    record = Record(visit, "speed", 60)
+    gpu_speed.speed(Task(visit, record, time.monotonic() + 60))
+    assert [(row["variant"], row["why"]) for row in record.rows("left_out")] == [
+        ("published", "does not fit into the memory: CUDA out of memory. Tried to allocate 9 GiB")
+    ]
+    assert [row["variant"] for row in record.rows("rows")] == ["x2"]
+
+
+def test_cases_without_time_are_left_out(tmp_path: Path) -> None:
+    visit = visit_to(tmp_path)
+    record = Record(visit, "speed", 60)
+    gpu_speed._measure(Task(visit, record, time.monotonic() - 1), gpu_speed.TOY_CASES)
+    assert [row["why"].partition(":")[0] for row in record.rows("left_out")] == ["no time left"] * 2
+    assert record.rows("rows") == []
+
+
+def test_weights_come_back_in_parts_and_training_goes_on_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_training, "LARGEST_FILE", 100_000)
+    monkeypatch.setattr(gpu_training, "BUILD", tmp_path / "build")
+    visit, steps = visit_to(tmp_path), []
+    original = gpu_training.train
+
+    def train(recipe: Recipe, folder: Path, *args: Any, **options: Any) -> Any:
+        state = gpu_training.STATE_FILE
+        steps.append(torch.load(folder / state, weights_only=True)["step"] if (folder / state).is_file() else 0)
+        if len(steps) == 1:  # interrupted after its first step: its time is over
+            options["minutes"] = 1e-9
+        return original(recipe, folder, *args, **options)
+
+    monkeypatch.setattr(gpu_training, "train", train)
+    kept = tmp_path / "weights" / "toy"
+    for finished in (False, True):
+        record = Record(visit, "weights", 60)
+        gpu_training.weights(Task(visit, record, time.monotonic() + 60))
+        assert record.values["finished"] is finished
+        assert max(path.stat().st_size for path in kept.iterdir()) <= 100_000
+        assert any(path.name.startswith("state.pt.part") for path in kept.iterdir()) is not finished
+    assert steps == [0, 1]
+    gpu_training.join_files(kept, tmp_path / "whole")
+    assert (tmp_path / "whole" / "weights.safetensors").stat().st_size > 100_000
+    assert gpu_training.is_finished(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.stem)
+def test_recipes_are_read_as_yaml_reads_them(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())["13_train"]
+    name, recipe = read_recipe(path)
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    assert recipe == Recipe.from_values({key: value for key, value in content.items() if key in known})
+    assert name == Path(content.get("out", path.stem)).name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("10_evaluate:\n  model: eqvi\n", "holds no recipe"),
+        ("13_train:\n  stage\n", "line 2 is no 'name: value'"),
+        ("13_train:\n  stages: 3\n", "a recipe has no 'stages'"),
+        ("13_train:\n  crop: 100\n", "crop 100 cannot be used"),
+        ("13_train:\n  crop: wide\n", "must be of type int"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_recipe(tmp_path / "recipe.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""Reports of a visit to a GPU: ratios and floors are right, what is missing says so, no rehearsal is a result."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eqvi.errors import InputError
+from eqvi.reports import gpu
+
+CASE = {"height": 720, "width": 1280, "execution": "eager", "windows": 1}
+
+
+def write(folder: Path, step: str, tables: dict[str, Any], **values: Any) -> None:
+    content = {
+        "step": step, "status": "done", "why": "", "seconds": 10.0, "device_kind": "cuda", "toy": False,
+        "command": "python -m eqvi gpu", "provenance": {"device": "A GPU", "commit": "abc"}, "tables": tables,
+    }  # fmt: skip
+    (folder / f"{step}.json").write_text(json.dumps(content | values))
+
+
+def timed(precision: str, variant: str, seconds: float, peak: float, made: int = 1, number: int = 1) -> dict[str, Any]:
+    row = {"precision": precision, "variant": variant, "round": number, "made": made, "seconds": seconds}
+    return CASE | row | {"peak_mib": peak}
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Path:
+    rates = [{"what": f"matrix {name}", "rate": rate, "unit": "TFLOP/s"} for name, rate in (("tf32", 100.0),)]
+    write(tmp_path, "environment", {"rates": rates})
+    rows = [timed("tf32", "published", 1.0, 3000), timed("tf32", "published", 3.0, 3000, number=2)]
+    rows += [timed("float32", "published", 4.0, 3000), timed("tf32", "x2", 0.1, 1000)]
+    work = [{"height": 720, "width": 1280, "variant": "x2", "gflop": 2500.0}]
+    out = [CASE | {"precision": "tf32", "variant": "x4", "why": "does not fit into the memory"}]
+    write(tmp_path, "speed", {"rows": rows, "work": work, "left_out": out})
+    return tmp_path
+
+
+def test_speed_is_held_against_the_published_schedule_and_the_floor(visit: Path) -> None:
+    lines = gpu.speed(visit).set_index(["precision", "variant"])
+    ours = lines.loc[("tf32", "x2")]
+    assert (ours["size"], ours["frames_per_second"], ours["why"]) == ("1280x720", 10, "")
+    # The published schedule's median rate is that of 1 and 1/3 a second: 2/3.
+    assert ours["ratio"] == pytest.approx(15)
+    assert ours["of_published"] == pytest.approx(40)
+    assert ours["memory_ratio"] == pytest.approx(1 / 3)
+    # 2.5 TFLOP at 100 TFLOP/s would take 25 ms of the 100 ms.
+    assert ours["of_floor"] == pytest.approx(0.25)
+    assert lines.loc[("tf32", "x4"), "why"] == "does not fit into the memory"
+
+
+def test_parity_is_summed_up_by_mode(visit: Path) -> None:
+    def stage(mode: str, name: str, largest: float, within: bool, psnr: float | None = None) -> dict[str, Any]:
+        row = {"mode": mode, "case": "four frames", "stage": name, "largest": largest, "exceeding": largest / 10}
+        return row | {"psnr": psnr, "within": within}
+
+    rows = [stage("float32", "F12", 1e-5, True), stage("float32", "It_warp", 0.5, True, 90.0)]
+    rows += [stage("tf32", "F12", 0.2, False), stage("tf32", "It_warp", 0.9, False, 63.0)]
+    splat = [{"deterministic": one, "run": run, "largest": 1e-6 * run * (not one), "identical": one}
+             for one in (False, True) for run in (1, 2)]  # fmt: skip
+    write(visit, "parity", {"stages": rows, "splat": splat})
+    lines = gpu.parity(visit).set_index("mode")
+    assert lines.loc["float32"].tolist() == [2, 2, 1e-5, 0.05, 90]
+    assert lines.loc["tf32"].tolist() == [2, 0, 0.2, pytest.approx(0.09), 63]
+    assert gpu.splat(visit).to_numpy().tolist() == [[False, 2, 0, 2e-6], [True, 2, 2, 0]]
+
+
+def test_training_is_held_against_the_published_schedule(visit: Path) -> None:
+    rows = [{"precision": "tf32", "crop": 512, "batch": 12, "variant": name, "round": 1, "made": 12,
+             "seconds": seconds, "peak_mib": 1.0} for name, seconds in (("published", 6.0), ("ours", 2.0))]  # fmt: skip
+    write(visit, "training_rate", {"rows": rows})
+    assert gpu.training_rate(visit)["ratio"].tolist() == [1, 3]
+    write(visit, "weights", {}, run="matching", run_step=10, run_steps=20, scores={"psnr": 36.0})
+    assert gpu.weights(visit).to_dict("records") == [{"run": "matching", "steps": 10, "of": 20, "psnr": 36.0}]
+
+
+def test_a_step_that_is_missing_or_failed_says_so(visit: Path) -> None:
+    write(visit, "parity", {}, status="failed", why="RuntimeError: no kernel")
+    assert gpu.parity(visit)["result"].tolist() == ["not measured: RuntimeError: no kernel"]
+    assert gpu.training_rate(visit)["result"].tolist() == [f"not measured: {gpu.NO_GPU}"]
+    lines = gpu.steps(visit).set_index("step")
+    assert lines.loc["parity", ["status", "device", "commit"]].tolist() == ["failed", "A GPU", "abc"]
+    assert lines.loc["weights", ["status", "why"]].tolist() == ["not measured", gpu.NO_GPU]
+    text = gpu.section(visit)
+    assert "1280x720" in text
+    assert "not measured: RuntimeError: no kernel" in text
+
+
+@pytest.mark.parametrize("change", [{"device_kind": "cpu"}, {"toy": True}])
+def test_a_rehearsal_is_no_result(visit: Path, change: dict[str, Any]) -> None:
+    for step in ("environment", "speed"):
+        content = json.loads((visit / f"{step}.json").read_text())
+        write(visit, step, content["tables"], **change)
+    assert gpu.section(visit) == f"Not measured: {gpu.NO_GPU}."
+    assert gpu.speed(visit)["result"].tolist() == [f"not measured: {gpu.NO_GPU}"]
+
+
+def test_another_file_is_refused(visit: Path) -> None:
+    (visit / "speed.json").write_text("{}")
+    with pytest.raises(InputError, match=r"speed\.json: is no file of `python -m eqvi gpu`"):
+        gpu.section(visit)
