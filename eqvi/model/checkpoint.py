@@ -133,6 +133,8 @@ def to_published(model: EQVI) -> _Tensors:
         raise InputError("a model whose flow network scales once has no published form")
     if model.config.flow != "scopeflow" or not model.config.refine:
         raise InputError(f"a model with flow={model.config.flow!r}, refine={model.config.refine} has no published form")
+    if model.config.start != "published":
+        raise InputError(f"a model with start={model.config.start!r} has no published form")
     names = {own: published for published, own in _modules().items()}
     state: _Tensors = {}
     for own, value in model.state_dict().items():

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from eqvi.errors import InputError
 
 FlowKind = Literal["scopeflow", "dis", "tvl1"]
+Start = Literal["published", "weight_free"]
 MotionKind = Literal["linear", "quadratic", "least_squares", "rectified"]
 
 
@@ -26,6 +27,8 @@ class EQVIConfig:
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
         residual: RCSN (step 7); needs ``refine``.
+        start: of refinement, mask and RCSN: ``published``, from flows with holes, zeros beyond it and an even mask;
+            ``weight_free``, from the weight-free method (`eqvi.model.weight_free_start`).
         multi_scale: MS-Fusion (step 8); needs ``refine``.
         flow_width, refine_width, synthesis_width: channel counts as a fraction of the published ones.
         context_channels: of RCSN's context convolution (published: 64).
@@ -38,6 +41,7 @@ class EQVIConfig:
     trajectory: int = 0
     refine: bool = True
     residual: bool = True
+    start: Start = "published"
     multi_scale: bool = False
     matching: bool = False
     flow_width: float = 1.0
@@ -47,7 +51,7 @@ class EQVIConfig:
     flow_scalings: int = 2
 
     def __post_init__(self) -> None:
-        for name, kinds in (("flow", FlowKind), ("motion", MotionKind)):
+        for name, kinds in (("flow", FlowKind), ("motion", MotionKind), ("start", Start)):
             value = getattr(self, name)
             if value not in get_args(kinds):
                 raise InputError(f"{name}={value!r} is not known: choose one of {', '.join(get_args(kinds))}")
@@ -63,6 +67,8 @@ class EQVIConfig:
             raise InputError(f"flow_scalings={self.flow_scalings!r} must be 2 (published) or 1")
         if self.matching and self.refine:
             raise InputError("matching=True needs refine=False: it stands in place of refinement, mask and residual")
+        if self.start == "weight_free" and not self.refine:
+            raise InputError("start='weight_free' needs refine=True: other models start there anyway")
         if self.residual and not self.refine:
             raise InputError("residual=True needs refine=True: RCSN works on the refined warps")
         if self.multi_scale and not self.refine:

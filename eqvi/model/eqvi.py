@@ -64,6 +64,7 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
 from eqvi.model.trajectories import Position, correct, follow
 from eqvi.model.visibility import HoleFilling, VisibilityMask
+from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
 SMALLEST = 64
@@ -132,9 +133,12 @@ class EQVI(nn.Module):
         super().__init__()
         self.config = config = config or EQVIConfig()
         self.flow = make_flow(config.flow, config.flow_width, config.flow_scalings)
-        self.refinement = Refinement(config.refine_width) if config.refine else HoleFilling()
-        self.mask = MaskNet(config.refine_width) if config.refine else VisibilityMask()
-        self.residual = ContextualResidual(config.synthesis_width, config.context_channels) if config.residual else None
+        filled = config.start == "weight_free"
+        refinement, mask = (FilledRefinement, RaisedMask) if filled else (Refinement, MaskNet)
+        residual = HeldResidual if filled else ContextualResidual
+        self.refinement = refinement(config.refine_width) if config.refine else HoleFilling()
+        self.mask = mask(config.refine_width) if config.refine else VisibilityMask()
+        self.residual = residual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
         self.matching = Matching() if config.matching else None
         self.correct = correct
@@ -168,7 +172,7 @@ class EQVI(nn.Module):
             return motion
         return motion._replace(half=self._flows(halve(frames), None if previous is None else previous.half))
 
-    def known_motion(self, frames: Frames, flows: Float[Tensor, "b n 2 h w"]) -> Motion:
+    def known_motion(self, frames: Frames, flows: Float[Tensor, "b m 2 h w"]) -> Motion:
         """The motion of a window whose flows are known; those at half resolution are estimated if the model needs them.
 
         Args:

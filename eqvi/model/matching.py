@@ -46,12 +46,10 @@ from eqvi.model.matching_layers import (
 )
 from eqvi.model.timing import Timing, path_evidence
 from eqvi.model.trajectories import Position
-from eqvi.model.visibility import HoleFilling, VisibilityMask
+from eqvi.model.visibility import HoleFilling, VisibilityMask, raise_mask
 
 #: Radii of the cost volumes of the two corrections at 1/8, and of the two at 1/4.
 EIGHTH_RADII, QUARTER_RADII = (3, 3), (3, 2)
-#: Beyond this the mask's logit has no effect.
-LARGEST_LOGIT = 30.0
 #: Sizes are padded to a multiple of it.
 MULTIPLE = 8
 
@@ -180,11 +178,6 @@ class Matching(nn.Module):
         rest, residual = self.synthesis(padded(warped_1), padded(warped_2), *contexts, known)
         mask = raise_mask(visible, (logit + rest)[..., :height, :width])
         return Matched(flow_t1, flow_t2, warped_1, warped_2, mask, residual[..., :height, :width], tuple(stages))
-
-
-def raise_mask(mask: Weight, logit: Weight) -> Weight:
-    """The mask whose logit is that of `mask` plus `logit`; where that is 0, `mask` itself, bit for bit."""
-    return mask / (mask + (1 - mask) * torch.exp(-logit.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)))
 
 
 def padded(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:

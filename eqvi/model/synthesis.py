@@ -50,15 +50,21 @@ class Refinement(nn.Module):
     def forward(
         self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
     ) -> Refined:
-        flow_t1, flow_t2 = to_t1.flow, to_t2.flow
-        warped_1, warped_2 = backward_warp(frame_1, flow_t1), backward_warp(frame_2, flow_t2)
+        return self.refined(frame_1, frame_2, flow_12, flow_21, to_t1.flow, to_t2.flow)
+
+    def refined(
+        self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, flow_t1: Flow, flow_t2: Flow
+    ) -> Refined:
+        """Both flows at t corrected, shifted and resampled nearby."""
+        warped_1 = backward_warp(frame_1, flow_t1, self.outside)
+        warped_2 = backward_warp(frame_2, flow_t2, self.outside)
         inputs = (frame_1, frame_2, warped_1, warped_2, flow_12, flow_21, flow_t1, flow_t2)
         features = self.unet.features(torch.cat(inputs, dim=1))
         # Under autocast the head's output is bfloat16, which is too coarse for positions in pixels.
         shift_1, shift_2, offset_1, offset_2 = activate(self.unet.head(features)).to(flow_t1).split(2, dim=1)
         return Refined(
-            backward_warp(flow_t1, FILTER_REACH * torch.tanh(offset_1)) + shift_1,
-            backward_warp(flow_t2, FILTER_REACH * torch.tanh(offset_2)) + shift_2,
+            backward_warp(flow_t1, FILTER_REACH * torch.tanh(offset_1), self.outside) + shift_1,
+            backward_warp(flow_t2, FILTER_REACH * torch.tanh(offset_2), self.outside) + shift_2,
             features,
         )
 
@@ -73,8 +79,11 @@ class MaskNet(nn.Module):
         self.head = conv(second, 1)
 
     def forward(self, warped_1: Image, warped_2: Image, features: Tensor) -> Weight:
-        logits = self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1)))
-        return torch.sigmoid(logits.to(warped_1))
+        return torch.sigmoid(self.logit(warped_1, warped_2, features))
+
+    def logit(self, warped_1: Image, warped_2: Image, features: Tensor) -> Weight:
+        """The logit of M."""
+        return self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1))).to(warped_1)
 
 
 class ContextualResidual(nn.Module):
@@ -83,6 +92,9 @@ class ContextualResidual(nn.Module):
     In the published model the context convolution is the first of an ImageNet ResNet-18 (7x7, no bias), at stride 1. It
     is never trained.
     """
+
+    #: What the contexts and gradients read beyond the frame's edges when they are warped.
+    outside: Outside = "zeros"
 
     def __init__(self, width: float = 1.0, context_channels: int = 64) -> None:
         super().__init__()
@@ -97,9 +109,13 @@ class ContextualResidual(nn.Module):
     ) -> Image:
         context_1, context_2 = self.context(frame_1), self.context(frame_2)
         gradient_1, gradient_2 = gradient_magnitude(frame_1), gradient_magnitude(frame_2)
-        contexts = backward_warp(context_1, flow_t1), backward_warp(context_2, flow_t2)
-        gradients = backward_warp(gradient_1, flow_t1), backward_warp(gradient_2, flow_t2)
-        return self.unet(torch.cat((*contexts, *gradients, warped_1, warped_2), dim=1)).to(frame_1)
+        warped = [
+            backward_warp(features, flow, self.outside)
+            for features, flow in (
+                (context_1, flow_t1), (context_2, flow_t2), (gradient_1, flow_t1), (gradient_2, flow_t2)
+            )
+        ]  # fmt: skip
+        return self.unet(torch.cat((*warped, warped_1, warped_2), dim=1)).to(frame_1)
 
 
 class Fusion(nn.Module):

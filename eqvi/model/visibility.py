@@ -21,6 +21,8 @@ TOLERANCE = 0.5
 LEAST_TRUST = 0.1
 #: Added to the trust in both frames, so that the mask is defined where neither can be trusted.
 FLOOR = 1e-3
+#: Beyond this a logit that is added to the mask's has no effect.
+LARGEST_LOGIT = 30.0
 
 Image = Float[Tensor, "b 3 h w"]
 Flow = Float[Tensor, "b 2 h w"]
@@ -51,6 +53,11 @@ class VisibilityMask(nn.Module):
     def forward(self, warped_1: Image, warped_2: Image, features: Float[Tensor, "b 2 h w"]) -> Weight:
         trust_1, trust_2 = features.split(1, dim=1)
         return (trust_1 + FLOOR) / (trust_1 + trust_2 + 2 * FLOOR)
+
+
+def raise_mask(mask: Weight, logit: Weight) -> Weight:
+    """The mask whose logit is that of `mask` plus `logit`; where that is 0, `mask` itself, bit for bit."""
+    return mask / (mask + (1 - mask) * torch.exp(-logit.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)))
 
 
 def fill_holes(reversed_flow: Reversed) -> Flow:

@@ -25,6 +25,7 @@ from eqvi.model.layers import activate
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import MaskNet, Refinement
+from eqvi.model.weight_free_start import set_zero
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, freeze_all_but
 from eqvi.training.torchvision_models import RESNET18, read_weights
@@ -96,7 +97,7 @@ def _initial_flow_network(recipe: Recipe) -> ScopeFlow:
     model = ScopeFlow(preset.flow_width, preset.flow_scalings)
     if recipe.begin == "plain":
         init_feature_pyramid(model.pyramid)
-        _set_zero(model.estimator.head, model.context.head)
+        set_zero(model.estimator.head, model.context.head)
     if recipe.after:
         _copy(checkpoint.load_flow(recipe.after), model, recipe.after, "flow network")
     return model
@@ -113,7 +114,7 @@ def _initial_eqvi(recipe: Recipe) -> EQVI:
                 f"preset {recipe.preset} needs {config.context_channels}"
             )
         model.residual.context.weight.data.copy_(filters)
-    if recipe.begin == "plain":
+    if recipe.begin != "published" and config.refine:
         _init_plain(model)
     has_flow = config.flow != "scopeflow"
     if recipe.after:
@@ -151,21 +152,16 @@ def _has_weights(part: nn.Module | None) -> bool:
 
 
 def _init_plain(model: EQVI) -> None:
-    """Set the last layers to zero: the first frames are the two plain warps, weighted by time alone."""
+    """Set the last layers to zero: the first frames are the two plain warps, weighted by time and, with `begin`
+    ``weight_free``, by visibility."""
     assert isinstance(model.refinement, Refinement)
     assert isinstance(model.mask, MaskNet)
-    _set_zero(model.refinement.unet.head, model.mask.head)
+    set_zero(model.refinement.unet.head, model.mask.head)
     if model.residual is not None:
-        _set_zero(model.residual.unet.head)
+        set_zero(model.residual.unet.head)
     if model.fusion is not None:
-        _set_zero(model.fusion.head)
+        set_zero(model.fusion.head)
         nn.init.constant_(model.fusion.head.get_parameter("bias"), _FUSION_BIAS)
-
-
-def _set_zero(*layers: nn.Module) -> None:
-    for layer in layers:
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
 
 
 def _copy(source: nn.Module, part: nn.Module, path: str, name: str) -> None:

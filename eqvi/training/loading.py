@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from eqvi.datasets.photographs import Split
 from eqvi.errors import InputError
 from eqvi.files import exclusive
 from eqvi.training.distributed import Processes
-from eqvi.training.recipe import Recipe
+from eqvi.training.recipe import WINDOWS, Recipe
 from eqvi.training.rendered import RenderedPairs, RenderedWindows
-from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, SampleSource, collate
+from eqvi.training.samples import Batch, FlowSample, FrameSample, Sample, SampleSource, WindowSample, collate
 from eqvi.training.window_cache import RenderedStore, StoredPairs, StoredWindows, fill_store
+from eqvi.training.window_pool import PooledWindows, WindowPool, to_sample
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
 VALIDATION_SEED = 0
@@ -27,13 +29,20 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
     Raises:
         InputError: the data cannot be used.
     """
-    size, rendered = (recipe.crop, recipe.crop), recipe.data == "rendered"
+    size, rendered = (recipe.crop, recipe.crop), recipe.data in ("rendered", WINDOWS)
     if recipe.stage == "flow" and not rendered:
         raise InputError("stage flow needs exact flow, which rendered frames alone have: leave data out")
     if recipe.store and not rendered:
         raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")
+    how: Any = recipe.augment  # one of its choices, as the recipe has checked
+    if recipe.data == WINDOWS:
+        pool = _window_pool(recipe, "train", recipe.seed)
+        if processes.first:
+            pool.prepare()
+        processes.wait()
+        return PooledWindows(pool, size, how, recipe.seed)
     if not rendered:
-        return _footage(Path(recipe.data), **_sampling(recipe), augment=recipe.augment, seed=recipe.seed)
+        return _footage(Path(recipe.data), **_sampling(recipe), augment=how, seed=recipe.seed)
     if not recipe.store:
         kind = RenderedPairs if recipe.stage == "flow" else RenderedWindows
         return kind(size, recipe.windows, recipe.seed, calm=recipe.calm)
@@ -45,11 +54,11 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
             store = RenderedStore(recipe.windows, (side, side), flow, recipe.calm, recipe.compressed)
             fill_store(folder, store, workers)
     processes.wait()
-    windows = StoredWindows(folder, size, recipe.augment, recipe.seed)  # type: ignore[arg-type]
-    return StoredPairs(windows) if recipe.stage == "flow" else windows
+    stored = StoredWindows(folder, size, how, recipe.seed)
+    return StoredPairs(stored) if recipe.stage == "flow" else stored
 
 
-def validation_samples(recipe: Recipe) -> list[FrameSample] | list[FlowSample]:
+def validation_samples(recipe: Recipe) -> list[FrameSample] | list[WindowSample] | list[FlowSample]:
     """What a run is scored on: rendered from photographs that are not trained on, or the footage that is named.
 
     Raises:
@@ -59,10 +68,20 @@ def validation_samples(recipe: Recipe) -> list[FrameSample] | list[FlowSample]:
     if recipe.stage == "flow":
         pairs = RenderedPairs(size, recipe.scored, VALIDATION_SEED, "val")
         return [pairs.sample(number) for number in range(recipe.scored)]
+    if recipe.data == WINDOWS:
+        pool = _window_pool(recipe, "val", VALIDATION_SEED)
+        return [to_sample(pool.window(number)) for number in range(recipe.scored)]
     source: Any = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
     if recipe.validation != "rendered":
         source = _footage(Path(recipe.validation), **_sampling(recipe), augment="none", split="val")
     return [source.sample(number) for number in range(min(recipe.scored, source.epoch))]
+
+
+def _window_pool(recipe: Recipe, split: Split, seed: int) -> WindowPool:
+    """The windows of eight frames; those of the validation are not kept."""
+    folder = Path(recipe.store) if recipe.store and split == "train" else None
+    pictures = Path(recipe.pictures) if recipe.pictures else None
+    return WindowPool(folder, recipe.windows, recipe.stored or recipe.crop + recipe.crop // 2, seed, pictures, split)
 
 
 def _sampling(recipe: Recipe) -> dict[str, Any]:
@@ -75,7 +94,7 @@ class _Samples(Dataset):
     def __init__(self, source: SampleSource) -> None:
         self._source = source
 
-    def __getitem__(self, number: int) -> FrameSample | FlowSample:
+    def __getitem__(self, number: int) -> Sample:
         return self._source.sample(number)
 
 
@@ -96,7 +115,7 @@ def batches(
     steps: int,
     workers: int,
     device: torch.device,
-) -> Iterator[FrameBatch | FlowBatch]:
+) -> Iterator[Batch]:
     """The batches of this process from step `first` to `steps`, `recipe.accumulate` for each step.
 
     Sample n of a step is sample ``step * batch + n`` of the source, for any number of processes and parts.

@@ -106,7 +106,9 @@ def training_curves(folder: Path) -> Page:
     scores, curve = (read_curve(folder / name) for name in (SCORES_FILE, CURVE_FILE))
     record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
     steps = record["steps"]
-    by_name = {name: [float(row[name]) for row in scores] for name in scores[0]}
+    # One axis is for decibels; matching's errors of motion, in pixels, are in the file.
+    shown = [name for name in scores[0] if name not in ("difference", "common", "warp_difference", "warp_common")]
+    by_name = {name: [float(row[name]) for row in scores] for name in shown}
     losses = {name: [float(row[name]) for row in curve] for name in ("step", "total", "rate")}
     ylabel = "end-point error, px" if "epe" in by_name else "PSNR, dB"
     last = ", ".join(f"{name} {values[-1]:.2f}" for name, values in by_name.items() if name != "step")

@@ -25,6 +25,7 @@ Stages as published, and how each is known:
     4            adds MS-Fusion and trains its 11 297 parameters alone (the released code)
     scratch      stages 1 to 3 at once with RQFP, by the recipe above: 21 699 500 of 28 071 018 parameters (released)
     scratch-vgg  as scratch, with a distance in VGG-16's conv4_3 features (the README); its weight is not published
+    matching     matching at t (ours), from windows of eight frames with exact flow
     flow         the flow network: ours, as ScopeFlow's own training was not released
 """
 
@@ -41,7 +42,10 @@ from eqvi.training.lr_schedule import Schedule
 from eqvi.training.stages import STAGES, stage_config
 
 Precision = Literal["float32", "bfloat16"]
-Start = Literal["published", "plain"]
+Start = Literal["published", "plain", "weight_free"]
+
+#: The value of ``data`` that stands for windows of eight frames with exact flow at t (`eqvi.training.window_pool`).
+WINDOWS = "windows"
 
 
 def _option(default: Any, text: str, choices: Iterable[str] = (), least: int | None = None) -> Any:
@@ -60,7 +64,7 @@ class Recipe:
         InputError: a value that cannot be used, on construction.
     """
 
-    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch or scratch-vgg", choices=STAGES)
+    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch, scratch-vgg or matching", choices=STAGES)
     preset: str = _option("eqvi", "widths and flow estimator, by preset", choices=PRESETS)
     motion: str = _option(
         "",
@@ -72,7 +76,9 @@ class Recipe:
     flow: str = _option("", "checkpoint of the flow network, where the preset has one: ScopeFlow, IRR-PWC or ours")
     context: str = _option("", "torchvision's ResNet-18 for RCSN's context; without it a fixed bank of cosine filters")
     vgg: str = _option("", "torchvision's VGG-16 for the term vgg; without it results/weights/vgg")
-    data: str = _option("rendered", "rendered, or a folder: REDS_VTSR's or any of clips")
+    data: str = _option(
+        "rendered", "rendered, windows (eight frames, exact flow at t), or a folder: REDS_VTSR's or any of clips"
+    )
     spacing: int = _option(4, "frames of a clip from one input frame to the next", least=1)
     every: int = _option(4, "frames of a clip from the start of one window to the next", least=1)
     windows: int = _option(10320, "rendered windows in an epoch", least=1)
@@ -81,7 +87,10 @@ class Recipe:
     store: str = _option(
         "", "folder of windows that are rendered once, with DIS's flows, or the exact ones for stage flow"
     )
-    stored: int = _option(0, "height and width of a stored window in pixels; 0: half more than crop", least=0)
+    stored: int = _option(
+        0, "height and width of a stored window, or one of data windows, in pixels; 0: half more than crop", least=0
+    )
+    pictures: str = _option("", "folder of pictures that data windows show; empty: scikit-image's")
     crop: int = _option(512, "height and width of a training sample, pixels")
     augment: str = _option(
         "published", "published (half mirrored and reversed in time), full or none", choices=get_args(Augmentation)
@@ -97,11 +106,14 @@ class Recipe:
     decay: float = _option(0.0, "weight decay, decoupled (AdamW); 0: Adam", least=0)
     clip: float = _option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     terms: dict[str, float] = _option(  # noqa: RUF009 (gives each recipe a dictionary of its own)
-        {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, and for scratch-vgg 0.1 vgg"
+        {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, for scratch-vgg 0.1 vgg; data windows has its own"
+    )
+    later: float = _option(
+        0.3, "factor of the weights of difference and common in the second half of a run on data windows", least=0
     )
     begin: str = _option(
         "published",
-        "new parts: published (random) or plain (last layers 0, smooth flow features)",
+        "new parts: published (random), plain (last layers 0, smooth flow features) or weight_free (from that method)",
         choices=get_args(Start),
     )
     average: float = _option(0.0, "decay of the weights' moving average, such as 0.999; 0: no average")
@@ -125,6 +137,16 @@ class Recipe:
             raise InputError(f"crop {self.crop} cannot be used: give a multiple of 32, at least 64")
         if self.store and STAGES[self.stage].multi_scale and self.crop < 128:
             raise InputError(f"crop {self.crop} is too small for two scales out of a store: give at least 128")
+        if self.stage == "matching" and self.data != WINDOWS:
+            raise InputError(f"stage matching learns from exact flow at t: give data {WINDOWS}")
+        if self.data == WINDOWS and self.stage == "flow":
+            raise InputError(f"stage flow learns from pairs of frames: leave data {WINDOWS} out")
+        if self.data == WINDOWS and self.validation != "rendered":
+            raise InputError(
+                f"validation {self.validation}: with data {WINDOWS} it is of rendered windows: leave it out"
+            )
+        if self.data == WINDOWS and self.stored % 2:
+            raise InputError(f"stored {self.stored} cannot be used: give an even number")
         if self.stored and self.stored < self.crop:
             raise InputError(f"stored {self.stored} is smaller than crop {self.crop}: give at least that")
         if not 0 < self.rate < math.inf:
@@ -143,12 +165,16 @@ class Recipe:
         """The model that the run trains."""
         residual = None if not self.residual else self.residual == "yes"
         motion: Any = self.motion or None
-        return stage_config(STAGES[self.stage], PRESETS[self.preset], motion, residual)
+        config = stage_config(STAGES[self.stage], PRESETS[self.preset], motion, residual)
+        filled = self.begin == "weight_free" and config.refine
+        return dataclasses.replace(config, start="weight_free") if filled else config
 
     def loss_terms(self) -> dict[str, float]:
         """The terms of the loss and their weights."""
         if self.terms:
             return dict(self.terms)
+        if self.data == WINDOWS:
+            return {"charbonnier": 1.0, "blend": 0.3, "difference": 0.02, "common": 0.006}
         # The published weight of the perceptual term is not known; 0.1 is ours.
         return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if STAGES[self.stage].perceptual else {})
 

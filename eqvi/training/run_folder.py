@@ -18,15 +18,17 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.training.recipe import Recipe
-from eqvi.training.samples import FlowBatch, FrameBatch, SampleSource
+from eqvi.training.samples import Batch, SampleSource
 
 WEIGHTS_FILE, PUBLISHED_FILE, RECORD_FILE, STATE_FILE = "weights.safetensors", "published.ckpt", "run.json", "state.pt"
+LATEST_FILE = "latest.safetensors"
 CURVE_FILE, SCORES_FILE, CURVES_PICTURE, EXAMPLES_FOLDER = "curve.csv", "scores.csv", "curves.png", "examples"
 
 #: Everything that a run writes to its folder, and what for.
 FILES = {
     WEIGHTS_FILE: "the weights, in our format: for `eqvi.load`, and for the next stage",
     PUBLISHED_FILE: "the same under the published names, in the published file format",
+    LATEST_FILE: "the weights as they were at the last validation, to look at while the run goes on",
     RECORD_FILE: "record of the run: recipe, data, hashes, commit, versions, device, scores",
     CURVE_FILE: "every step: learning rate, each term of the loss, norm of the gradient",
     SCORES_FILE: "every validation: score of the model and of the baselines",
@@ -156,6 +158,15 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+def save_latest(folder: Path, model: EQVI | ScopeFlow) -> None:
+    """Write the weights of a run that goes on, in half precision.
+
+    Raises:
+        InputError: the disk is full, or the folder not writable.
+    """
+    checkpoint.save(model, folder / LATEST_FILE, torch.float16)
+
+
 def write_result(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], scores: dict[str, float]) -> None:
     """Write the weights of a finished run, and complete its record.
 
@@ -166,7 +177,7 @@ def write_result(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], 
     if isinstance(model, ScopeFlow):
         if model.scalings == 2:
             checkpoint.export_published_flow(model, folder / PUBLISHED_FILE)
-    elif model.config.flow == "scopeflow" and model.config.flow_scalings == 2:
+    elif (model.config.flow, model.config.flow_scalings, model.config.start) == ("scopeflow", 2, "published"):
         checkpoint.export_published(
             model, folder / PUBLISHED_FILE, f"trained by eqvi, stage {record['recipe']['stage']}"
         )
@@ -192,7 +203,7 @@ def remove_run(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def save_bad_batch(folder: Path, rank: int, parts: Sequence[FrameBatch | FlowBatch]) -> Path:
+def save_bad_batch(folder: Path, rank: int, parts: Sequence[Batch]) -> Path:
     """Save the batch of a failed step as ``PART.FIELD`` tensors; the file."""
     path = folder / f"bad_batch_{rank}.safetensors"
     tensors = {

@@ -89,6 +89,10 @@ class FlowBatch(NamedTuple):
     weight: Float[Tensor, "b 1 h w"]
 
 
+Sample = FrameSample | WindowSample | FlowSample
+Batch = FrameBatch | WindowBatch | FlowBatch
+
+
 @runtime_checkable
 class SampleSource(Protocol):
     """An endless dataset: sample `number` depends on the number alone, and belongs to epoch ``number // epoch``."""
@@ -97,17 +101,20 @@ class SampleSource(Protocol):
     def epoch(self) -> int:
         """Samples in an epoch."""
 
-    def sample(self, number: int) -> FrameSample | FlowSample:
+    def sample(self, number: int) -> Sample:
         """The sample of that number."""
 
     def record(self) -> dict[str, Any]:
         """What the samples are made of, in plain values, for the record of a run."""
 
 
-def collate(samples: Sequence[FrameSample | FlowSample]) -> FrameBatch | FlowBatch:
+def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one kind and size as a batch."""
     if isinstance(samples[0], FlowSample):
         return FlowBatch(*map(torch.stack, zip(*samples, strict=True)))
+    if isinstance(samples[0], WindowSample):
+        columns = zip(*samples, strict=True)
+        return WindowBatch(*(torch.tensor(c) if isinstance(c[0], float) else torch.stack(c) for c in columns))
     frames, truths, times, flows = zip(*samples, strict=True)
     stacked = None if any(flow is None for flow in flows) else torch.stack(flows)
     return FrameBatch(torch.stack(frames), torch.stack(truths), torch.tensor(times), stacked)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig, MotionKind
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -42,6 +43,7 @@ STAGES: dict[str, Stage] = {
     "3": Stage("switches motion to RQFP, fine-tunes", _SYNTHESIS, after="2"),
     "4": Stage("adds MS-Fusion, trains it alone", ("fusion",), multi_scale=True, after="3"),
     "scratch": Stage("stages 1 to 3 at once, from nothing", _SYNTHESIS),
+    "matching": Stage("matching at t, from windows with exact flow", ("matching",), "quadratic", residual=False),
     "scratch-vgg": Stage("as scratch, with a perceptual term in the loss (EQVI-P)", _SYNTHESIS, perceptual=True),
 }
 
@@ -55,10 +57,15 @@ def stage_config(
         stage: one of `STAGES`.
         base: widths and flow estimator.
         motion, residual: for ablations, instead of the stage's own.
+
+    Raises:
+        InputError: matching is trained by a stage of its own.
     """
+    if base.matching != ("matching" in stage.trains):
+        raise InputError("stage matching and preset matching belong together: give both, or neither")
     return dataclasses.replace(
         base,
-        refine=True,
+        refine=not base.matching,
         motion=motion or stage.motion,
         residual=stage.residual if residual is None else residual,
         multi_scale=stage.multi_scale,

@@ -112,9 +112,7 @@ def train(
         while trainer.step < trainer.steps:
             # Learning rate
             step_started = clock()
-            rate = trainer.learning_rate
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            rate = trainer.set_rates()
 
             # Gradients, added up over the parts of a step; processes exchange theirs once, with the last part
             optimizer.zero_grad(set_to_none=True)
@@ -183,6 +181,7 @@ def _validate(run: Run, folder: Path, on_validation: Callable[[Progress], None] 
     trainer = run.trainer
     with trainer.averaged_weights():
         trainer.scores = run.validation(trainer.model)
+        run_folder.save_latest(folder, trainer.model)
         examples = run.validation.examples(trainer.model) if on_validation is not None else []
     _log(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, run.board)
     if on_validation is not None:

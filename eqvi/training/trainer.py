@@ -25,10 +25,11 @@ from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss
 from eqvi.training.lr_schedule import lr_factor
 from eqvi.training.objectives import FlowObjective, FrameObjective
-from eqvi.training.recipe import Recipe
-from eqvi.training.samples import FlowBatch, FrameBatch
+from eqvi.training.recipe import WINDOWS, Recipe
+from eqvi.training.samples import Batch
 from eqvi.training.validation import make_validation
 from eqvi.training.vgg import open_vgg
+from eqvi.training.window_objective import WindowObjective, check_terms
 
 
 class Trainer:
@@ -37,7 +38,7 @@ class Trainer:
     Args:
         recipe: of the run.
         model: as it is before the first step, all but the trained parts frozen.
-        loss: of the new frame; None for a flow network, whose objective has its own.
+        loss: of the new frame; None for a flow network and on windows of eight frames, whose objectives have their own.
         epoch: samples in an epoch.
         device: where to train.
 
@@ -60,6 +61,8 @@ class Trainer:
         self.objective: nn.Module
         if isinstance(model, ScopeFlow):
             self.objective = FlowObjective(model, precision)
+        elif recipe.data == WINDOWS:
+            self.objective = WindowObjective(model, recipe.loss_terms(), precision)
         else:
             assert loss is not None
             self.objective = FrameObjective(model, loss, precision)
@@ -77,6 +80,15 @@ class Trainer:
         """The learning rate of the next step."""
         schedule: Any = self.recipe.schedule
         return self.recipe.rate * lr_factor(schedule, self.step, self.steps, self.epoch_steps)
+
+    def set_rates(self) -> float:
+        """Set what the next step's place in the run decides; its learning rate."""
+        rate = self.learning_rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if isinstance(self.objective, WindowObjective):
+            self.objective.flow_share.fill_(1.0 if 2 * self.step < self.steps else self.recipe.later)
+        return rate
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -127,7 +139,7 @@ class Run(NamedTuple):
 
     trainer: Trainer
     objective: nn.Module
-    batches: Iterator[FrameBatch | FlowBatch]
+    batches: Iterator[Batch]
     validation: Any
     record: dict[str, Any]
     board: Any
@@ -163,7 +175,9 @@ def prepare(
             f"part(s): give a multiple of {shares}"
         )
     writer = _summary_writer() if tensorboard and processes.first else None
-    loss = None if recipe.stage == "flow" else _make_loss(recipe).to(device)
+    loss = None if recipe.stage == "flow" or recipe.data == WINDOWS else _make_loss(recipe).to(device)
+    if recipe.data == WINDOWS:
+        check_terms(recipe.loss_terms())
     model = initial_model(recipe)
     samples: Any = None if recipe.validation == "rendered" else validation_samples(recipe)
     source = open_source(recipe, processes, workers)

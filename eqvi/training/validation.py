@@ -10,10 +10,11 @@ from torch import Tensor
 
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
-from eqvi.model.eqvi import EQVI, Motion
+from eqvi.model.eqvi import EQVI, Interpolation, Motion
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.objectives import mean_end_point_error
-from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, collate
+from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, WindowBatch, WindowSample, collate
+from eqvi.training.window_objective import middle_frames, motion_errors
 
 #: Samples of which example frames are shown.
 EXAMPLES = 2
@@ -41,9 +42,7 @@ class FrameValidation:
     def __init__(self, windows: Sequence[FrameSample], model: EQVI, device: torch.device) -> None:
         self._batches = [_to_device(collate([window]), device) for window in windows]
         self._motions = [_motion(model, batch) for batch in self._batches]
-        config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False)
-        plain = EQVI(config).to(device)
-        plain.flow = model.flow
+        plain = weight_free(model, device)
         # Two scales pad small windows to more, and their flows with them.
         motions = [_motion(plain, batch) for batch in self._batches] if model.config.multi_scale else self._motions
         self._baselines = []
@@ -70,9 +69,64 @@ class FrameValidation:
             return [model.interpolate(batch.frames, motion, batch.t).frame for batch, motion in pairs]
 
     def _psnr(self, frames: list[Tensor]) -> float:
-        pairs = zip(frames, self._batches, strict=True)
-        values = [metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(batch.truth)) for frame, batch in pairs]
-        return sum(values) / len(values)
+        return sum(map(_psnr, frames, self._batches)) / len(frames)
+
+
+class WindowValidation:
+    """Scores on fixed windows of eight frames with exact flow.
+
+    ``psnr``, ``warp`` and ``blend`` as of `FrameValidation`, where `warp` has the model's trajectories; in pixels
+    ``difference`` and ``common``, the end-point errors of both parts of the motion at t where the pixel is visible in
+    both frames (`eqvi.training.window_objective`), and ``warp_difference`` and ``warp_common``, those of `warp`.
+
+    Args:
+        windows: of one size.
+        model: whose flow and motion model `warp` has.
+        device: where it is computed.
+    """
+
+    def __init__(self, windows: Sequence[WindowSample], model: EQVI, device: torch.device) -> None:
+        self._batches: list[WindowBatch] = [_to_device(collate([window]), device) for window in windows]
+        plain = weight_free(model, device)
+        with torch.inference_mode():
+            blends = [torch.lerp(b.frames[:, 3], b.frames[:, 4], b.t.view(-1, 1, 1, 1)) for b in self._batches]
+        self._warps, known = self._scores(plain)
+        self._blends = blends
+        self._known = {
+            "warp": known["psnr"],
+            "blend": sum(map(_psnr, blends, self._batches)) / len(blends),
+            "warp_difference": known["difference"],
+            "warp_common": known["common"],
+        }
+
+    def __call__(self, model: EQVI) -> dict[str, float]:
+        """Scores of the model and of the baselines."""
+        scores = self._scores(model)[1]
+        return {"psnr": scores.pop("psnr"), "warp": self._known["warp"], "blend": self._known["blend"]} | (
+            scores | {name: value for name, value in self._known.items() if name.startswith("warp_")}
+        )
+
+    def examples(self, model: EQVI) -> list[Example]:
+        """The first few new frames."""
+        frames = [self._interpolation(model, batch).frame for batch in self._batches[:EXAMPLES]]
+        rows = zip(frames, self._batches, self._blends, self._warps, strict=False)
+        return [Example(batch.truth, {"blend": b, "warp": w, "model": frame}) for frame, batch, b, w in rows]
+
+    def _interpolation(self, model: EQVI, batch: WindowBatch) -> Interpolation:
+        with torch.inference_mode():
+            frames = middle_frames(batch, model)
+            return model.interpolate(frames, model.known_motion(frames, batch.flows), batch.t)
+
+    def _scores(self, model: EQVI) -> tuple[list[Tensor], dict[str, float]]:
+        frames, rows = [], []
+        for batch in self._batches:
+            result = self._interpolation(model, batch)
+            frames.append(result.frame)
+            t = batch.t.view(-1, 1, 1, 1)
+            errors = motion_errors(result.flow_t1, result.flow_t2, batch.flow, batch.visibility, t)
+            rows.append((_psnr(result.frame, batch), errors.difference.item(), errors.common.item()))
+        means = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+        return frames, dict(zip(("psnr", "difference", "common"), means, strict=True))
 
 
 class FlowValidation:
@@ -117,9 +171,23 @@ class FlowValidation:
         return sum(errors) / len(errors)
 
 
+def weight_free(model: EQVI, device: torch.device) -> EQVI:
+    """The same flow and motion model without any trained part."""
+    config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False, matching=False)
+    plain = EQVI(config).to(device)
+    plain.flow = model.flow
+    return plain
+
+
 def make_validation(samples: Sequence[Any], model: EQVI | ScopeFlow, device: torch.device) -> Any:
-    """The validation of a model: `FlowValidation` on pairs, `FrameValidation` on windows."""
+    """The validation of a model: `FlowValidation` on pairs, `WindowValidation` or `FrameValidation` on windows."""
+    if isinstance(model, EQVI) and isinstance(samples[0], WindowSample):
+        return WindowValidation(samples, model, device)
     return FlowValidation(samples, device) if isinstance(model, ScopeFlow) else FrameValidation(samples, model, device)
+
+
+def _psnr(frame: Tensor, batch: FrameBatch | WindowBatch) -> float:
+    return metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(batch.truth))
 
 
 def _motion(model: EQVI, batch: FrameBatch) -> Motion:

@@ -9,10 +9,10 @@ import eqvi
 from eqvi import EQVI, PRESETS, EQVIConfig, InputError
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import Interpolation
-from eqvi.model.matching import raise_mask
 from eqvi.model.matching_layers import cost_volume
 from eqvi.model.timing import path_evidence
 from eqvi.model.trajectories import SPACING, Position
+from eqvi.model.visibility import raise_mask
 
 BASELINE = dataclasses.replace(PRESETS["baseline"], trajectory=8)
 
