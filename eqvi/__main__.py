@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "carry out a stage of training, or go on with one",
     "pictures": "gather photographs and cut-outs that training windows show, from Debian's packages",
     "windows": "render training windows into a pool on disk, ahead of a run that reads it",
+    "difficulty": "how hard rendered training windows are beside real clips, measured alike",
     "ship": "keep a finished training run's weights and record in the project",
     "bench": "speed and memory, beside the published schedule of flow calls",
     "gpu": "all that a GPU has to answer, in one call of nine minutes",

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render what is missing, at low priority.
+    """Render what is missing, in processes of low priority.
 
     Raises:
         InputError: an option out of range, or as `fill_pool`.
@@ -42,15 +42,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--size {args.size} is odd: give an even number")
     pool = WindowPool(args.pool, args.count, args.size, args.seed, args.pictures, args.split)
     pool.prepare()
-    if hasattr(os, "nice"):
-        os.nice(10)
     start = monotonic()
-    if args.workers == 1:
-        rendered = fill_pool(pool, progress=True)
-    else:
-        parts = [(pool, worker, args.workers) for worker in range(args.workers)]
-        with multiprocessing.get_context("spawn").Pool(args.workers, _ignore_interrupts) as workers:
-            rendered = sum(workers.starmap(_fill_part, parts))
+    parts = [(pool, worker, args.workers) for worker in range(args.workers)]
+    with multiprocessing.get_context("spawn").Pool(args.workers, _begin) as workers:
+        rendered = sum(workers.starmap(_fill_part, parts))
     speed = (
         f"{rendered} rendered, {rendered / max(monotonic() - start, 1e-9):.2f} a second" if rendered else "all there"
     )
@@ -62,5 +57,7 @@ def _fill_part(pool: WindowPool, worker: int, workers: int) -> int:
     return fill_pool(pool, worker, workers, progress=worker == 0 and sys.stderr.isatty())
 
 
-def _ignore_interrupts() -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    if hasattr(os, "nice"):
+        os.nice(10)

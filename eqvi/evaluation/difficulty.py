@@ -103,7 +103,9 @@ def rendered_rows(pictures: Pictures, count: int, seed: int = 0) -> Iterator[Row
         window = render_window(pictures, seed, number, SIZE, times=(0.5,))
         exact = torch.from_numpy(window.flow).float()[:, None]
         seen = torch.from_numpy(window.visibility).bool().all(dim=0)
-        yield _measure(Frames(window.frames, window.truth), "rendered", 1, number, (split(*exact, 0.5), seen))
+        yield _measure(
+            Frames(window.frames, window.truth), "rendered", 1, number, (split(exact[0], exact[1], 0.5), seen)
+        )
 
 
 def clip_rows(path: Path, factor: int, count: int, seed: int = 0) -> Iterator[Row]:
@@ -186,7 +188,7 @@ def _measure(window: Frames, source: str, factor: int, number: int, exact: tuple
         result_8 = longer.interpolate(frames, longer.known_motion(frames, flows), 0.5)
         modes = split(result.flow_t1, result.flow_t2, 0.5)
         estimated = _errors(modes, true_modes(frames[:, FIRST], truth, frames[:, FIRST + 1], 0.5))
-        known = (None, None) if exact is None else _errors(modes, *exact)
+        known: tuple[float | None, float | None] = (None, None) if exact is None else _errors(modes, *exact)
         luma = np.tensordot(np.array(metrics.LUMA, np.float32), window.frames[FIRST].astype(np.float32), 1)
         return Row(
             source,
@@ -214,14 +216,15 @@ def motion(flows: Float[Tensor, "1 6 2 h w"]) -> tuple[float, float, float, floa
     return speed.median().item(), fastest, acceleration.median().item(), jerk.median().item()
 
 
-def shake(flows: Float[Tensor, "1 16 2 h w"]) -> list[float]:
+def shake(flows: Float[Tensor, "1 16 2 h w"]) -> tuple[float, float, float, float]:
     """Amplitudes of the camera's path at 1/8 .. 4/8 cycles an interval; flows as `WINDOW_PAIRS`."""
     steps = [flows[0, WINDOW_PAIRS.index((a, b))].flatten(1).median(dim=1).values for a, b in pairwise(range(FRAMES))]
     path = np.concatenate([np.zeros((1, 2)), torch.stack(steps).double().cumsum(dim=0).numpy()])
     # Ends that meet: without the line from the first to the last position, a path has no jump to its repetition.
     path = path - np.linspace(0, 1, FRAMES)[:, None] * path[-1]
     amplitude = np.abs(np.fft.rfft(path, axis=0))[1:] * (2 / FRAMES)
-    return [float(value) for value in np.hypot(*amplitude.T)]
+    one, two, three, four = np.hypot(*amplitude.T).tolist()
+    return one, two, three, four
 
 
 def occlusion(flow_12: Float[Tensor, "1 2 h w"], flow_21: Float[Tensor, "1 2 h w"]) -> float:

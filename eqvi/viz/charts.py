@@ -190,6 +190,56 @@ def curves(
     return Page(figure, alt)
 
 
+def distributions(
+    groups: Mapping[str, pd.DataFrame],
+    measures: Mapping[str, str],
+    alt: str,
+    log: Sequence[str] = (),
+    least: float = 0.01,
+) -> Page:
+    """Cumulative distributions, a plot for each measure, a line for each group.
+
+    Args:
+        groups: name -> rows, with a column for each measure; infinite values count as larger than all others.
+        measures: column -> label of its axis.
+        log: columns with a logarithmic axis, on which values below `least` are drawn at `least`.
+        least: see `log`.
+    """
+    across = 4
+    down = math.ceil(len(measures) / across)
+    with blank(0.6 + 1.75 * down, "constrained") as figure:
+        plots = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+        for axes, (measure, label) in zip(plots, measures.items(), strict=False):
+            for order, rows in enumerate(groups.values()):
+                values = np.sort(rows[measure].to_numpy(dtype=float))
+                share = np.arange(1, len(values) + 1) / len(values)
+                if measure in log:
+                    values = np.maximum(values, least)
+                shown = np.isfinite(values)
+                axes.step(
+                    values[shown],
+                    share[shown],
+                    where="post",
+                    color=COLOURS[order],
+                    linestyle=_DASHES[order],
+                    linewidth=1.6,
+                )
+            if measure in log:
+                axes.set_xscale("log")
+            axes.set_xlabel(label)
+            if not groups:
+                _say(axes, "not measured")
+        for axes in plots[len(measures) :]:
+            axes.set_visible(False)
+        for row in range(down):
+            plots[row * across].set_ylabel("share of windows")
+        for order, name in enumerate(groups):
+            plots[0].plot([], [], color=COLOURS[order], linestyle=_DASHES[order], linewidth=1.6, label=name)
+        if groups:
+            figure.legend(loc="outside lower center", ncols=len(groups), handlelength=2.6)
+    return Page(figure, alt)
+
+
 def training(
     scores: Mapping[str, Sequence[float]], curve: Mapping[str, Sequence[float]], steps: int, alt: str, ylabel: str
 ) -> Page:
