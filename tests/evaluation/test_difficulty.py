@@ -26,7 +26,7 @@ def constant(x: float, y: float) -> torch.Tensor:
 def test_motion_of_a_known_path() -> None:
     # p(s) = 3 s + 2 s^2 / 2 + 6 s^3 / 6 along x.
     position = {s: 3 * s + s * s + s**3 for s in (-1, 1, 2)}
-    flows = torch.stack([constant(position[s], 0.0) for s in (-1, 1, 2)])[None]
+    flows = torch.stack([constant(position.get(s, 0), 0.0) for s in (-1, 1, 2, 9, 9, 9)])[None]
     speed, fastest, acceleration, jerk = difficulty.motion(flows)
     assert (speed, fastest, acceleration) == pytest.approx((5, 5, 2), abs=1e-5)
     assert jerk == pytest.approx(6, abs=1e-5)
