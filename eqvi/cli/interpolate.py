@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP
+from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, TRAJECTORY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input-fps", metavar="RATE", help="frames a second of a folder, for video out or --fps (default 30)")
     add("--no-scene-cuts", dest="scene_cuts", action="store_false", help="interpolate everywhere")
     add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
-    trajectory = "correct motion by paths over N frames, 4 or more, even; 0: the paper's motion (default: the model's)"
-    add("--trajectory", type=int, metavar="N", help=trajectory)
+    trajectory = "correct motion by paths over up to N frames, 4 or more, even (default 8); 0: the paper's motion"
+    add("--trajectory", type=int, default=TRAJECTORY, metavar="N", help=trajectory)
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")

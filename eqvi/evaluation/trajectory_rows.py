@@ -3,7 +3,7 @@
 The methods of this module differ in their displacements only. They share one flow estimate: a window of ten frames is
 read once, and every method uses as many of its frames as it is about. They are named MOTION for the paper's motion and
 MOTION+N with paths over N frames; other widths of the two means, and the two rules that were tried, stand behind the
-default: ``quadratic+8 (25, 8 px)``.
+default: ``quadratic+8 (25 and 8 px)``.
 
 Two rules look at the frame itself instead of fixing a width. *Layers*: where foreground and background move apart, each
 has a mean of its own; a pixel is of one or the other by the distance of its flow from the median flow. *Ungated*: paths
@@ -95,7 +95,7 @@ def methods(device: str = "cpu", flow: str | None = None) -> list[Method]:
     rows[f"quadratic+{LONGEST}"] = ("quadratic", LONGEST, trajectories.correct)
     for near, far in WIDTHS:
         correct = functools.partial(trajectories.correct, sigmas=(near, far))
-        rows[f"quadratic+8 ({near:g}, {far:g} px)"] = ("quadratic", 8, correct)
+        rows[f"quadratic+8 ({near:g} and {far:g} px)"] = ("quadratic", 8, correct)
     rows["quadratic+8 (layers)"] = ("quadratic", 8, correct_by_layers)
     rows["quadratic+8 (ungated)"] = ("quadratic", 8, correct_ungated)
     return [

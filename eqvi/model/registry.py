@@ -11,6 +11,8 @@ from eqvi.paths import WEIGHTS
 
 #: The default model of every command: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
+#: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
+TRAJECTORY = 8
 MODEL_HELP = f"preset or checkpoint (default {DEFAULT_MODEL}: our weights, not the published ones; baseline needs none)"
 
 

@@ -191,6 +191,7 @@ def needs(name: str) -> str:
         ("flow_error", "notebook 15 run"),
         ("ablation", "notebook 16 run"),
         ("error_budget", "`python -m eqvi evaluate --budget`"),
+        ("trajectories", "`python -m eqvi evaluate --trajectories`"),
     ):
         if name.startswith(beginning):
             return what
