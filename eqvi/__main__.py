@@ -1,11 +1,17 @@
 """The command line: ``python -m eqvi COMMAND``. Each command is a module with `add_arguments` and `run`."""
 
 import argparse
+import contextlib
+import errno
+import io
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from eqvi.errors import InputError
+from eqvi.files import write_failure
 
 #: The commands, each a module of `eqvi.cli`, and their purposes.
 COMMANDS = {
@@ -30,7 +36,8 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted."""
+    """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted, 141 if
+    nobody reads the output."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -43,13 +50,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 module.add_arguments(command)
                 command.set_defaults(run=module.run)
         args = parser.parse_args(argv)
-        return args.run(args)
+        # Names that are no UTF-8 can be printed.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        status = args.run(args)
+        sys.stdout.flush()  # here, so that its failure is said below
+        return status
+    except BrokenPipeError:  # whoever read the output has closed it, as `| head` does
+        _silence()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _silence()
+        print(f"eqvi: error: the output cannot be written: {write_failure(error)}", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"eqvi: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("eqvi: interrupted", file=sys.stderr)
         return 130
+
+
+def _silence() -> None:
+    """Send what is still to be printed nowhere: Python would complain of it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def replacing(path: Path, sync: bool = False, patience: float = 2) -> Iterator[P
         InputError: the place is not writable, the disk is full, or another process writes the file.
     """
     partial = _sibling(path, "part", path.suffix)
-    with _alone(path, patience):
+    with alone(path, patience):
         try:
             yield partial
             if sync:
@@ -53,7 +53,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     partial, old = (_sibling(folder, kind) for kind in ("part", "old"))
     with contextlib.suppress(OSError):  # the lock is beside the folder; making the folder itself names the reason
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder, 0):
+    with alone(folder, 0):
         try:
             for leftover in (partial, old):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -101,8 +101,13 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, patience: float) -> Iterator[None]:
+def alone(path: Path, patience: float, named: Path | None = None) -> Iterator[None]:
     """Keep other processes from writing the file or folder `path`; the lock's hidden file is removed at the end.
+
+    Args:
+        path: what is written; the lock is beside it.
+        patience: seconds to wait for another process.
+        named: what the message names, if not `path`.
 
     Raises:
         InputError: another process has the lock, or the place is not writable.
@@ -118,10 +123,12 @@ def _alone(path: Path, patience: float) -> Iterator[None]:
         except Timeout:
             if not file.exists():  # filelock tries again where no file can be made, as in /proc
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-            raise InputError(f"{path}: another process writes it now: wait for its end, or give another name") from None
+            raise InputError(
+                f"{named or path}: another process writes it now: wait for its end, or give another name"
+            ) from None
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+            raise InputError(f"{named or path}: cannot be written: {write_failure(error)}") from None
     try:
         yield
     finally:

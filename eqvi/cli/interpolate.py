@@ -10,11 +10,14 @@ from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, TRAJECTORY
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m eqvi interpolate``."""
     add = parser.add_argument
-    add("source", metavar="IN", type=Path, help="folder of PNG, JPEG or WebP frames, or a video file")
+    add("source", metavar="IN", type=Path, help="folder of PNG, JPEG or WebP frames, a video or an animation")
     add("target", metavar="OUT", type=Path, help="folder, or a video file (.mp4 .m4v .mov .mkv .webm)")
     rates = parser.add_mutually_exclusive_group()
-    rates.add_argument("--factor", type=int, default=2, help="frames out for every frame in; 1 only copies (default 2)")
+    rates.add_argument("--factor", type=int, help="frames out for every frame in; 1 only copies (default 2)")
     rates.add_argument("--fps", metavar="RATE", help="output frames a second instead, such as 60 or 59.94")
+    add("--slow", metavar="TIMES", help="slow motion: a video so many times longer, at its rate, without its sound")
+    add("--dedupe", action="store_true", help="leave out frames that repeat the one before, as 24 frames in 30 do")
+    add("--complete", action="store_true", help="refuse a folder in which frame numbers are missing")
     add("--drop-inputs", action="store_true", help="output new frames only")
     add("--size", metavar="WxH", help="resize inputs first")
     add("--crop", metavar="WxH[+X+Y]", help="use this part of the (resized) inputs; the middle without +X+Y")

@@ -69,6 +69,9 @@ class Journal:
     def __enter__(self) -> "Journal":
         with self._named_failures(), contextlib.ExitStack() as stack:
             if self._restart:
+                if self._path.exists():
+                    with exclusive(self._path.with_suffix("")):  # not while another process writes there
+                        pass
                 shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
             record = self._folder / "run.json"

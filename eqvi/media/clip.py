@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
+from eqvi.media.animation import ANIMATIONS, decode_animation, read_animation
+from eqvi.media.frame_names import missing_numbers
 from eqvi.media.image import ClipFrame, crop_image, resize_image
-from eqvi.media.image_files import FORMATS, Header, list_frames, read_headers, read_image
+from eqvi.media.image_files import FORMATS, Header, list_frames, read_header, read_image
+from eqvi.media.storage import Storage, common_storage, restored
 from eqvi.media.video_reader import VideoInfo, decode, probe
 
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
@@ -34,7 +37,9 @@ class Clip:
     stems: list[str]  # names of all frames of a folder, without suffix; empty for a video
     video: VideoInfo | None  # what the video file contains; None for a folder
     identity: str  # changes when the files do
+    meaning: str  # what says that the frames' colours are not sRGB, such as an ICC profile; empty if nothing does
     notes: list[str]  # what the user should know, one line each
+    holes: list[tuple[str, str]]  # names of neighbours of a folder between whose numbers others are missing
     read: Callable[[], Iterator[ClipFrame]]  # starts reading the frames
 
 
@@ -66,9 +71,10 @@ def open_clip(
     Raises:
         InputError: there is no clip that can be read, or its frames differ in kind.
     """
-    if path.is_file() and path.suffix.lower() in FORMATS:
-        raise InputError(f"{path}: is a single picture: give the folder that holds the frames")
-    clip = _open_video(path) if path.is_file() else _open_folder(path, rate or Fraction(30), limit)
+    if path.is_file() and path.suffix.lower() in ANIMATIONS:
+        clip = _open_animation(path)
+    else:
+        clip = _open_video(path) if path.is_file() else _open_folder(path, rate or Fraction(30), limit)
     whole = size or clip.size
     box = _place(crop, whole) if crop is not None else (*whole, 0, 0)
 
@@ -81,6 +87,17 @@ def open_clip(
 
     count = clip.count if limit is None or clip.count is None else min(limit, clip.count)
     return dataclasses.replace(clip, size=box[:2], count=count, read=read)
+
+
+def slowed(clip: Clip, times: Fraction) -> Clip:
+    """The clip so many times longer."""
+
+    def read() -> Iterator[ClipFrame]:
+        for frame in clip.read():
+            yield frame._replace(time=frame.time * times, duration=frame.duration * times)
+
+    time_base = clip.time_base / times.denominator
+    return dataclasses.replace(clip, rate=clip.rate / times, time_base=time_base, read=read)
 
 
 def parse_size(text: str, name: str = "size", smallest: int = 1) -> tuple[int, int]:
@@ -104,45 +121,67 @@ def parse_box(text: str) -> Box:
         InputError: it is anything else.
     """
     size, *corner = text.split("+")
-    if len(corner) not in (0, 2) or not all(number.isdigit() for number in corner):
+    if len(corner) not in (0, 2) or not all(re.fullmatch(r"[0-9]{1,5}", number) for number in corner):
         raise InputError(f"crop {text!r} must be WIDTHxHEIGHT or WIDTHxHEIGHT+X+Y in pixels, such as 512x512+10+20")
     return Box(*parse_size(size), *(int(number) for number in corner))
 
 
 def _open_folder(path: Path, rate: Fraction, limit: int | None) -> Clip:
     paths, ignored = list_frames(path)
-    headers = read_headers(paths[:limit])
-    first = headers[0]
+    headers = [read_header(path) for path in paths[:limit]]
+    storage = common_storage(headers)
     stems = [header.path.stem for header in headers]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise InputError(f"{path}: two frames are named {twice}: keep one of them")
     notes = [f"{ignored} {'entry' if ignored == 1 else 'entries'} of {path} ignored: no pictures"] if ignored else []
+    notes += storage.notes
+    suffix = headers[0].path.suffix.lower()
     return Clip(
         path=path,
-        size=first.size,
+        size=headers[0].size,
         rate=rate,
         count=len(headers),
         time_base=1 / rate,
-        depth=first.depth,
-        channels=first.channels,
-        suffix=first.path.suffix.lower() if _suffix_is_right(first) else _SUFFIXES[first.format],
+        depth=storage.depth,
+        channels=storage.channels,
+        suffix=suffix if FORMATS[suffix] == storage.format else _SUFFIXES[storage.format],
         stems=stems,
         video=None,
         identity=_identity(path, paths[:limit]),
         notes=notes,
-        read=lambda: _read_folder(headers, rate),
+        holes=missing_numbers(stems),
+        meaning=storage.meaning.partition("#")[0],
+        read=lambda: _read_folder(headers, storage, rate),
     )
 
 
-def _read_folder(headers: list[Header], rate: Fraction) -> Iterator[ClipFrame]:
+def _read_folder(headers: list[Header], storage: Storage, rate: Fraction) -> Iterator[ClipFrame]:
     for index, header in enumerate(headers):
-        path = header.path if header.orientation == 1 and _suffix_is_right(header) else None
-        yield ClipFrame(read_image(header.path), header.path.stem, index / rate, 1 / rate, path)
+        stored_so = header.orientation == 1 and FORMATS[header.path.suffix.lower()] == header.format
+        path = header.path if stored_so and storage.holds(header) else None
+        yield ClipFrame(restored(read_image(header.path), storage), header.path.stem, index / rate, 1 / rate, path)
 
 
-def _suffix_is_right(header: Header) -> bool:
-    return FORMATS[header.path.suffix.lower()] == header.format
+def _open_animation(path: Path) -> Clip:
+    animation = read_animation(path)
+    return Clip(
+        path=path,
+        size=animation.size,
+        rate=animation.rate,
+        count=len(animation.durations),
+        time_base=Fraction(1, 1000),
+        depth=8,
+        channels=animation.channels,
+        suffix=".png",
+        stems=[],
+        video=None,
+        identity=_identity(path, [path]),
+        notes=[],
+        holes=[],
+        meaning="ICC profile" if animation.profile else "",
+        read=lambda: decode_animation(animation),
+    )
 
 
 def _open_video(path: Path) -> Clip:
@@ -160,6 +199,8 @@ def _open_video(path: Path) -> Clip:
         video=video,
         identity=_identity(path, [path]),
         notes=list(video.notes),
+        holes=[],
+        meaning="",
         read=lambda: decode(video),
     )
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,27 +14,39 @@ from typing import Any, Literal, NamedTuple
 from tqdm import tqdm
 
 from eqvi.errors import InputError
-from eqvi.media.clip import Clip, open_clip, parse_box, parse_size
+from eqvi.media.clip import Clip, open_clip, parse_box, parse_size, slowed
 from eqvi.media.colour import BT709
 from eqvi.media.companion import Companion
 from eqvi.media.frame_names import REDS_RATE, FrameNamer, reds_spacing
 from eqvi.media.image import Rounding
 from eqvi.media.image_files import FORMATS, list_frames
 from eqvi.media.output import FrameWriter, is_video, open_folder
+from eqvi.media.repeats import cadence_note, without_repeats
 from eqvi.media.scene_cuts import CutDetector
-from eqvi.media.schedule import Schedule, common_tick, parse_rate
+from eqvi.media.schedule import Schedule, common_tick, parse_rate, parse_slow
 from eqvi.media.video_writer import choose_encoding, encode
 from eqvi.media.window import Interpolator, Window, neighbours_of, windows
 
 # The settings that the frames in a folder depend on: a run is resumed only if these are equal.
-_FRAME_SETTINGS = ("factor", "fps", "drop_inputs", "size", "crop", "naming", "scene_cuts", "rounding", "limit")
+_FRAME_SETTINGS = [
+    "factor",
+    "fps",
+    "drop_inputs",
+    "size",
+    "crop",
+    "naming",
+    "scene_cuts",
+    "rounding",
+    "limit",
+    "dedupe",
+]
 
 
 @dataclass(frozen=True)
 class Settings:
     """The options of ``python -m eqvi interpolate``, under the same names."""
 
-    factor: int = 2  # output frames for every input frame; 1 only copies or assembles
+    factor: int | None = None  # output frames for every input frame; None: 2, or as `slow` needs; 1 only copies
     fps: str | None = None  # output frames a second instead, such as 60, 29.97 or 30000/1001
     drop_inputs: bool = False  # output new frames only
     size: str | None = None  # WxH to resize input frames to
@@ -50,6 +62,9 @@ class Settings:
     crf: int | None = None
     encoder_threads: int = 1
     audio: bool = True
+    complete: bool = False  # refuse a folder in which frame numbers are missing
+    dedupe: bool = False  # leave out frames that repeat the one before
+    slow: str | None = None  # how many times longer a video becomes, such as 2 or 1.5
 
 
 class Summary(NamedTuple):
@@ -86,16 +101,24 @@ def convert(
         InputError: the input or a setting cannot be used; no half-written file is left.
     """
     started = time.monotonic()
-    settings = settings or Settings()
+    settings = _with_factor(settings or Settings())
     to_video = is_video(target)
     _check_options(settings, source, target, to_video)
+    slow = parse_slow(settings.slow) if settings.slow else None
     folder_rate = _folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
     clip = open_clip(source, folder_rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
+    if clip.holes and settings.complete:
+        raise InputError(f"{source}: numbers are missing between {clip.holes[0][0]} and {clip.holes[0][1]}")
+    if settings.dedupe:
+        clip = without_repeats(clip)
+    if slow is not None:
+        settings = settings if settings.factor or settings.fps else replace(settings, fps=str(clip.rate))
+        clip = slowed(clip, slow)
     all_windows = windows(clip.read(), CutDetector() if settings.scene_cuts else None, neighbours_of(model))
     # The first frames are read before anything is written: most faults of an input show here.
     first = next(all_windows)
-    if first.second is None and (settings.factor > 1 or settings.fps):
+    if first.second is None and (settings.fps or settings.factor != 1):
         raise InputError(f"{source}: holds one frame only: interpolation needs two or more")
     schedule = Schedule(
         factor=None if settings.fps else settings.factor,
@@ -110,7 +133,9 @@ def convert(
     namer = FrameNamer(settings.naming == "reds", clip.stems, first.first.time)
     new = _count_new(clip, namer, schedule)
     notes = _notes(clip, target, to_video, suffix, settings)
-    if folder_rate is None and clip.video is None and (to_video or settings.fps):
+    if settings.factor != 1 and not settings.dedupe and (note := cadence_note(clip)):
+        notes.append(note)
+    if folder_rate is None and clip.stems and (to_video or settings.fps):
         notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
     for note in notes:
         print_message(f"note: {note}")
@@ -201,6 +226,10 @@ def _check_options(settings: Settings, source: Path, target: Path, to_video: boo
     """Refuse options that would be without effect."""
     if target.resolve() == source.resolve():
         raise InputError(f"{target}: is the input: write elsewhere")
+    if to_video and not target.parent.is_dir():
+        raise InputError(f"{target}: there is no folder {target.parent}: make it first")
+    if settings.slow and not to_video:
+        raise InputError(f"--slow is for videos: {target} is a folder, which has no duration")
     if settings.limit is not None and settings.limit < 1:
         raise InputError(f"limit {settings.limit} must be 1 or more")
     if settings.input_fps and source.is_file():
@@ -209,6 +238,14 @@ def _check_options(settings: Settings, source: Path, target: Path, to_video: boo
         raise InputError(f"--format and --naming are for folders: {target} is a video")
     if not to_video and (settings.lossless or settings.crf is not None):
         raise InputError(f"--lossless and --crf are for videos: {target} is a folder")
+
+
+def _with_factor(settings: Settings) -> Settings:
+    """The settings with their default factor: as many frames as keep the rate of a slowed video, if that is whole."""
+    if settings.factor is not None or settings.fps:
+        return replace(settings, factor=2 if settings.factor is None else settings.factor)
+    slow = parse_slow(settings.slow) if settings.slow else Fraction(2)
+    return replace(settings, factor=int(slow)) if slow.denominator == 1 else settings
 
 
 def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
@@ -227,6 +264,13 @@ def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
 def _notes(clip: Clip, target: Path, to_video: bool, suffix: str, settings: Settings) -> list[str]:
     """What is done to the frames that a user might not expect, one line each."""
     notes = list(clip.notes)
+    if clip.holes:
+        (a, b), more = clip.holes[0], f", and {len(clip.holes) - 1} more such" if len(clip.holes) > 1 else ""
+        notes.append(f"numbers are missing between {a} and {b}{more}: taken as neighbours (--complete refuses)")
+    if clip.meaning and (to_video or (suffix != ".png" and clip.meaning != "ICC profile")):
+        notes.append(f"{clip.meaning} of the frames is left out: {target.name} holds none")
+    if settings.slow and clip.video and clip.video.audio and settings.audio:
+        notes.append("the sound is left out, because the video becomes longer")
     has_alpha, is_grey = clip.channels in (2, 4), clip.channels <= 2
     if is_grey:
         notes.append("grey frames are processed as RGB and written back " + ("as colour" if to_video else "grey"))
@@ -238,7 +282,7 @@ def _notes(clip: Clip, target: Path, to_video: bool, suffix: str, settings: Sett
     depth = encoding.depth if encoding else 16 if suffix == ".png" else 8
     if clip.video and clip.video.hdr10 and not (encoding and encoding.holds_hdr10):
         notes.append(f"HDR10 mastering data is left out: {target.name} cannot hold it")
-    if depth < clip.depth:
+    if depth < (clip.video.depth if clip.video else clip.depth):
         notes.append(f"frames of more than 8 bits a channel are written with {depth}")
     width, height = clip.size
     if to_video and (width % 2 or height % 2) and target.suffix.lower() != ".webm":
@@ -258,10 +302,15 @@ def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) 
     if path.exists() and not settings.overwrite:
         raise InputError(f"{path}: exists already: give --overwrite to replace it, or another name")
     video = clip.video
-    rate = schedule.rate or clip.rate * settings.factor
-    tick = common_tick(1 / rate, clip.time_base) if schedule.rate else clip.time_base / settings.factor
-    # Sound and chapters of a shortened video end with it.
-    end = None if settings.limit is None else (clip.count or settings.limit) / clip.rate
+    rate = schedule.rate or clip.rate * (settings.factor or 1)
+    tick = common_tick(1 / rate, clip.time_base) if schedule.rate else clip.time_base / (settings.factor or 1)
+    slow = parse_slow(settings.slow) if settings.slow else Fraction(1)
+    companion = None
+    if video is not None:
+        audio = settings.audio and bool(video.audio) and not settings.slow
+        # Sound and chapters of a shortened video end with it.
+        end = None if settings.limit is None else (clip.count or settings.limit) / clip.rate
+        companion = Companion(video.path, video.start, audio, end, slow)
     return encode(
         path,
         choose_encoding(path, clip.size, clip.depth, settings.lossless, settings.crf),
@@ -272,6 +321,6 @@ def _open_video(path: Path, clip: Clip, schedule: Schedule, settings: Settings) 
         colour=video.colour if video else BT709,
         # Resized frames have square pixels: after --size 512x512 a player should show a square.
         pixel_aspect=video.pixel_aspect if video and not settings.size else None,
-        companion=Companion(video.path, video.start, settings.audio and bool(video.audio), end) if video else None,
+        companion=companion,
         hdr10=video.hdr10 if video else "",
     )

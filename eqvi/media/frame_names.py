@@ -10,6 +10,9 @@
 - The published writer truncates to 8 bits: floor(255 x), on average half a grey level darker than rounding.
 """
 
+import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -19,6 +22,8 @@ from eqvi.media.schedule import TOLERANCE, Schedule, Step
 
 #: REDS_VTSR names frames by their position at this many frames a second.
 REDS_RATE = 120
+# Bytes of a name without its ending; file systems allow 255 with it.
+_LONGEST_NAME = 250
 
 
 class FrameNamer:
@@ -63,6 +68,8 @@ class FrameNamer:
             for name, step in self.names(steps, stem, following):
                 if name in names and not schedule.repeat_last:
                     raise InputError(f"two frames put out would be named {name}: rename the inputs or write a video")
+                if len(os.fsencode(name)) > _LONGEST_NAME and not schedule.repeat_last:
+                    raise InputError(f"{stem[:20]}...: the names of new frames would be too long: rename the inputs")
                 names.add(name)
                 new += step.is_new
         return new
@@ -83,6 +90,23 @@ def reds_spacing(stems: Sequence[str]) -> int:
         if b - a != spacing or spacing < 1:
             raise InputError(f"{a:08d} and {b:08d} are {b - a} apart, the first two {spacing}: a frame is missing")
     return spacing
+
+
+def missing_numbers(stems: Sequence[str]) -> list[tuple[str, str]]:
+    """Neighbours between whose numbers others are missing, in a folder that is otherwise numbered evenly.
+
+    Args:
+        stems: names of the frames, without ending, in order.
+    """
+    matches = [re.fullmatch(r"(.*?)([0-9]+)", stem, re.DOTALL) for stem in stems]
+    if len(stems) < 3 or len({match and match[1] for match in matches}) > 1 or matches[0] is None:
+        return []
+    numbers = [int(match[2]) for match in matches if match]
+    steps = [b - a for a, b in pairwise(numbers)]
+    usual, count = Counter(steps).most_common(1)[0]
+    if 2 * count < len(steps):  # numbers that are no count of frames, such as times
+        return []
+    return [pair for pair, step in zip(pairwise(stems), steps, strict=True) if step > usual]
 
 
 def reds_name(first: int, time: Fraction) -> str:

@@ -25,6 +25,7 @@ class Image(NamedTuple):
         Pixels  # (H, W, C), uint8 or uint16; C: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied)
     )
     profile: bytes | None = None  # ICC colour profile, passed on as it is
+    chunks: tuple[tuple[bytes, bytes], ...] = ()  # of PNG, that say what colours mean, passed on as they are
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,7 +76,7 @@ def from_tensor(
     rounding: Rounding = "round",
     alpha: Float[Tensor, "1 1 h w"] | None = None,
 ) -> Image:
-    """An image with the channels, depth and profile of `like` from RGB in [0, 1] (and alpha, if `like` has it).
+    """An image with the channels, depth and colour profile of `like` from RGB in [0, 1] (and alpha, if `like` has it).
 
     ``truncate`` is the published writer's floor of 255 x (see `eqvi.media.frame_names`).
     """
@@ -86,7 +87,7 @@ def from_tensor(
     # Both depths fit in int32.
     scaled = frame.float().clamp(0, 1) * like.peak
     levels = (scaled.floor() if rounding == "truncate" else scaled.round()).to(torch.int32)
-    return Image(levels[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype), like.profile)
+    return like._replace(pixels=levels[0].permute(1, 2, 0).cpu().numpy().astype(like.pixels.dtype))
 
 
 def resize_image(image: Image, size: tuple[int, int]) -> Image:

@@ -4,25 +4,28 @@ PNG, JPEG and WebP with 8 bits a channel, and PNG with 16. A file appears under 
 """
 
 import contextlib
+import hashlib
+import io
 import re
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import PIL.Image
+from PIL import ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from eqvi.errors import InputError
 from eqvi.files import reason, replacing
-from eqvi.media.image import Image, Pixels, upright
+from eqvi.media.image import Image, upright
+from eqvi.media.png import decode_16, encode_16, read_colour_chunks, unusual
 
 #: Suffixes of image files, and the format that each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-# What Pillow raises for a damaged file.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, PIL.Image.DecompressionBombError)
+#: What Pillow raises for a damaged file.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, PIL.Image.DecompressionBombError)
 _EXIF_ORIENTATION = 0x0112
 # JPEG 95 without chroma subsampling and lossless WebP, so that new frames look no worse than their neighbours. A 720p
 # photograph takes 65 ms at PNG level 3 (Pillow's level 6: 152 ms, 3 % smaller) and 55 ms at WebP method 0 (method 4:
@@ -32,9 +35,9 @@ _SAVE: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True, "method": 0},
 }
-# By the number of channels: Pillow's mode, and its name in messages.
+#: By the number of channels: Pillow's mode, and its name in messages.
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_COLOURS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
+COLOUR_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
 class Header(NamedTuple):
@@ -46,12 +49,16 @@ class Header(NamedTuple):
     channels: int  # 1 to 4, as in `Image`
     depth: int  # 8 or 16 bits a channel
     orientation: int  # of EXIF, 1 = upright as stored
+    meaning: str  # of the colours: what says that they are not sRGB, # and a hash; empty if nothing speaks of them
+    converted: str  # a note where its pixels are not those stored, else empty
 
 
 def natural_key(path: Path) -> tuple[list[str | int], str]:
     """Sort key by text and numbers: ``frame2`` before ``frame10``, ``001`` before ``001_0`` before ``002``."""
-    # Splitting at digits alternates text and numbers, so two keys never compare a number with a text.
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", path.stem.casefold())], path.name
+    # Splitting at digits alternates text and numbers, so two keys never compare a number with a text. Digits other than
+    # 0 to 9 are text.
+    parts = re.split(r"([0-9]+)", path.stem.casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
 def list_frames(folder: Path) -> tuple[list[Path], int]:
@@ -95,7 +102,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
         for what, a, b in (
             ("size", "x".join(map(str, first.size)), "x".join(map(str, other.size))),
             ("file format", first.format, other.format),
-            ("colour", _COLOURS[first.channels], _COLOURS[other.channels]),
+            ("colour", COLOUR_NAMES[first.channels], COLOUR_NAMES[other.channels]),
             ("depth", f"{first.depth} bit", f"{other.depth} bit"),
         ):
             if a != b:
@@ -116,14 +123,18 @@ def read_image(path: Path) -> Image:
         header = _header(path, file)
         try:
             file.load()
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise InputError(f"{path}: is truncated or damaged ({reason(error)}): replace the file") from None
         profile = file.info.get("icc_profile")
+        chunks = read_colour_chunks(path) if header.format == "PNG" else ()
+        if file.mode == "CMYK":
+            rgb, profile = _from_cmyk(file, profile), None
+        else:
+            rgb = file if header.depth == 16 else file.convert(_MODES[header.channels])
         # Pillow reduces 16-bit colour to 8 bits, so OpenCV decodes it, now that Pillow has found no damage.
-        deep = header.depth == 16
-        pixels = _read_png_16(path, header.channels) if deep else np.array(file.convert(_MODES[header.channels]))
+        pixels = decode_16(path, header.channels) if header.depth == 16 else np.array(rgb)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Image(np.ascontiguousarray(upright(pixels, header.orientation)), profile)
+    return Image(np.ascontiguousarray(upright(pixels, header.orientation)), profile, chunks)
 
 
 def write_image(path: Path, image: Image) -> None:
@@ -140,12 +151,17 @@ def write_image(path: Path, image: Image) -> None:
     pixels = image.pixels
     with replacing(path) as partial:
         if pixels.dtype == np.uint16 and file_format == "PNG":
-            partial.write_bytes(_png_16(pixels, image.profile))
+            partial.write_bytes(encode_16(pixels, image.profile, image.chunks))
             return
         if pixels.dtype == np.uint16:
             pixels = np.round(pixels / 257).astype(np.uint8)  # 65535 / 255 = 257
         file = PIL.Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, _MODES[pixels.shape[2]])
-        file.save(partial, file_format, icc_profile=image.profile, **_SAVE[file_format])
+        options = dict(_SAVE[file_format])
+        if file_format == "PNG":
+            options["pnginfo"] = PngInfo()
+            for kind, content in image.chunks:
+                options["pnginfo"].add(kind, content)
+        file.save(partial, file_format, icc_profile=image.profile, **options)
 
 
 @contextlib.contextmanager
@@ -156,14 +172,14 @@ def _open(path: Path) -> Iterator[PIL.Image.Image]:
         raise InputError(f"{path}: there is no such file") from None
     except PIL.UnidentifiedImageError:
         raise InputError(f"{path}: is not a PNG, JPEG or WebP picture, whatever its name says") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from None
     with file:
         yield file
 
 
 def _header(path: Path, file: PIL.Image.Image) -> Header:
-    if getattr(file, "is_animated", False):
+    if getattr(file, "is_animated", False) and file.format != "MPO":  # a JPEG with a second picture, as phones write
         raise InputError(f"{path}: is an animation: give its frames as single pictures or as a video")
     grey = file.mode in ("1", "L", "LA") or file.mode.startswith("I")
     alpha = file.mode in ("LA", "PA", "RGBA") or "transparency" in file.info
@@ -179,24 +195,21 @@ def _header(path: Path, file: PIL.Image.Image) -> Header:
     orientation = file.getexif().get(_EXIF_ORIENTATION, 1) if "exif" in file.info else 1
     orientation = orientation if orientation in range(1, 9) else 1
     size = file.size if orientation < 5 else (file.size[1], file.size[0])
-    return Header(path, str(file.format), size, (1 if grey else 3) + alpha, depth, orientation)
+    file_format = "JPEG" if file.format == "MPO" else str(file.format)
+    if file.mode == "CMYK":
+        note = "CMYK frames are converted to sRGB"
+        return Header(path, file_format, size, 3, depth, orientation, "", note)
+    profile, chunks = file.info.get("icc_profile"), read_colour_chunks(path) if file_format == "PNG" else ()
+    names = ", ".join((["ICC profile"] if profile else []) + unusual(chunks))
+    meaning = f"{names}#{hashlib.sha256(repr((profile, chunks)).encode()).hexdigest()}" if profile or chunks else ""
+    return Header(path, file_format, size, (1 if grey else 3) + alpha, depth, orientation, meaning, "")
 
 
-def _read_png_16(path: Path, channels: int) -> Pixels:
-    decoded = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise InputError(f"{path}: is a 16-bit PNG that cannot be decoded: store it again")
-    if channels == 1:
-        return decoded
-    return decoded[..., {2: (0, 3), 3: (2, 1, 0), 4: (2, 1, 0, 3)}[channels]]  # OpenCV's order is BGR
-
-
-def _png_16(pixels: Pixels, profile: bytes | None) -> bytes:
-    """The bytes of a 16-bit PNG; OpenCV cannot write grey with alpha, which becomes RGB with alpha."""
-    order = {1: (0,), 2: (0, 0, 0, 1), 3: (2, 1, 0), 4: (2, 1, 0, 3)}[pixels.shape[2]]
-    data = bytes(cv2.imencode(".png", pixels[..., order])[1])
-    if profile is None:
-        return data
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(profile)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:33] + chunk + data[33:]  # the chunk stands behind the signature and IHDR, 33 bytes
+def _from_cmyk(file: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
+    """A CMYK picture in sRGB, by its profile if it has one that can be used."""
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            if converted := ImageCms.profileToProfile(file, source, target, outputMode="RGB"):
+                return converted
+    return file.convert("RGB")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import replacing, write_failure
+from eqvi.files import alone, replacing, write_failure
 from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import Image
 from eqvi.media.image_files import FORMATS, write_image
@@ -49,27 +49,33 @@ def open_folder(path: Path, suffix: str, settings: Mapping[str, Any], overwrite:
     Raises:
         InputError: the folder contains something else, or cannot be written.
     """
-    line = json.dumps(settings, sort_keys=True)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        record = path / RECORD
-        earlier, *names = record.read_text(errors="replace").splitlines() if record.is_file() else [""]
-        if overwrite:
-            for name in names:
-                (path / Path(name).name).unlink(missing_ok=True)
-        elif earlier and earlier != line:
-            raise InputError(
-                f"{path}: {_difference(earlier, settings)}: give --overwrite to start anew, or another folder"
-            )
-        elif not earlier and any(not entry.name.startswith(".") for entry in path.iterdir()):
-            raise InputError(f"{path}: holds other files: give an empty folder, or --overwrite to write among them")
-        if overwrite or not earlier:
-            with replacing(record) as partial:
-                partial.write_text(line + "\n")
-        with record.open("a", buffering=1) as journal:
+    line, record = json.dumps(settings, sort_keys=True), path / RECORD
+    with contextlib.ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(path / "eqvi", 0, path))
+            earlier, *names = _read_record(record) if record.is_file() else [""]
+            if overwrite:
+                for name in names:
+                    (path / Path(name).name).unlink(missing_ok=True)
+            elif earlier and earlier != line:
+                raise InputError(
+                    f"{path}: {_difference(earlier, settings)}: give --overwrite to start anew, or another folder"
+                )
+            elif not earlier and any(not entry.name.startswith(".") for entry in path.iterdir()):
+                raise InputError(f"{path}: holds other files: give an empty folder, or --overwrite to write among them")
+            if overwrite or not earlier:
+                with replacing(record) as partial:
+                    partial.write_text(line + "\n", encoding="utf-8")
+            journal = stack.enter_context(record.open("a", 1, encoding="utf-8", errors="surrogateescape"))
             yield FolderWriter(path, suffix, journal)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {write_failure(error)}") from None
+
+
+def _read_record(record: Path) -> list[str]:
+    """The lines of a record; names that are no UTF-8 are kept as they are."""
+    return record.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n").split("\n")
 
 
 class FolderWriter:

@@ -90,13 +90,28 @@ def parse_rate(text: str) -> Fraction:
         InputError: it is not a number above 0.
     """
     try:
-        rate = Fraction(text)
+        rate = Fraction(text) if len(text) < 30 and "e" not in text.lower() else Fraction(0)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
         raise InputError(f"frame rate {text!r} must be a number above 0, such as 60, 29.97 or 30000/1001")
     broadcast = Fraction(math.ceil(rate) * 1000, 1001)
     return broadcast if rate.denominator != 1 and abs(rate - broadcast) < Fraction(5, 1000) else rate
+
+
+def parse_slow(text: str) -> Fraction:
+    """How many times longer a video becomes, from ``2``, ``2.5`` or ``5/2``.
+
+    Raises:
+        InputError: it is not a number above 1, or above 1000.
+    """
+    try:
+        times = Fraction(text) if len(text) < 20 and "e" not in text.lower() else Fraction(0)
+    except (ValueError, ZeroDivisionError):
+        times = Fraction(0)
+    if not 1 < times <= 1000:
+        raise InputError(f"--slow {text}: give how many times longer the video becomes, such as 2 or 2.5")
+    return times
 
 
 def common_tick(*steps: Fraction) -> Fraction:

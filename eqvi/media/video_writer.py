@@ -123,6 +123,9 @@ def encode(
                 copy_metadata(source, container, companion)
                 audio = AudioCopy(source, container, companion) if companion.audio else None
             container.start_encoding()  # now: what the container cannot hold is to be said before the first frame
+            if (longest := stream.time_base or time_base) > 1 / rate:
+                most = f"{1 / longest} frames a second at most"
+                raise InputError(f"{path}: a {path.suffix} file tells {most}: write .mp4, or give a lower rate")
             yield VideoWriter(container, context, time_base, colour, audio)
             container.close()
         except av.error.FFmpegError as error:
@@ -157,6 +160,11 @@ class VideoWriter:
     def add(self, name: str, time: Fraction, image: Image, path: Path | None) -> None:
         """Add a frame shown from `time` seconds until the next one; `name` and `path` are not used."""
         tick = round(time / self._time_base)
+        own = self._container.streams.video[0].time_base or self._time_base
+        if self._pending is not None and round(tick * self._time_base / own) <= round(
+            self._pending[1] * self._time_base / own
+        ):
+            raise InputError(f"two frames at {float(time):.4f} s: the container cannot tell them apart, write .mp4")
         self._encode_pending(tick)
         self._pending = (image, tick)
 

@@ -140,9 +140,14 @@ class Interpolator:
     def _memory_errors(self, window: Window) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError:
-            size = "x".join(map(str, window.first.image.size))
-            raise InputError(f"frames of {size} overfill the memory of {self._device}: use --size or --crop") from None
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError on CUDA is a RuntimeError, too
+            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            width, height = window.first.image.size
+            raise InputError(
+                f"frames of {width}x{height} overfill the memory of {self._device}: use --crop, or "
+                f"--size {width // 4 * 2}x{height // 4 * 2}, which takes a quarter"
+            ) from None
 
     def synthesize(self, window: Window, t: Fraction) -> Any:
         """The model's whole result at `t`, for callers in inference mode; motion is estimated once a window."""
