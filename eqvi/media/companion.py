@@ -104,6 +104,8 @@ class AudioCopy:
         for stream in known_sound(source):
             copy = target.add_stream_from_template(stream, opaque=True)
             copy.metadata.update({key: stream.metadata[key] for key in _TRACK_METADATA if key in stream.metadata})
+            if "title" in stream.metadata:  # MP4 has no other place for it
+                copy.metadata["handler_name"] = stream.metadata["title"]
             copy.disposition = Disposition(stream.disposition)
             self._streams[stream.index] = copy
         self._packets = source.demux(known_sound(source))

@@ -76,7 +76,9 @@ def left_out(path: Path, container: InputContainer, picture: av.VideoStream) -> 
         ("{} attachment(s)", len(container.streams.attachments)),
     ]
     notes = [f"{path.name} has {kind.format(count)}, left out" for kind, count in kinds if count]
-    if picture.metadata.get("alpha_mode") == "1":  # VP8 and VP9 in WebM, which FFmpeg's own decoder reads without it
+    if ("alpha_mode", "1") in (
+        (key.lower(), value) for key, value in picture.metadata.items()
+    ):  # VP8 and VP9 in WebM, which FFmpeg's own decoder reads without it
         notes.append(f"{path.name} has an alpha channel, which is left out")
     return notes
 

@@ -28,18 +28,8 @@ from eqvi.media.video_writer import choose_encoding, encode
 from eqvi.media.window import Interpolator, Window, neighbours_of, windows
 
 # The settings that the frames in a folder depend on: a run is resumed only if these are equal.
-_FRAME_SETTINGS = [
-    "factor",
-    "fps",
-    "drop_inputs",
-    "size",
-    "crop",
-    "naming",
-    "scene_cuts",
-    "rounding",
-    "limit",
-    "dedupe",
-]
+_FRAME_SETTINGS = ["factor", "fps", "drop_inputs", "size", "crop", "naming", "scene_cuts", "rounding", "limit"]
+_FRAME_SETTINGS += ["dedupe"]
 
 
 @dataclass(frozen=True)

@@ -49,19 +49,19 @@ def without_repeats(clip: Clip) -> Clip:
     All frames are read once to find them. Where the others are evenly spaced but for less than a frame, as after a
     cadence, they get even times.
     """
-    times: list[Fraction] = []
+    times: list[Fraction] = []  # of all frames, and the end of the last
 
     def remember(frames: Iterable[ClipFrame]) -> Iterator[ClipFrame]:
         for frame in frames:
-            times.append(frame.time)
+            times[-1:] = [frame.time, frame.time + frame.duration]
             yield frame
 
     repeated = repeats(differences(remember(clip.read())))
     kept = [0, *(index + 1 for index, is_repeat in enumerate(repeated) if not is_repeat)]
-    left = len(times) - len(kept)
+    left = len(times) - 1 - len(kept)
     if not left or len(kept) < 2:
         return dataclasses.replace(clip, notes=[*clip.notes, "no frame repeats the one before"])
-    even = even_times([times[index] for index in kept], max_shift=1 / clip.rate)
+    even = even_times([times[index] for index in (*kept, -1)], max_shift=1 / clip.rate)[:-1]
     new_time = dict(zip(kept, even, strict=True))
 
     def read() -> Iterator[ClipFrame]:
@@ -82,7 +82,7 @@ def without_repeats(clip: Clip) -> Clip:
         count=len(kept),
         stems=[clip.stems[index] for index in kept] if clip.stems else [],
         time_base=min(clip.time_base, Fraction(1, 90000)),
-        notes=[*clip.notes, f"{left} of {len(times)} frames repeat the one before and are left out"],
+        notes=[*clip.notes, f"{left} of {len(times) - 1} frames repeat the one before and are left out"],
         read=read,
     )
 

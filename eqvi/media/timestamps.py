@@ -16,6 +16,7 @@ class Timing(NamedTuple):
     frames: int  # how many, one a packet
     times: tuple[Fraction, ...] | None  # in seconds, in the order in which they are shown; None: the frames' own
     repaired: bool  # whether the file's timestamps are equal or missing
+    rate: Fraction | None  # frames a second, on average over the times; None where they do not say
 
 
 def read_timing(container: InputContainer, stream: av.VideoStream, rate: Fraction) -> Timing:
@@ -35,14 +36,16 @@ def read_timing(container: InputContainer, stream: av.VideoStream, rate: Fractio
                 stamps.append(packet.pts)
     tick = stream.time_base or Fraction(1, 90000)
     known = [stamp for stamp in stamps if stamp is not None]
+    span = (max(known) - min(known)) * tick if known else Fraction(0)
+    mean = (len(known) - 1) / span if span else None
     if len(known) < len(stamps) or len(set(known)) == 1 < len(known):
-        return Timing(len(stamps), tuple(_even(stamps, tick, rate)), True)
+        return Timing(len(stamps), tuple(_even(stamps, tick, rate)), True, mean)
     if len(set(known)) < len(known):
-        return Timing(len(stamps), tuple(time * tick for time in spread(sorted(known))), True)
+        return Timing(len(stamps), tuple(time * tick for time in spread(sorted(known))), True, mean)
     if stream.codec_context.has_b_frames and all(a < b for a, b in pairwise(known)):
         shift = (stream.start_time or 0) - known[0]  # decoding times begin later than the stream
-        return Timing(len(stamps), tuple((stamp + shift) * tick for stamp in known), False)
-    return Timing(len(stamps), None, False)
+        return Timing(len(stamps), tuple((stamp + shift) * tick for stamp in known), False, mean)
+    return Timing(len(stamps), None, False, mean)
 
 
 def spread(stamps: Sequence[int]) -> list[Fraction]:

@@ -86,6 +86,8 @@ def probe(path: Path) -> VideoInfo:
         if timing.repaired:
             tick = min(tick, _FINE_TICK)
             notes.append(f"{path.name} has equal or missing timestamps: its frames are spaced evenly there")
+    elif timing.rate and not Fraction(1, 2) < rate / timing.rate < 2:  # a header that knows no better
+        rate = timing.rate
     return VideoInfo(
         path=path,
         size=size,
