@@ -65,12 +65,14 @@ def dots(table: pd.DataFrame, alt: str, xlabel: str) -> Page:
     Missing numbers, and rows without any, are not drawn.
     """
     table = table.dropna(how="all")
-    with blank(0.9 + 0.34 * max(1, len(table)), "constrained") as figure:
+    apart = 0.7 / max(1, len(table.columns))  # so that equal numbers do not hide each other
+    with blank(0.9 + 0.42 * max(1, len(table)), "constrained") as figure:
         axes = figure.subplots()
         for order, (name, values) in enumerate(table.items()):
+            places = [row + apart * (order - (len(table.columns) - 1) / 2) for row in range(len(values))]
             axes.plot(
-                values, range(len(values)), _MARKERS[order], color=COLOURS[order], label=str(name), alpha=0.9,
-                markeredgecolor="white", markersize=8.5,
+                values, places, _MARKERS[order], color=COLOURS[order], label=str(name), alpha=0.9,
+                markeredgecolor="white", markersize=7.5,
             )  # fmt: skip
         if len(table):
             axes.axvline(0, color=INK, linewidth=1)
