@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from eqvi.datasets.photographs import photograph, resample
 from eqvi.devices import one_thread
-from eqvi.evaluation.graphs import Captured
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
+from eqvi.training.graphs import Captured
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe

@@ -62,7 +62,7 @@ from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
-from eqvi.model.trajectories import Position, correct, follow
+from eqvi.model.trajectories import Position, correct, follow_both
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
@@ -186,19 +186,21 @@ class EQVI(nn.Module):
             motion = motion._replace(positions=follow_both(chained, self.config.trajectory))
         return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
-    def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor) -> Interpolation:
+    def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor, check: bool = True) -> Interpolation:
         """Steps 2 to 8: the frame at `t`, from a window and its motion.
 
         Args:
             frames: as for `estimate_motion`.
             motion: the result of `estimate_motion` for them.
             t: in (0, 1), between frames 1 and 2; a number, or (B,) for one per sample.
+            check: False where frames and a t of (B,) are known to be good: to look at t waits for the device.
 
         Raises:
             InputError: frames of another shape, t of another shape or not inside (0, 1).
         """
-        check_frames(frames, self.config.trajectory)
-        time = check_time(t, frames)
+        if check:
+            check_frames(frames, self.config.trajectory)
+        time = check_time(t, frames) if check or not isinstance(t, Tensor) else t.to(frames).view(-1, 1, 1, 1)
         height, width = frames.shape[-2:]
         frames = self._pad(frames)
         result = self._interpolate_scale(frames, motion, time)
@@ -276,11 +278,6 @@ class EQVI(nn.Module):
 def make_flow(kind: FlowKind, width: float = 1.0, scalings: int = 2) -> ScopeFlow | ClassicalFlow:
     """The flow estimator of that name; `width` and `scalings` are ScopeFlow's."""
     return ScopeFlow(width, scalings) if kind == "scopeflow" else {"dis": DIS, "tvl1": TVL1}[kind]()
-
-
-def follow_both(flows: dict[tuple[int, int], Flow], count: int) -> tuple[dict[int, Position], dict[int, Position]]:
-    """The positions of the pixels of frames 1 and 2 in `count` frames, from flows between neighbours."""
-    return follow(lambda a, b: flows[a, b], 1, 1, count), follow(lambda a, b: flows[a, b], 2, -1, count)
 
 
 def halve(frames: Frames) -> Float[Tensor, "b n 3 p q"]:

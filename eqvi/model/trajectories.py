@@ -183,6 +183,11 @@ def follow(
     return dict(enumerate(ahead, 1)) | {-s: position for s, position in enumerate(behind, 1)}
 
 
+def follow_both(flows: Mapping[tuple[int, int], Flow], count: int) -> tuple[dict[int, Position], dict[int, Position]]:
+    """The positions of the pixels of frames 1 and 2 in `count` frames, from flows between neighbours."""
+    return follow(lambda a, b: flows[a, b], 1, 1, count), follow(lambda a, b: flows[a, b], 2, -1, count)
+
+
 def correct(
     displacement: Float[Tensor, "b 2 H W"],
     positions: Mapping[int, Position],

@@ -115,14 +115,17 @@ def train(
             rate = trainer.set_rates()
 
             # Gradients, added up over the parts of a step; processes exchange theirs once, with the last part
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=run.captured is None)
             parts, part_losses = [], []
             for part in range(recipe.accumulate):
                 parts.append(next(run.batches))
                 if isinstance(run.objective, DistributedDataParallel):
                     run.objective.require_backward_grad_sync = part == recipe.accumulate - 1
-                losses = run.objective(parts[-1])
-                (losses["total"] / recipe.accumulate).backward()
+                if run.captured is not None:
+                    losses = run.captured(parts[-1])
+                else:
+                    losses = run.objective(parts[-1])
+                    (losses["total"] / recipe.accumulate).backward()
                 part_losses.append(torch.stack([value.detach() for value in losses.values()]))
             norm = nn.utils.clip_grad_norm_(trainer.parameters, recipe.clip or torch.inf)
             means = processes.mean(torch.stack(part_losses).mean(0)).tolist()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -20,6 +20,7 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import run_folder
 from eqvi.training.distributed import Processes
+from eqvi.training.graphs import Captured
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss
@@ -125,12 +126,43 @@ class Trainer:
             self.average.load_state_dict(state["average"])
 
 
+class CapturedGradients:
+    """Losses and gradients of a batch, captured as a CUDA graph at the first one: every batch has its shapes.
+
+    Where there is no CUDA it computes them plainly, in the same memory. The gradients must stay where they are
+    (``zero_grad(set_to_none=False)``).
+
+    Args:
+        objective: of a batch, which does not wait for the device.
+        parameters: those that are trained.
+        device: where they are.
+    """
+
+    def __init__(self, objective: nn.Module, parameters: list[nn.Parameter], device: torch.device) -> None:
+        self._objective, self._parameters, self._device = objective, parameters, device
+        self._captured: Captured | None = None
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        if self._captured is None:
+            for parameter in self._parameters:
+                parameter.grad = torch.zeros_like(parameter)
+            self._captured = Captured(self._evaluate, (batch,), str(self._device))
+        return self._captured(batch)
+
+    def _evaluate(self, batch: Batch) -> dict[str, Tensor]:
+        torch._foreach_zero_([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+        losses = self._objective(batch)
+        losses["total"].backward()
+        return {name: value.detach() for name, value in losses.items()}
+
+
 class Run(NamedTuple):
     """A prepared run.
 
     Attributes:
         trainer: at the step where the run stands.
         objective: the trainer's; with several processes, one that averages gradients over them.
+        captured: gives losses and gradients in its place, where they can be captured; else None.
         batches: of this process, `Recipe.accumulate` a step.
         validation: scores the model.
         record: see `eqvi.training.run_folder.run_record`.
@@ -139,6 +171,7 @@ class Run(NamedTuple):
 
     trainer: Trainer
     objective: nn.Module
+    captured: CapturedGradients | None
     batches: Iterator[Batch]
     validation: Any
     record: dict[str, Any]
@@ -203,7 +236,12 @@ def prepare(
         run_folder.write_record(folder, record)
     board = stack.enter_context(writer(folder / "tensorboard", purge_step=trainer.step + 1)) if writer else None
     loader = batches(source, recipe, processes, trainer.step, trainer.steps, workers, device)
-    return Run(trainer, objective, loader, validation, record, board)
+    # On windows all flows are known, so that nothing in a step needs the CPU.
+    alone = processes.world == 1 and recipe.accumulate == 1 and not recipe.config().multi_scale
+    captured = None
+    if device.type == "cuda" and recipe.data == WINDOWS and alone:
+        captured = CapturedGradients(objective, trainer.parameters, device)
+    return Run(trainer, objective, captured, loader, validation, record, board)
 
 
 def _make_loss(recipe: Recipe) -> Loss:

@@ -122,7 +122,7 @@ class WindowObjective(nn.Module):
         with torch.no_grad():
             motion = self.model.known_motion(frames, batch.flows)
         with torch.autocast(frames.device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.model.interpolate(frames, motion, batch.t)
+            return self.model.interpolate(frames, motion, batch.t, check=False)
 
 
 def middle_frames(batch: WindowBatch, model: EQVI) -> Float[Tensor, "b n 3 h w"]:

@@ -18,7 +18,7 @@ from eqvi.errors import InputError
 from eqvi.evaluation import gpu, gpu_speed, gpu_training, workloads
 from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
-from eqvi.evaluation.graphs import Captured
+from eqvi.training.graphs import Captured
 from eqvi.model.eqvi import EQVI
 from eqvi.paths import PARAMS, ROOT
 from eqvi.training.recipe import Recipe

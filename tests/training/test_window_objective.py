@@ -1,16 +1,21 @@
 """Training on windows with exact flow at t: errors of both parts, terms, what learns, scores of a validation."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import eqvi
 from eqvi import EQVI, PRESETS, InputError
 from eqvi.datasets import windows
 from eqvi.model.motion import LONG_PAIRS
 from eqvi.training.recipe import Recipe
+from eqvi.training.run_folder import CURVE_FILE, LATEST_FILE, WEIGHTS_FILE, read_curve
 from eqvi.training.samples import WindowBatch, WindowSample, collate
+from eqvi.training.train import train
+from eqvi.training.trainer import CapturedGradients
 from eqvi.training.validation import WindowValidation
 from eqvi.training.window_objective import TERMS, WindowObjective, motion_errors
 
@@ -101,6 +106,42 @@ def test_the_total_is_the_weighted_terms_and_follows_the_share_of_flow(batch: Wi
     assert after["total"].item() == pytest.approx(2 * before["charbonnier"].item(), rel=1e-5)
     expected = 2 * before["charbonnier"] + 0.5 * before["difference"]
     assert before["total"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_captured_gradients_are_those_of_a_plain_step_batch_by_batch(batch: WindowBatch) -> None:
+    objective = WindowObjective(EQVI(ROWS["rcsn"]), TERMS)
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    captured = CapturedGradients(objective, trained, torch.device("cpu"))
+    for number in range(2):
+        given = batch._replace(truth=((0.8 + 0.1 * number) * batch.truth).contiguous())
+        losses = {name: value.clone() for name, value in captured(given).items()}
+        gradients = [p.grad.clone() for p in trained if p.grad is not None]
+        for parameter in trained:
+            parameter.grad.zero_()  # type: ignore[union-attr] # it stays where it is
+        expected = objective(given)
+        expected["total"].backward()
+        assert {name: value.item() for name, value in losses.items()} == {n: v.item() for n, v in expected.items()}
+        assert len(gradients) == len(trained)
+        for ours, parameter in zip(gradients, trained, strict=True):
+            torch.testing.assert_close(ours, parameter.grad)
+
+
+def test_a_run_on_windows_can_be_stopped_and_gone_on_with(tmp_path: Path) -> None:
+    values = {"stage": "matching", "preset": "matching", "data": "windows", "windows": 4, "crop": 64, "stored": 64}
+    recipe = Recipe(**values, store=str(tmp_path / "pool"), steps=2, batch=1, scored=1, score_every=1, average=0.5)
+    whole = train(recipe, tmp_path / "whole", progress=False)
+    train(recipe, tmp_path / "parts", progress=False, minutes=1e-9)
+    first = read_curve(tmp_path / "parts" / CURVE_FILE)
+    parts = train(recipe, tmp_path / "parts", progress=False)
+    assert len(first) == 1
+    assert read_curve(tmp_path / "parts" / CURVE_FILE) == read_curve(tmp_path / "whole" / CURVE_FILE)
+    assert parts.scores == whole.scores
+    assert set(parts.scores) >= {"psnr", "warp", "difference", "common"}
+    ours, theirs = (eqvi.load(tmp_path / name / WEIGHTS_FILE) for name in ("parts", "whole"))
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    latest = eqvi.load(tmp_path / "whole" / LATEST_FILE)  # in half precision
+    for a, b in zip(latest.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 
 
 def test_a_validation_begins_at_the_weight_free_methods_scores() -> None:
