@@ -10,6 +10,7 @@ Coordinates: frame pixels x and texture pixels u, both (x, y) with pixel centres
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -42,6 +43,11 @@ class Bending:
     frequency: float
     phase: float
     follows: bool = False
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest component of the field."""
+        return float(np.abs(self.field).max())
 
     def factor(self, time: float, moved: float) -> float:
         """What the field is multiplied by; 0 at time 0."""
