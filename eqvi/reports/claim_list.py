@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +127,8 @@ def differences(folder: Path) -> list[Claim]:
     Raises:
         InputError: as `read_published`.
     """
-    return [*_of_published(folder), *_of_motion(), *_of_ablation(), *_of_our_model(), *_of_motion_error()]
+    parts = _of_motion(), *map(_of_trajectories, ("x2", "x4")), _of_ablation(), _of_our_model(), _of_motion_error()
+    return [*_of_published(folder), *chain.from_iterable(parts)]
 
 
 def undecidable() -> list[Claim]:
@@ -156,6 +158,24 @@ def _of_motion() -> Iterator[Claim]:
         yield Claim(f"RQFP beats plain quadratic motion: PSNR, {where}", "RQFP", *fields, rectified, quadratic)
         text = f"quadratic motion beats linear motion: PSNR, {where}"
         yield Claim(text, "quadratic motion", *fields, quadratic, linear)
+
+
+def _of_trajectories(rate: str) -> Iterator[Claim]:
+    """Paths over eight frames, on real clips other than those of `_MOTION`."""
+    where = f"PSNR, nine real scenes, {rate}, DIS flow"
+    fields = ("nine real scenes", rate, "DIS", "none", "psnr")
+    rows = {
+        "paths over eight frames beat the paper's motion": ("trajectories", STUDY, "quadratic+8", "quadratic"),
+        "paths over eight frames beat those over four": ("trajectories", STUDY, "quadratic+8", "quadratic+4"),
+        "quadratic motion beats linear motion": ("quadratic motion", PAPER, "quadratic", "linear"),
+        "RQFP beats plain quadratic motion": ("RQFP", PAPER, "rectified", "quadratic"),
+        "RQFP beats plain quadratic motion beside paths over eight frames": (
+            "RQFP", STUDY, "rectified+8", "quadratic+8",
+        ),
+    }  # fmt: skip
+    for text, (part, source, *names) in rows.items():
+        run, against = (f"trajectories_{rate}:model={name}" for name in names)
+        yield Claim(f"{text}: {where}", part, *fields, source, run, against)
 
 
 def _of_ablation() -> Iterator[Claim]:

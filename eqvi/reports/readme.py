@@ -14,7 +14,17 @@ from eqvi.errors import InputError
 from eqvi.files import sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
-from eqvi.reports import ablation, claims, comparisons, error_budget, flow_errors, gpu, published, speed
+from eqvi.reports import (
+    ablation,
+    claims,
+    comparisons,
+    error_budget,
+    flow_errors,
+    gpu,
+    published,
+    speed,
+    trajectory_rows,
+)
 from eqvi.reports.claim_list import README as CODE
 from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.runs import read_frames
@@ -182,6 +192,10 @@ def _means(file: str) -> str:
     return markdown(comparisons.mean_scores(read_frames(ROOT / file)), digits=2, missing="not measured")
 
 
+def _gains(table: pd.DataFrame) -> str:
+    return markdown(table.drop(columns="sign_p"), estimate=lambda value: signed(value, 3))
+
+
 def _leads(file: str, model: str) -> str:
     leads = comparisons.leads(RESULTS, file, model).drop(columns="sign_p")
     return markdown(leads, estimate=lambda value: signed(value, 2))
@@ -197,6 +211,12 @@ PARTS: dict[str, Callable[..., str]] = {
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),
     "budget FILE": lambda file: markdown(error_budget.budget(RESULTS, file), estimate=lambda value: signed(value, 2)),
+    "trajectories FILE": lambda file: markdown(trajectory_rows.means(RESULTS, file), digits=2, missing="not measured"),
+    "trajectory-gains FILE": lambda file: _gains(trajectory_rows.gains(RESULTS, file)),
+    "trajectory-choices FILE": lambda file: _gains(trajectory_rows.choices(RESULTS, file)),
+    "trajectory-clips FILE": lambda file: markdown(
+        trajectory_rows.by_clip(RESULTS, file), digits=2, missing="not measured"
+    ),
     "sensitivity RUN": lambda run: markdown(comparisons.sensitivity(RESULTS, run)),
     "psnr FILE": _means,
     "leads FILE MODEL": _leads,
