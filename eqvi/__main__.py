@@ -49,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 module = import_module(f"eqvi.cli.{name}")
                 module.add_arguments(command)
                 command.set_defaults(run=module.run)
-        args = parser.parse_args(argv)
+        try:
+            args = parser.parse_args(argv)
+        except SystemExit:
+            sys.stdout.flush()  # of --help
+            raise
         # Names that are no UTF-8 can be printed.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -57,3 +57,10 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device, torch or OpenCV had too little memory; on the CPU neither has an exception of its own."""
+    words = ("can't allocate memory", "Insufficient memory", "bad_alloc")
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
+    return named or any(word in str(error) for word in words)

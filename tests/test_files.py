@@ -54,8 +54,35 @@ class TestReplacing:
         with pytest.raises(InputError, match=r"a\.txt: cannot be written: No such file"), replacing(path) as partial:
             partial.write_text("new")
 
+    def test_two_at_once_are_refused_and_the_first_is_not_touched(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        refusal = "another process writes it now: wait for its end, or give another name"
+        with replacing(path) as partial:
+            partial.write_text("first")
+            with pytest.raises(InputError, match=refusal), replacing(path, patience=0) as other:
+                other.write_text("second")
+        assert path.read_text() == "first"
+        with replacing(path, patience=0) as partial:
+            partial.write_text("afterwards")
+        assert names(tmp_path) == ["a.txt"]
+
+    def test_a_name_of_250_bytes_can_be_written(self, tmp_path: Path) -> None:
+        path = tmp_path / ("x" * 250 + ".txt")
+        with replacing(path) as partial:
+            partial.write_text("long")
+        assert names(tmp_path) == [path.name]
+
 
 class TestReplacingAFolder:
+    def test_two_at_once_are_refused_and_the_first_is_not_touched(self, tmp_path: Path) -> None:
+        folder = tmp_path / "site"
+        with replacing_folder(folder) as partial:
+            (partial / "page").write_text("first")
+            with pytest.raises(InputError, match="site: another process writes it now"), replacing_folder(folder):
+                pass
+        assert names(folder) == ["page"]
+        assert names(tmp_path) == ["site"]
+
     def test_a_folder_is_replaced(self, tmp_path: Path) -> None:
         folder = tmp_path / "clip"
         for name in ("first", "second"):

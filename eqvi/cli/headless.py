@@ -105,9 +105,10 @@ def _matplotlib_settings(folder: str) -> dict[str, str]:
     if os.access(home, os.W_OK):
         return {}
     settings = {"MPLCONFIGDIR": folder}
-    # Made in advance: where that takes long, matplotlib says so in the notebook.
-    command = [sys.executable, "-c", "import matplotlib.font_manager"]
-    subprocess.run(command, env=os.environ | settings, capture_output=True, check=False)
+    if not any(Path(folder).glob("fontlist*")):
+        # Made in advance: where that takes long, matplotlib says so in the notebook.
+        command = [sys.executable, "-c", "import matplotlib.font_manager"]
+        subprocess.run(command, env=os.environ | settings, capture_output=True, check=False)
     return settings
 
 

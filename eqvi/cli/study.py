@@ -18,9 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,9 @@ import yaml
 from tqdm import tqdm
 
 from eqvi.cli.dependencies import fingerprint, reads_results
+from eqvi.cli.workers import outcomes
 from eqvi.errors import InputError
-from eqvi.files import reason, replacing, sha256
+from eqvi.files import alone, reason, replacing, sha256, write_failure
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, WEIGHTS
 
 Parameters = dict[str, Any]
@@ -83,7 +82,12 @@ def run(args: argparse.Namespace) -> int:
     threads = (0 if args.notebooks else 1) if args.threads is None else args.threads
     before, start = _snapshot(), time.monotonic()
     print(f"running {_count(len(notebooks), 'notebook')} into {_relative(args.out)}/, {jobs} at a time")
-    executed, failure = _execute_all(notebooks, values, args.out, args.timeout, jobs, threads)
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
+    with alone(args.out, 0):
+        executed, failure = _execute_all(notebooks, values, args.out, args.timeout, jobs, threads)
     changes = [file for file, content in _snapshot().items() if before.get(file) != content]
     if executed:  # their fingerprints are taken now: some read results that others have just written
         record = _read_record(args.out) | {path.stem: fingerprint(path, values[path]) for path in executed}
@@ -120,7 +124,7 @@ def _execute_all(
     with tqdm(total=len(notebooks), unit="notebook", disable=None, file=sys.stderr) as bar:
         for group in (others, readers):
             tasks = [(path, out / path.name, values[path], timeout) for path in group]
-            for path, seconds, failure in _outcomes(tasks, jobs, threads):
+            for path, seconds, failure in outcomes(tasks, jobs, threads):
                 if failure is not None:
                     return executed, failure
                 executed.append(path)
@@ -128,40 +132,6 @@ def _execute_all(
                 with bar.external_write_mode(sys.stdout):
                     print(f"  [{len(executed)}/{len(notebooks)}] {path.stem}  {seconds:.1f} s", flush=True)
     return executed, None
-
-
-def _outcomes(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[Path, float, str | None]]:
-    """What `_execute` returns for each task, as they end; several at a time go to processes of their own."""
-    if jobs == 1:
-        _set_threads(threads)
-        yield from (_execute(*task) for task in tasks)
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _set_threads, (threads,)) as pool:
-        # The last ones take longest, so they begin.
-        for future in as_completed([pool.submit(_execute, *task) for task in reversed(tasks)]):
-            yield future.result()
-            if future.result()[-1] is not None:
-                pool.shutdown(cancel_futures=True)
-
-
-def _set_threads(threads: int) -> None:
-    """Have the kernels that this process starts compute on so many threads; 0 for as many as they like."""
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-
-
-def _execute(
-    notebook: Path, output: Path, parameters: Parameters, timeout: int | None
-) -> tuple[Path, float, str | None]:
-    """Execute one notebook: itself, the seconds that it took, and the failure, if it failed."""
-    from eqvi.cli import headless  # imports Jupyter, which takes a second that --help need not wait for
-
-    start = time.monotonic()
-    try:
-        headless.execute(notebook, output, parameters, timeout)
-    except headless.NotebookFailure as error:
-        return notebook, time.monotonic() - start, str(error)
-    return notebook, time.monotonic() - start, None
 
 
 def _read_record(folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.devices import out_of_memory
 from eqvi.errors import InputError
 from eqvi.media.image import ClipFrame, Image, Rounding, alpha_to_tensor, from_tensor, to_tensor
 from eqvi.model.geometry import backward_warp
@@ -140,8 +141,8 @@ class Interpolator:
     def _memory_errors(self, window: Window) -> Iterator[None]:
         try:
             yield
-        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError on CUDA is a RuntimeError, too
-            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        except Exception as error:
+            if not out_of_memory(error):
                 raise
             width, height = window.first.image.size
             raise InputError(

@@ -245,6 +245,37 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         assert part in shown
 
 
+def test_doctor_says_whose_package_notebooks_import(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "imported_elsewhere", lambda: "/another/clone")
+    assert main(["doctor"]) == 1
+    assert f"/another/clone -- run `{sys.executable} -m pip install --no-deps -e {ROOT}`" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` does when it has its lines
+    with open(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["readme", "--check"]) == 141
+        monkeypatch.undo()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_output_that_is_full_is_one_line(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["readme", "--check"]) == 2
+        monkeypatch.undo()
+    error = capfd.readouterr().err
+    assert error.startswith("eqvi: error: the output cannot be written: the disk is full")
+    assert error.count("\n") == 1
+
+
 def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
         if name == "tqdm":

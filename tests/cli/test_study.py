@@ -1,7 +1,11 @@
 import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +14,10 @@ import nbformat
 import pytest
 import zmq.asyncio
 
+from eqvi import paths
 from eqvi.cli import dependencies, headless, study
 from eqvi.errors import InputError
+from eqvi.files import alone
 
 
 @pytest.fixture
@@ -266,3 +272,59 @@ def test_a_parameter_for_one_notebook_alone(house: Path) -> None:
     paths = [write_notebook(house, name, "1", parameters="size: int = 3  # pixels") for name in ("01_one", "02_two")]
     declared = {path: headless.parameters_of(path) for path in paths}
     assert study.assign({}, [("01_one.size", "5")], declared) == {paths[0]: {"size": 5}, paths[1]: {}}
+
+
+class TestSurroundings:
+    def test_a_copied_clone_imports_its_own_package(self, house: Path) -> None:
+        (house / "eqvi").mkdir()
+        (house / "eqvi" / "__init__.py").write_text("")
+        (house / "eqvi" / "paths.py").write_text("")
+        source = write_notebook(house, "01_whose", "import eqvi; print(eqvi.__file__)")
+        headless.execute(source, house / "out.ipynb", {})
+        assert printed(house / "out.ipynb").strip() == str(house / "eqvi" / "__init__.py")
+
+    def test_the_package_of_another_clone_is_refused(self, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        paths.check_folder()
+        (house / "eqvi").mkdir()
+        (house / "eqvi" / "paths.py").write_text("")
+        for folder in (house, house / "notebooks"):
+            monkeypatch.chdir(folder)
+            with pytest.raises(InputError, match=f"this is {house}, but Python imports the package of {paths.ROOT}"):
+                paths.check_folder()
+
+    def test_a_long_temporary_folder_and_a_home_that_cannot_be_written_are_no_matter(
+        self, house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = write_notebook(house, "01_figure", "import matplotlib.pyplot as plt\nprint(plt.get_backend())")
+        long = tmp_path / ("x" * 100)
+        long.mkdir()
+        monkeypatch.setenv("TMPDIR", str(long))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.setenv("HOME", "/proc/nowhere")
+        headless.execute(source, house / "out.ipynb", {})
+        assert printed(house / "out.ipynb") == "module://matplotlib_inline.backend_inline\n"  # and no warning
+
+    def test_two_studies_into_one_folder_are_refused(self, house: Path) -> None:
+        write_notebook(house, "01_first", "print(1)")
+        with alone(Path("out"), 0), pytest.raises(InputError, match="out: another process writes it now"):
+            run()
+        assert not (house / "out").exists()
+
+    def test_an_interrupted_study_ends_quietly(self, house: Path) -> None:
+        for name in ("01_first", "02_second"):
+            start = f"from pathlib import Path; Path('{name}.started').touch(); import time; time.sleep(60)"
+            write_notebook(house, name, start)
+        sources = [str(house / "notebooks" / f"{name}.ipynb") for name in ("01_first", "02_second")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eqvi", "study", *sources, "--jobs", "2", "--out", str(house / "out")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while len(list((house / "notebooks").glob("*.started"))) < 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C goes to all processes of a terminal
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in output
+        assert output.strip().endswith("eqvi: interrupted")

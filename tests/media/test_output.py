@@ -161,3 +161,31 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path, clip: Path) -> N
         interpolate(clip, tmp_path / "out")
     with pytest.raises(InputError, match="there is no folder"):
         interpolate(clip, tmp_path / "out" / "a.mp4", input_fps="30")
+
+
+class Second(Blend):
+    """At its first new frame, another run into the same place begins."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        super().__init__()
+        self.source, self.target, self.refusals = source, target, list[str]()
+
+    def interpolate(self, frames: Any, motion: object, t: float) -> Any:
+        if not self.times:
+            with pytest.raises(InputError, match="another process writes it now") as error:
+                interpolate(self.source, self.target, input_fps="30", overwrite=True)
+            self.refusals.append(str(error.value))
+        return super().interpolate(frames, motion, t)
+
+
+@pytest.mark.parametrize("name", ["out", "out.mp4"])
+def test_two_runs_into_one_place_are_refused(tmp_path: Path, clip: Path, name: str) -> None:
+    model = Second(clip, tmp_path / name)
+    interpolate(clip, tmp_path / name, model, input_fps="30")
+    assert [refusal.split(":")[0] for refusal in model.refusals] == [str(tmp_path / name)]
+    if name == "out":
+        assert len(file_names(tmp_path / "out")) == 9
+        assert hidden(tmp_path / "out") == []
+    else:
+        assert probe(tmp_path / "out.mp4").frames == 10
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", name]

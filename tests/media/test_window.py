@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -152,10 +153,29 @@ def test_alpha_moves_with_the_image() -> None:
     assert (Interpolator(Shift()).interpolate_image(next(windows(opaque)), Fraction(1, 4)).pixels[..., 1] == 255).all()
 
 
-def test_too_little_memory_is_one_line() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        cv2.error("(-4:Insufficient memory) Failed to allocate 8 bytes in function 'OutOfMemoryError'"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_one_line(failure: Exception) -> None:
     class Greedy(Blend):
         def interpolate(self, frames: torch.Tensor, motion: object, t: float) -> Blended:
-            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+            raise failure
 
-    with pytest.raises(InputError, match="64x48 overfill the memory of cpu"):
+    with pytest.raises(InputError, match="64x48 overfill the memory of cpu: use --crop, or --size 32x24") as error:
         Interpolator(Greedy()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
+    assert "\n" not in str(error.value)
+
+
+def test_other_failures_of_a_model_stay_what_they_are() -> None:
+    class Broken(Blend):
+        def interpolate(self, frames: torch.Tensor, motion: object, t: float) -> Blended:
+            raise RuntimeError("sizes differ")
+
+    with pytest.raises(RuntimeError, match="sizes differ"):
+        Interpolator(Broken()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
