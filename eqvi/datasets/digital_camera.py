@@ -14,8 +14,6 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from eqvi.media.h264 import through_h264
-
 _LEVELS = 4095  # of the tone curve's table
 _BANK = 768  # side of the table of noise
 
@@ -114,6 +112,8 @@ def record(camera: DigitalCamera, scene: Callable[[float], np.ndarray], times: S
     tone, mixing = _tone_curve(camera), _saturation(camera.saturation)
     frames = np.stack([_develop(camera, scene, time, number, tone, mixing) for number, time in enumerate(times)])
     if camera.h264 is not None:
+        from eqvi.media.h264 import through_h264  # PyAV is not on every machine that trains
+
         order = np.argsort(times)
         frames[order] = through_h264(frames[order], camera.h264)
     return frames
