@@ -260,7 +260,7 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(
     os.close(reading)  # as `| head` does when it has its lines
     with open(writing, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        assert main(["readme", "--check"]) == 141
+        assert main(["doctor"]) == 141
         monkeypatch.undo()
     assert capfd.readouterr().err == ""
 
@@ -269,7 +269,7 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(
 def test_an_output_that_is_full_is_one_line(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(["readme", "--check"]) == 2
+        assert main(["doctor"]) == 2
         monkeypatch.undo()
     error = capfd.readouterr().err
     assert error.startswith("eqvi: error: the output cannot be written: the disk is full")
