@@ -22,7 +22,9 @@ Frame = Float[Tensor, "1 3 h w"]
 DARKEST = 4.0
 
 
-def mode_panels(frame_1: Frame, middle: Frame, frame_2: Frame, result: Interpolation, t: float) -> dict[str, Panel]:
+def mode_panels(
+    frame_1: Frame, middle: Frame, frame_2: Frame, result: Interpolation, t: float, darkest: float = DARKEST
+) -> dict[str, Panel]:
     """The true frame, the error of the new one, and the errors of the difference and of the common part.
 
     Args:
@@ -30,6 +32,7 @@ def mode_panels(frame_1: Frame, middle: Frame, frame_2: Frame, result: Interpola
         middle: the true frame at t.
         result: of a model for this t.
         t: in (0, 1).
+        darkest: the error in pixels that has the darkest colour.
     """
     estimate, truth = split(result.flow_t1, result.flow_t2, t), true_modes(frame_1, middle, frame_2, t)
     wrong = {
@@ -37,7 +40,7 @@ def mode_panels(frame_1: Frame, middle: Frame, frame_2: Frame, result: Interpola
         "error of the common part c": estimate.common - truth.common,
     }
     fields = {
-        name: panels.field(flow.norm(dim=1, keepdim=True), "error, px", 0, DARKEST, "heat")
+        name: panels.field(flow.norm(dim=1, keepdim=True), "error, px", 0, darkest, "heat")
         for name, flow in wrong.items()
     }
     return {"truth": panels.image(middle), "error of the new frame": panels.error(result.frame, middle), **fields}

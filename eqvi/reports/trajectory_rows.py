@@ -33,7 +33,9 @@ def means(folder: Path, file: str) -> pd.DataFrame:
     """Mean PSNR over clips: a row a motion model, a column a number of frames; NaN where it was not measured."""
     table = {
         _frames(count): {
-            motion.replace("_", " "): read_run(folder, f"{file}:model={name_of(motion, count)}").estimate("psnr").estimate
+            motion.replace("_", " "): read_run(folder, f"{file}:model={name_of(motion, count)}")
+            .estimate("psnr")
+            .estimate
             for motion in MOTIONS
         }
         for count in COUNTS
