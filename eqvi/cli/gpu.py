@@ -5,6 +5,7 @@ into the folder the moment it has a result, and the same call again measures ane
 """
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -17,7 +18,7 @@ from eqvi.paths import BUILD, PARAMS, RESULTS
 #: Minutes of a visit, and of a rehearsal.
 MINUTES, TOY_MINUTES = 9.0, 2.0
 #: The training run for which weights are wanted most.
-RECIPE = PARAMS / "train_narrow.yaml"
+RECIPE = PARAMS / "train_matching_gpu.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,25 +35,30 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the plan; status 1 if a step failed or was stopped.
 
     Raises:
-        InputError: no such device, minutes that are no time, or a folder that cannot be written.
+        InputError: no such device, minutes that are no time, a recipe that cannot be used, or a folder that cannot be
+            written.
     """
     from eqvi.evaluation import gpu
-    from eqvi.training.recipe_file import read_recipe  # imports what --help can do without
 
     called = time.monotonic()
     minutes = args.minutes if args.minutes is not None else TOY_MINUTES if args.toy else MINUTES
     if not 0 < minutes < 24 * 60:
         raise InputError(f"--minutes {minutes:g} cannot be used: give a number above 0, such as {MINUTES:g}")
-    recipe = args.recipe or (None if args.toy else RECIPE)
-    if recipe is not None:
-        read_recipe(recipe)
-    gpu.begin()
+    gpu.begin()  # before this process imports the same
     device = choose_device(args.device)
+    from eqvi.evaluation.gpu_rendering import SPARED, TOY_RUN, Rendering
+    from eqvi.training.recipe_file import read_recipe
+
+    name, recipe = TOY_RUN if args.toy and args.recipe is None else read_recipe(args.recipe or RECIPE)
     folder = args.out or (BUILD / "gpu" if args.toy else RESULTS / "gpu")
     gpu.open_folder(folder)
     command = shlex.join(["python", "-m", "eqvi", *sys.argv[1:]])
-    visit = gpu.Visit(folder, device, args.toy, command, recipe)
+    visit = gpu.Visit(folder, device, args.toy, command, name, recipe)
     gpu.say(folder, gpu.opening(visit, minutes))
-    statuses = gpu.carry_out(visit, called + 60 * minutes)
+    rendering = Rendering(visit, recipe, max(1, (os.cpu_count() or 1) - SPARED))
+    try:
+        statuses = gpu.carry_out(visit, called + 60 * minutes, background=rendering)
+    finally:
+        rendering.end()
     gpu.say(folder, f"eqvi gpu: over after {time.monotonic() - called:.0f} s; the results are in {folder}")
     return int(not set(statuses.values()) <= {"done", "skipped"})

@@ -5,10 +5,11 @@ exposure with motion blur, noise that grows with the signal, demosaicing, noise 
 with its halos, coarser colour and compression, of single pictures or of a video.
 """
 
+import importlib.util
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -36,7 +37,8 @@ class DigitalCamera:
         sharpening: (amount, radius in pixels) of unsharp masking.
         halved_colour: colour is stored at half of the resolution.
         jpeg: quality of every frame by itself; None: none.
-        h264: constant rate factor of a video of all frames; None: none.
+        h264: constant rate factor of a video of all frames; None: none. Where PyAV is missing, every frame is stored
+            as JPEG instead (`without_video`).
         seed: of the noise.
     """
 
@@ -109,14 +111,27 @@ def record(camera: DigitalCamera, scene: Callable[[float], np.ndarray], times: S
     Returns:
         uint8 (N, H, W, 3), RGB, in the order of `times`.
     """
+    if not has_video():
+        camera = without_video(camera)
     tone, mixing = _tone_curve(camera), _saturation(camera.saturation)
     frames = np.stack([_develop(camera, scene, time, number, tone, mixing) for number, time in enumerate(times)])
     if camera.h264 is not None:
-        from eqvi.media.h264 import through_h264  # PyAV is not on every machine that trains
+        from eqvi.media.h264 import through_h264
 
         order = np.argsort(times)
         frames[order] = through_h264(frames[order], camera.h264)
     return frames
+
+
+@lru_cache(maxsize=1)
+def has_video() -> bool:
+    """Whether videos can be encoded here: PyAV is not on every machine that trains."""
+    return importlib.util.find_spec("av") is not None
+
+
+def without_video(camera: DigitalCamera) -> DigitalCamera:
+    """The same camera, storing single pictures of about the same size instead of a video."""
+    return camera if camera.h264 is None else replace(camera, h264=None, jpeg=round(108 - 1.6 * camera.h264))
 
 
 def _develop(

@@ -21,14 +21,15 @@ class Visit(NamedTuple):
         device: cuda or cpu.
         toy: whether all is done at the size of a rehearsal.
         command: as the user gave it.
-        recipe: file of the training run of step ``weights``; None: two steps, for a rehearsal.
+        run, recipe: name and `eqvi.training.recipe.Recipe` of the training run of step ``weights``.
     """
 
     folder: Path
     device: str
     toy: bool
     command: str
-    recipe: Path | None = None
+    run: str = ""
+    recipe: Any = None  # whose import takes seconds
 
 
 class Record:

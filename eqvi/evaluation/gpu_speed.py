@@ -151,7 +151,9 @@ def measure(
     for timed in tasks:
         try:  # once, which warms it up
             prepared = timed.prepare()
-            with counted() as operations:
+            with contextlib.ExitStack() as stack:
+                # A hook while it is warmed up would have a compiled model compiled again without it.
+                operations = [] if work is None else stack.enter_context(counted())
                 timed.run(prepared)
         except RuntimeError as error:
             task.record.add("left_out", **case, variant=timed.variant, why=_why(error))

@@ -10,7 +10,9 @@ Tables of training_rate.json:
 weights.json has the run's scores; its files lie in the folder ``weights``, none larger than `LARGEST_FILE`.
 """
 
+import dataclasses
 import gc
+import json
 import shutil
 import time
 from pathlib import Path
@@ -26,12 +28,11 @@ from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import Workload, training
 from eqvi.files import replacing
 from eqvi.paths import BUILD
-from eqvi.training.loading import default_workers
+from eqvi.training.captured import train_captured
 from eqvi.training.recipe import Recipe
-from eqvi.training.recipe_file import read_recipe
 from eqvi.training.rendered import RenderedWindows
 from eqvi.training.run_folder import RECORD_FILE, STATE_FILE, WEIGHTS_FILE, is_finished
-from eqvi.training.train import train
+from eqvi.training.train import Progress
 
 #: Rounds, besides one that warms up.
 ROUNDS = 2
@@ -39,10 +40,6 @@ ROUNDS = 2
 LARGEST_FILE = 15 * 2**20
 #: The part of the time in which the run's last state is written and divided.
 _CLOSING_SHARE, _CLOSING_LEAST = 0.08, 8.0
-#: A run of two steps, for a rehearsal.
-TOY_RECIPE = Recipe(
-    preset="eqvi-eighth-dis", motion="quadratic", windows=4, crop=64, steps=2, batch=1, scored=1, score_every=2
-)
 _PART = ".part"
 
 
@@ -90,20 +87,18 @@ def weights(task: Task) -> None:
     Raises:
         InputError: the recipe cannot be used.
     """
-    name, recipe = ("toy", TOY_RECIPE) if task.visit.recipe is None else read_recipe(task.visit.recipe)
+    name, recipe = task.visit.run, task.visit.recipe
     kept, folder = task.visit.folder / "weights" / name, BUILD / "gpu_run" / name
     shutil.rmtree(folder, ignore_errors=True)
-    if kept.is_dir():
+    if _is_of(recipe, kept):
         join_files(kept, folder)
         task.say(f"{name}: goes on from {kept}")
     closing = max(_CLOSING_SHARE * task.left(), _CLOSING_LEAST if not task.visit.toy else 1.0)
-    workers = 0 if task.visit.toy else default_workers(torch.device(task.visit.device))
     torch.backends.cudnn.benchmark = True
     with float32_precision(True):
-        progress = train(
-            recipe, folder, task.visit.device, workers, minutes=(task.left() - closing) / 60, progress=False,
-            save_every=20.0, on_validation=lambda progress: task.say(f"{progress.step} steps: {progress.scores}"),
-        )  # fmt: skip
+        progress = train_captured(
+            recipe, folder, task.visit.device, task.left() - closing, lambda progress: task.say(_scores(progress))
+        )
     finished = is_finished(folder)
     task.record.note(
         run=name, run_step=progress.step, run_steps=progress.steps, scores=progress.scores, finished=finished
@@ -113,6 +108,19 @@ def weights(task: Task) -> None:
     if finished:
         assert {WEIGHTS_FILE, RECORD_FILE} <= {path.name for path in folder.iterdir()}
     task.say(f"{name}: {progress.step} of {progress.steps} steps, {'finished' if finished else 'to be resumed'}")
+
+
+def _is_of(recipe: Recipe, kept: Path) -> bool:
+    """Whether a folder has a run of that recipe, as `divide_files` left it."""
+    try:
+        record = json.loads((kept / RECORD_FILE).read_text(encoding="utf-8"))
+        return record["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe)))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _scores(progress: Progress) -> str:
+    return f"step {progress.step}: " + ", ".join(f"{name} {value:.3f}" for name, value in progress.scores.items())
 
 
 def divide_files(folder: Path, target: Path, leave_out: tuple[str, ...] = ()) -> list[Path]:

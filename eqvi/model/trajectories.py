@@ -41,7 +41,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.model.geometry import pixel_grid, resize, sample_at
+from eqvi.model.geometry import per_axis, pixel_grid, resize, sample_at
 
 Flow = Float[Tensor, "b 2 h w"]
 Trust = Float[Tensor, "b 1 h w"]
@@ -110,7 +110,7 @@ def chain(
     like = flow(origin, origin + direction)
     height, width = like.shape[-2:]
     start = followed_pixels(height, width, spacing, like).expand(like.shape[0], -1, -1, -1)
-    furthest = start.new_tensor((width - 1, height - 1)).view(1, 2, 1, 1)
+    furthest = per_axis(width - 1, height - 1, like=start)
     place, trust = start, torch.ones_like(start[:, :1])
     positions: list[Position] = []
     for step in range(count):

@@ -22,6 +22,7 @@ STEPS = {
     "profile": "Where the time goes in one 720p window",
     "compiled": "Compiled",
     "training_rate": "Training",
+    "rendering": "Windows rendered on its cores meanwhile",
     "weights": "Weights",
 }
 NO_GPU = "no GPU was at hand"
@@ -154,6 +155,15 @@ def training_rate(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
     return lines.assign(ratio=lines["samples_per_second"] / lines["precision"].map(published))
 
 
+def rendering(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
+    """Windows rendered beside the steps: ``made`` by ``workers`` in ``seconds``, ``windows_per_second`` (float64)."""
+    rows = _rows("rendering", "windows", folder)
+    if "made" not in rows:
+        return rows
+    last = rows.tail(1)[["workers", "made", "seconds"]]
+    return last.assign(windows_per_second=last["made"] / last["seconds"])
+
+
 def weights(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
     """The training run: its name, steps and scores of its last validation."""
     content = record("weights", folder)
@@ -167,7 +177,7 @@ def weights(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
 TABLES = {
     "environment": rates, "parity": parity, "speed": speed, "profile": profile,
     "compiled": lambda folder=RESULTS / "gpu": speed(folder, "compiled"),
-    "training_rate": training_rate, "weights": weights,
+    "training_rate": training_rate, "rendering": rendering, "weights": weights,
 }  # fmt: skip
 
 

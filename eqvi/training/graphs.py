@@ -23,6 +23,7 @@ class Captured:
 
     Attributes:
         peak_mib: largest memory in use while it was captured, which the graph keeps; 0 without CUDA.
+        calls: of the function before the capture; 0 without CUDA.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], device: str) -> None:
@@ -32,7 +33,7 @@ class Captured:
         self._static = [leaf.clone() if torch.is_tensor(leaf) else leaf for leaf in leaves]
         self._scratch = [leaves[place].clone() for place in self._places]
         self._results: Any = None
-        self.peak_mib = 0.0
+        self.peak_mib, self.calls = 0.0, 0
         self._graph: Any = None
         if torch.device(device).type == "cuda":
             self._capture(torch.device(device))
@@ -59,6 +60,7 @@ class Captured:
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 self._evaluate()
+        self.calls = _WARM_UP
         torch.cuda.current_stream(device).wait_stream(stream)
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -108,7 +108,7 @@ def train(
         saved = refreshed = time.monotonic()
 
         if trainer.step == 0 and processes.first:
-            _validate(run, folder, on_validation)
+            validate(run, folder, on_validation)
         while trainer.step < trainer.steps:
             # Learning rate
             step_started = clock()
@@ -151,9 +151,9 @@ def train(
             bar.update(recipe.batch)
             if processes.first:
                 row = {"step": trainer.step, "epoch": epoch, "rate": rate, **values}
-                _log(folder / run_folder.CURVE_FILE, row, 8, run.board)
+                log_row(folder / run_folder.CURVE_FILE, row, 8, run.board)
                 if trainer.step % recipe.score_every == 0 or trainer.step == trainer.steps:
-                    _validate(run, folder, on_validation)
+                    validate(run, folder, on_validation)
 
             # Time budget and signals: one process's end is the end of all
             over_time = minutes is not None and time.monotonic() - started > 60 * minutes
@@ -180,18 +180,20 @@ def train(
         return Progress(folder, trainer.step, trainer.steps, trainer.scores)
 
 
-def _validate(run: Run, folder: Path, on_validation: Callable[[Progress], None] | None) -> None:
+def validate(run: Run, folder: Path, on_validation: Callable[[Progress], None] | None) -> None:
+    """Score the averaged weights, keep them as the latest ones, and log their scores."""
     trainer = run.trainer
     with trainer.averaged_weights():
         trainer.scores = run.validation(trainer.model)
         run_folder.save_latest(folder, trainer.model)
         examples = run.validation.examples(trainer.model) if on_validation is not None else []
-    _log(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, run.board)
+    log_row(folder / run_folder.SCORES_FILE, {"step": trainer.step, **trainer.scores}, 6, run.board)
     if on_validation is not None:
         on_validation(Progress(folder, trainer.step, trainer.steps, trainer.scores, tuple(examples)))
 
 
-def _log(path: Path, row: Mapping[str, float], digits: int, board: Any) -> None:
+def log_row(path: Path, row: Mapping[str, float], digits: int, board: Any) -> None:
+    """Append a row to a curve, and to TensorBoard's logs if there are any."""
     run_folder.append_row(path, {k: f"{v:.{digits}g}" if isinstance(v, float) else v for k, v in row.items()})
     for name, value in row.items() if board is not None else ():
         board.add_scalar(f"{path.stem}/{name}", value, row["step"])

@@ -86,7 +86,10 @@ class Trainer:
         """Set what the next step's place in the run decides; its learning rate."""
         rate = self.learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], torch.Tensor):  # read by a captured step
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         if isinstance(self.objective, WindowObjective):
             self.objective.flow_share.fill_(1.0 if 2 * self.step < self.steps else self.recipe.later)
         return rate

@@ -12,6 +12,7 @@ half of the resolution, where DIS computes them (its finest scale), which halves
 import json
 import os
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from eqvi.datasets.digital_camera import has_video
 from eqvi.datasets.photographs import Split
 from eqvi.datasets.pictures import Pictures, load_pictures
 from eqvi.datasets.window_rendering import render_window
@@ -34,7 +36,8 @@ from eqvi.training.augment import Augmentation, augment, crop
 from eqvi.training.samples import WindowSample
 from eqvi.training.window_cache import epoch_order
 
-_RECORD = "pool.json"
+_RECORD, _NAME = "pool.json", "{:08d}.npz"
+_NAMED = re.compile(r"([0-9]{8})\.npz")
 _FORMAT = 1  # raised when the renderer or the files change
 
 
@@ -61,7 +64,8 @@ class WindowPool:
     def record(self) -> dict[str, Any]:
         """What the windows are made of, in plain values."""
         plan = {"count": self.count, "size": self.size, "seed": self.seed, "format": _FORMAT}
-        return {"source": "rendered windows of eight frames", **plan, "pictures": self.opened.record}
+        video = {} if has_video() else {"video": "no PyAV: pictures instead"}
+        return {"source": "rendered windows of eight frames", **plan, **video, "pictures": self.opened.record}
 
     @cached_property
     def opened(self) -> Pictures:
@@ -113,8 +117,30 @@ class WindowPool:
         path = self._path(index)
         return path is not None and path.is_file()
 
+    def rendered(self) -> set[int]:
+        """The windows that have been rendered.
+
+        Raises:
+            InputError: the folder cannot be read.
+        """
+        try:
+            names = os.listdir(self.folder) if self.folder is not None else []
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be read: {reason(error)}") from None
+        numbers = {int(match[1]) for match in map(_NAMED.fullmatch, names) if match}
+        return {number for number in numbers if number < self.count}
+
+    def read_packed(self, index: int) -> dict[str, Any]:
+        """The arrays in the file of a window that has been rendered, as `pack_window` made them.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        assert self.folder is not None
+        return _read(self.folder / _NAME.format(index))
+
     def _path(self, index: int) -> Path | None:
-        return None if self.folder is None else self.folder / f"{index:08d}.npz"
+        return None if self.folder is None else self.folder / _NAME.format(index)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker opens the pictures itself.

@@ -18,18 +18,23 @@ from eqvi.errors import InputError
 from eqvi.evaluation import gpu, gpu_speed, gpu_training, workloads
 from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
-from eqvi.training.graphs import Captured
+from eqvi.evaluation.gpu_rendering import TOY_RUN
 from eqvi.model.eqvi import EQVI
 from eqvi.paths import PARAMS, ROOT
+from eqvi.training import captured
+from eqvi.training.graphs import Captured
+from eqvi.training.loading import window_pool
 from eqvi.training.recipe import Recipe
 from eqvi.training.recipe_file import read_recipe
+from eqvi.training.samples import WindowBatch
+from eqvi.training.window_pool import fill_pool
 
 BARE = ROOT / "tests" / "bare.py"
 RECIPES = [path for kind in ("train", "family") for path in PARAMS.glob(f"{kind}_*.yaml")]
 
 
 def visit_to(folder: Path, **options: Any) -> Visit:
-    return Visit(folder, "cpu", True, "python -m eqvi gpu --device cpu --toy", **options)
+    return Visit(folder, "cpu", True, "python -m eqvi gpu --device cpu --toy", *TOY_RUN, **options)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -51,6 +56,7 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     assert lines[0].startswith("eqvi gpu: a rehearsal at toy size on cpu, at most 8 minutes: environment ")
     assert (tmp_path / "out" / "log.txt").read_text().splitlines() == lines
     found = results(tmp_path / "out")
+    assert found.pop("rendering")["tables"]["windows"][-1]["made"] == 5  # four to train on, one to score
     assert set(found) == {step.name for step in PLAN}
     for name, record in found.items():
         assert (record["status"], record["why"]) == ("done", ""), name
@@ -170,7 +176,8 @@ def test_too_few_minutes_are_said_for_every_step(tmp_path: Path, capsys: pytest.
 
     assert main(["gpu", "--device", "cpu", "--toy", "--minutes", "0.01", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("skipped after 0.0 s (no rows): needs at least") == len(PLAN)
-    assert {record["status"] for record in results(tmp_path).values()} == {"skipped"}
+    found = results(tmp_path)
+    assert {found[step.name]["status"] for step in PLAN} == {"skipped"}
 
 
 def test_a_captured_clip_gives_the_frames_that_it_gives_window_by_window() -> None:
@@ -191,13 +198,13 @@ def test_a_captured_clip_gives_the_frames_that_it_gives_window_by_window() -> No
 
 
 def test_a_captured_function_may_be_given_its_own_results() -> None:
-    captured = Captured(lambda a, b: (b, a + b), (torch.ones(2), torch.ones(2)), "cpu")
+    following = Captured(lambda a, b: (b, a + b), (torch.ones(2), torch.ones(2)), "cpu")
     pair = (torch.ones(2), torch.ones(2))
     for expected in ((1, 2), (2, 3), (3, 5), (5, 8)):
-        pair = captured(*pair)
+        pair = following(*pair)
         assert [value[0].item() for value in pair] == list(expected)
     with pytest.raises(ValueError, match="of the form"):
-        captured(torch.ones(2))
+        following(torch.ones(2))
 
 
 def test_the_arithmetic_is_counted_as_torch_counts_it() -> None:
@@ -245,29 +252,31 @@ def test_cases_without_time_are_left_out(tmp_path: Path) -> None:
 def test_weights_come_back_in_parts_and_training_goes_on_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_training, "LARGEST_FILE", 100_000)
+    monkeypatch.setattr(gpu_training, "LARGEST_FILE", 500_000)
     monkeypatch.setattr(gpu_training, "BUILD", tmp_path / "build")
-    visit, steps = visit_to(tmp_path), []
-    original = gpu_training.train
+    recipe = dataclasses.replace(TOY_RUN[1], store=str(tmp_path / "windows"))
+    fill_pool(window_pool(recipe, "train", 0), progress=False)
+    visit, steps = Visit(tmp_path, "cpu", True, "", "toy", recipe), list[int]()
+    original = captured.CapturedStep.__call__
 
-    def train(recipe: Recipe, folder: Path, *args: Any, **options: Any) -> Any:
-        state = gpu_training.STATE_FILE
-        steps.append(torch.load(folder / state, weights_only=True)["step"] if (folder / state).is_file() else 0)
-        if len(steps) == 1:  # interrupted after its first step: its time is over
-            options["minutes"] = 1e-9
-        return original(recipe, folder, *args, **options)
+    def interrupted(self: captured.CapturedStep, batch: WindowBatch) -> None:
+        steps.append(self._trainer.step)
+        original(self, batch)
+        if len(steps) == 1:  # its time is over after one step
+            monkeypatch.setattr(captured.time, "monotonic", lambda: 1e12)
 
-    monkeypatch.setattr(gpu_training, "train", train)
-    kept = tmp_path / "weights" / "toy"
+    monkeypatch.setattr(captured.CapturedStep, "__call__", interrupted)
+    kept, clock = tmp_path / "weights" / "toy", time.monotonic
     for finished in (False, True):
+        monkeypatch.setattr(captured.time, "monotonic", clock)
         record = Record(visit, "weights", 60)
-        gpu_training.weights(Task(visit, record, time.monotonic() + 60))
+        gpu_training.weights(Task(visit, record, clock() + 600))
         assert record.values["finished"] is finished
-        assert max(path.stat().st_size for path in kept.iterdir()) <= 100_000
+        assert max(path.stat().st_size for path in kept.iterdir()) <= 500_000
         assert any(path.name.startswith("state.pt.part") for path in kept.iterdir()) is not finished
     assert steps == [0, 1]
     gpu_training.join_files(kept, tmp_path / "whole")
-    assert (tmp_path / "whole" / "weights.safetensors").stat().st_size > 100_000
+    assert (tmp_path / "whole" / "weights.safetensors").stat().st_size > 500_000
     assert gpu_training.is_finished(tmp_path / "whole")
 
 

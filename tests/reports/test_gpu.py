@@ -75,6 +75,15 @@ def test_training_is_held_against_the_published_schedule(visit: Path) -> None:
     assert gpu.weights(visit).to_dict("records") == [{"run": "matching", "steps": 10, "of": 20, "psnr": 36.0}]
 
 
+def test_rendering_is_counted_at_its_end(visit: Path) -> None:
+    rows = [{"event": event, "made": made, "seconds": seconds, "workers": 13}
+            for event, made, seconds in (("paused", 100, 4.0), ("ended", 400, 10.0))]  # fmt: skip
+    write(visit, "rendering", {"windows": rows})
+    assert gpu.rendering(visit).to_dict("records") == [
+        {"workers": 13, "made": 400, "seconds": 10.0, "windows_per_second": 40.0}
+    ]
+
+
 def test_a_step_that_is_missing_or_failed_says_so(visit: Path) -> None:
     write(visit, "parity", {}, status="failed", why="RuntimeError: no kernel")
     assert gpu.parity(visit)["result"].tolist() == ["not measured: RuntimeError: no kernel"]

@@ -1,0 +1,91 @@
+"""Windows rendered on a machine's cores while its GPU does something else, for the training run of a visit.
+
+Table ``windows`` of rendering.json: whenever rendering pauses or ends, how many windows there are (``made``), after how
+many ``seconds`` of rendering, by how many ``workers``.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from eqvi.datasets.photographs import Split
+from eqvi.evaluation.gpu_record import Record, Visit
+from eqvi.training.loading import VALIDATION_SEED, window_pool
+from eqvi.training.recipe import Recipe
+from eqvi.training.window_pool import WindowPool, fill_pool
+
+#: Cores that are left to the process that drives the GPU.
+SPARED = 3
+
+
+#: The training run of a rehearsal: two steps.
+TOY_RUN = ("toy", Recipe(
+    stage="matching", preset="matching", data="windows", windows=4, store="build/windows_toy", stored=64, crop=64,
+    augment="full", steps=2, batch=1, begin="weight_free", schedule="cosine", average=0.9, scored=1, score_every=2,
+))  # fmt: skip
+
+
+class Rendering:
+    """Processes that render a recipe's windows, those of the validation first; an `eqvi.evaluation.gpu.Background`.
+
+    Args:
+        visit: gets the record.
+        recipe: on windows of eight frames, with a store; without one there is nothing to render.
+        workers: processes.
+    """
+
+    def __init__(self, visit: Visit, recipe: Recipe, workers: int) -> None:
+        splits: tuple[tuple[Split, int, int], ...] = (
+            ("val", VALIDATION_SEED, recipe.scored), ("train", recipe.seed, recipe.windows)
+        )  # fmt: skip
+        self.pools = [(window_pool(recipe, split, seed), count) for split, seed, count in splits if recipe.store]
+        self.workers = workers
+        self._record = Record(visit, "rendering", 0.0)
+        self._seconds, self._resumed = 0.0, time.monotonic()
+        context = multiprocessing.get_context("forkserver")
+        parts = [WindowPool(pool.folder, count, pool.size, pool.seed, pool.pictures, pool.split)
+                 for pool, count in self.pools]  # fmt: skip
+        self._processes = [context.Process(target=_fill, args=(parts, k, workers)) for k in range(workers)]
+        for process in self._processes:
+            process.start()
+
+    def pause(self) -> None:
+        """Stop until `resume`."""
+        self._signal(signal.SIGSTOP)
+        self._count("paused")
+
+    def resume(self) -> None:
+        """Go on."""
+        self._resumed = time.monotonic()
+        self._signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """End the processes; what they rendered stays."""
+        failed = [process.exitcode for process in self._processes if process.exitcode]
+        self._count("ended")
+        self._signal(signal.SIGKILL)
+        for process in self._processes:
+            process.join()
+        why = f"{len(failed)} of {self.workers} processes ended with status {failed[0]}" if failed else ""
+        self._record.close("failed" if failed else "done", why)
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                if process.pid is not None and process.is_alive():
+                    os.kill(process.pid, number)
+
+    def _count(self, event: str) -> None:
+        self._seconds += time.monotonic() - self._resumed
+        made = sum(len(pool.rendered()) for pool, _ in self.pools if pool.folder is not None and pool.folder.is_dir())
+        self._record.add("windows", event=event, made=made, seconds=self._seconds, workers=self.workers)
+
+
+def _fill(pools: Sequence[WindowPool], worker: int, workers: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    os.nice(5)
+    for pool in pools:
+        fill_pool(pool, worker, workers, progress=False)
