@@ -38,7 +38,7 @@ Correct = Callable[[Tensor, Mapping[int, Position], float | Tensor], Tensor]
 COUNTS = (0, 4, 6, 8)
 LONGEST = 10
 #: Widths in pixels of the two means, beside the default.
-WIDTHS = tuple((near, FAR_SIGMA) for near in (8.0, 50.0)) + tuple((NEAR_SIGMA, far) for far in (8.0, 25.0, 50.0, 200.0))
+WIDTHS = ((8.0, FAR_SIGMA), *((NEAR_SIGMA, far) for far in (8.0, 25.0, 200.0)))
 
 
 def correct_by_layers(

@@ -22,9 +22,10 @@ that a quadratic reads, the second what n frames show beyond four. From frame 2 
 The means leave no detail, so only every eighth pixel in x and y is followed (`SPACING`), through flows at full
 resolution.
 
-The gate g in [0, 1] closes where nothing can be said: where the shake is so fast that the jerk, the third difference of
-the positions p_s, reaches some per cent of the frame's longer side (`SMOOTH`, `WILD`), neighbours lie too far apart for
-their flows, and the samples too far apart for a polynomial. Kept frames four frames apart often come to that.
+The gate g in [0, 1] closes where the samples say nothing of what lies between them: where the path is both wild, its
+jerk (the third difference of the positions p_s) some per cent of the frame's longer side, and rough, its third
+differences as large beside its second ones as those of noise. Neighbours then lie too far apart for their flows, and
+samples too far apart for a polynomial. Kept frames four frames apart often come to that.
 
 Units: displacements and positions in pixels, (B, 2, H, W), x first; trust in [0, 1], (B, 1, H, W); time in frame
 intervals. Fields of the pixels that are followed have the sides h = ceil(H / 8) and w = ceil(W / 8); they count in
@@ -52,12 +53,16 @@ NEAR_SIGMA, FAR_SIGMA = 25.0, 80.0
 LARGEST = 8.0
 #: Every SPACING-th pixel in x and y is followed; the means leave no finer detail.
 SPACING = 8
-#: Jerk of the path, as a share of the frame's longer side, up to which it is trusted fully, and from which not at all.
-SMOOTH, WILD = 0.02, 0.03
+#: Jerk of the path, as a share of the frame's longer side, from which it is wild: at all, and fully.
+WILD = (0.02, 0.03)
+#: Ratio of the mean squares of third and second differences, 1 for white noise, from which a path is rough.
+ROUGH = (0.5, 0.8)
 #: Frames with a shorter side than this are measured as if cut out of one of this size.
 SMALLEST_SIDE = 640
 # Trust below which a mean over it counts as no evidence.
 _NO_EVIDENCE = 0.02
+# Square in pixels that is added to a path's bends: noise of flow on what stands still is not rough.
+_STILL = 0.01
 
 
 class Position(NamedTuple):
@@ -235,25 +240,32 @@ def correction(
 
 
 def gate(positions: Mapping[int, Position], side: int, spacing: int = 1) -> Trust:
-    """How far paths can be interpolated, in [0, 1]: 1 for a smooth path, 0 for a wild one.
-
-    The root mean square of the third differences of the positions, in a neighbourhood, is compared with the size of the
-    frame. The unit, pixels per cubed frame interval, is that of a jerk.
+    """How far paths can be interpolated, in [0, 1]: 0 where a path is both wild and rough, in a neighbourhood.
 
     Args:
-        positions: by time, without 0, at consecutive times.
+        positions: by time, without 0, at consecutive times, at least four.
         side: the longer side of the frame, in pixels.
         spacing: of the pixels that are followed.
     """
-    first = positions[1]
-    places = [positions[s].displacement if s else torch.zeros_like(first.displacement) for s in _times(positions)]
-    for _ in range(3):
-        places = [later - earlier for earlier, later in pairwise(places)]
+    still = torch.zeros_like(positions[1].displacement)
+    places = [positions[s].displacement if s else still for s in _times(positions)]
+    second = [c - 2 * b + a for a, b, c in zip(places, places[1:], places[2:], strict=False)]
+    third = [later - earlier for earlier, later in pairwise(second)]
     trust = torch.stack([position.trust for position in positions.values()]).prod(dim=0)
-    squares = torch.stack([place.square().sum(dim=1, keepdim=True) for place in places]).mean(dim=0)
-    blurred = gaussian_blur(torch.cat((squares * trust, trust), dim=1), FAR_SIGMA / spacing)
-    jerk = (blurred[:, :1] / (blurred[:, 1:] + 1e-4)).sqrt() / max(side, SMALLEST_SIDE)
-    return ((WILD - jerk) / (WILD - SMOOTH)).clamp(0, 1)
+    squares = [trust * _mean_square(fields) for fields in (second, third)]
+    bends, jerks, trusted = gaussian_blur(torch.cat((*squares, trust), dim=1), FAR_SIGMA / spacing).split(1, dim=1)
+    jerk = (jerks / (trusted + 1e-4)).sqrt() / max(side, SMALLEST_SIDE)
+    # White noise of variance v has second differences of variance 6 v and third ones of variance 20 v.
+    roughness = (jerks / 20) / (bends / 6 + _STILL * trusted + 1e-6)
+    return 1 - _ramp(jerk, *WILD) * _ramp(roughness, *ROUGH)
+
+
+def _mean_square(fields: Sequence[Flow]) -> Trust:
+    return torch.stack([field.square().sum(dim=1, keepdim=True) for field in fields]).mean(dim=0)
+
+
+def _ramp(value: Tensor, low: float, high: float) -> Tensor:
+    return ((value - low) / (high - low)).clamp(0, 1)
 
 
 def _times(positions: Mapping[int, Position]) -> list[int]:

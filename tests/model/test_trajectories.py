@@ -129,12 +129,14 @@ def test_every_eighth_pixel_is_followed_as_if_all_were(size):
         torch.testing.assert_close(at_followed(all_pixels.displacement), followed.displacement, atol=0.1, rtol=0)
 
 
-def test_a_smooth_path_passes_the_gate_and_a_wild_one_does_not():
-    smooth = positions_on(lambda s: torch.tensor((3.0 * s + 0.5 * s * s, 0.0)), frame_times(8))
-    wild = positions_on(lambda s: torch.tensor((10.0 * (-1) ** s, 0.0)), frame_times(8))
-    assert (gate(smooth, 100) == 1).all()
-    assert (gate(wild, 640) == 0).all()  # third differences of 80 pixels
-    assert (gate(wild, 10_000) == 1).all()  # which are little in a frame of 10 000
+def test_the_gate_closes_on_a_path_that_is_wild_and_rough():
+    def shake(cycles: float):
+        return lambda s: torch.tensor((10 * math.sin(2 * math.pi * cycles * s + 1), 0.0))
+
+    fast, slow = (positions_on(shake(cycles), frame_times(8)) for cycles in (0.45, 0.2))
+    assert (gate(fast, 640) == 0).all()  # third differences of some 50 pixels, near the highest frequency
+    assert (gate(fast, 10_000) == 1).all()  # which are little in a frame of 10 000
+    assert (gate(slow, 640) == 1).all()  # well sampled, if large
 
 
 def clip(count: int, size: tuple[int, int] = (64, 96)) -> torch.Tensor:
