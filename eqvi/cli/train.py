@@ -14,12 +14,7 @@ from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.paths import BUILD, ROOT
 from eqvi.training.recipe import Recipe
-
-#: The notebook whose parameters a recipe's file gives.
-NOTEBOOK = "13_train"
-
-# The notebook's other parameters, which say how a run is carried out; here they are options.
-_OTHER_PARAMETERS = ("out", "device", "workers", "minutes", "threads", "restart")
+from eqvi.training.recipe_file import NOTEBOOK, OTHER_PARAMETERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +95,7 @@ def recipe_values(path: Path) -> tuple[dict[str, Any], Path | None]:
         raise InputError(f"{path}: holds no recipe: write '{NOTEBOOK}: {{stage: ..., ...}}'")
     known = {field.name for field in dataclasses.fields(Recipe)}
     for name in content[NOTEBOOK]:
-        if name not in known and name not in _OTHER_PARAMETERS:
+        if name not in known and name not in OTHER_PARAMETERS:
             raise InputError(f"{path}: a recipe has no {name!r}{nearest(str(name), known)}")
     values = content.get("all", {}) | content[NOTEBOOK]
     folder = ROOT / values["out"] if values.get("out") else None

@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from eqvi.datasets.checksums import fingerprint
 from eqvi.errors import InputError
@@ -97,6 +96,8 @@ def open_folder(folder: Path) -> None:
 
 def begin(plan: Sequence[Step] = PLAN) -> None:
     """Start the process that the steps' processes are forked from; it imports what they need, and waits."""
+    # Otherwise torch may ask the driver for devices while it is imported, and no forked process could use them.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*sorted({step.function.partition(":")[0] for step in plan}), *_LATE_IMPORTS])
     forkserver.ensure_running()
@@ -117,10 +118,7 @@ def carry_out(
         How each step ended, by its name: see `eqvi.evaluation.gpu_record.STATUSES`.
     """
     began = time.monotonic()
-    context = multiprocessing.get_context("forkserver")
-    first = context.Process(target=len, args=("",))  # waits for the imports
-    first.start()
-    first.join(max(0.0, until - began))
+    context = _context(visit, until)
     started = time.monotonic()
     scale = max(until - CLOSING - started, 0) / sum(step.share for step in plan)
     statuses, share = {}, 0.0
@@ -144,7 +142,26 @@ def carry_out(
     return statuses
 
 
-def _run(context: ForkServerContext, visit: Visit, step: Step, deadline: float) -> None:
+def _context(visit: Visit, until: float) -> Any:
+    """How processes are started: forked after the imports, or afresh where forked ones cannot use the device."""
+    context = multiprocessing.get_context("forkserver")
+    probe = context.Process(target=_probe, args=(visit.device,))
+    probe.start()
+    probe.join(max(0.0, until - time.monotonic()))
+    if probe.exitcode == 0:
+        return context
+    _kill(probe)
+    say(visit.folder, "processes are started afresh: one that was forked could not use the device")
+    return multiprocessing.get_context("spawn")
+
+
+def _probe(device: str) -> None:
+    import torch
+
+    torch.zeros(1, device=device).sum().item()
+
+
+def _run(context: Any, visit: Visit, step: Step, deadline: float) -> None:
     """One step in a process of its own, stopped at the deadline; its file says how it ended."""
     started = time.monotonic()
     record = Record(visit, step.name, deadline - started)

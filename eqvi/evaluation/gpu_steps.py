@@ -86,8 +86,8 @@ def parity(task: Task) -> None:
         raise AssertionError(f"not as it should be: {', '.join(failed)}")
 
 
-def compare(task: Task, modes: Sequence[Mode]) -> list[str]:
-    """The golden numbers in each of the modes, as rows of the table ``stages``.
+def compare(task: Task, modes: Sequence[Mode], cases: Sequence[str] | None = None) -> list[str]:
+    """The golden numbers in each of the modes, as rows of the table ``stages``; all cases unless some are named.
 
     Returns:
         The stages that differ by more than on the CPU in mode ``float32``.
@@ -95,7 +95,7 @@ def compare(task: Task, modes: Sequence[Mode]) -> list[str]:
     device = torch.device(task.visit.device)
     with tempfile.TemporaryDirectory() as folder:
         models = load_models(Path(folder), KINDS[:1] if task.visit.toy else KINDS)
-    failed, cases = [], ("alone", "two frames") if task.visit.toy else None
+    failed, cases = [], ("alone", "two frames") if task.visit.toy else cases
     for mode in modes:
         if task.left() < 0:
             task.record.add("left_out", mode=mode.name, why="no time left")

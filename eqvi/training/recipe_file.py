@@ -11,7 +11,7 @@ from eqvi.training.recipe import Recipe
 
 #: The notebook whose parameters a recipe's file gives.
 NOTEBOOK = "13_train"
-#: Its other parameters, which say how a run is carried out.
+#: Its other parameters, which say how a run is carried out; for commands they are options.
 OTHER_PARAMETERS = ("out", "device", "workers", "minutes", "threads", "restart")
 
 

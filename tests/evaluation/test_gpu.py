@@ -119,6 +119,20 @@ def ended(process: int) -> bool:
     return False
 
 
+def test_processes_are_started_afresh_where_forked_ones_cannot_use_the_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here no process can, so that the step says so."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device on this machine")
+    plan = (Step("last", "", 1, 1, "gpu_steps:work"),)
+    gpu.begin(plan)
+    visit = visit_to(tmp_path)._replace(device="cuda")
+    assert gpu.carry_out(visit, time.monotonic() + 90, plan) == {"last": "failed"}
+    assert "processes are started afresh" in capsys.readouterr().out
+    assert results(tmp_path)["last"]["why"]
+
+
 def test_rendering_waits_while_a_step_wants_to_be_alone(tmp_path: Path) -> None:
     class Background:
         def pause(self) -> None:
