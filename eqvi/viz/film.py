@@ -113,7 +113,7 @@ def interpolate(frames: Sequence[ClipFrame], model: Any, device: str, width: int
     # The interpolator returns frames alone: the intermediate results are computed again.
     around = torch.stack([to_tensor(frame.image, device) for frame in frames[middle : middle + 4]], dim=1)
     result: dict[str, Any] = model(around, 0.5)._asdict()
-    result = {name: None if part is None else part.cpu() for name, part in result.items()}
+    result = {name: part.cpu() if isinstance(part, torch.Tensor) else part for name, part in result.items()}
     return Film(loop, row, Interpolation(**result))
 
 
