@@ -11,8 +11,9 @@ from PIL import Image, PngImagePlugin
 from small_model import small_model
 
 from eqvi.datasets.rendering import demo_scene
-from eqvi.reports.claims import COLUMNS, FAILS, HOLDS, MISSING, OPEN
+from eqvi.reports.claims import COLUMNS
 from eqvi.reports.claims import write as write_claims
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 from eqvi.site.build import PARTS, Study
 from eqvi.site.explorer_data import ExplorerWindow, write
 from eqvi.viz.quadruplet import from_scene
@@ -21,12 +22,13 @@ TIMES = (0.25, 0.5, 0.75)
 SIZE = (128, 160)
 LEDGER = pd.DataFrame(
     [
-        ("quadratic beats linear", 0.4, 0.1, 0.7, HOLDS, ""),
-        ("RQFP beats quadratic", -0.2, -0.4, -0.1, FAILS, "other"),
-        ("our model beats another", 0.1, -0.4, 0.5, OPEN, ""),
-        ("PSNR of the published model", None, None, None, MISSING, "needs REDS_VTSR"),
+        ("quadratic beats linear", 0.4, 0.1, 0.7, HOLDS, "", "study"),
+        ("RQFP beats quadratic", -0.2, -0.4, -0.1, FAILS, "other", "study"),
+        ("our model beats another", 0.1, -0.4, 0.5, OPEN, "", "study"),
+        ("our model on other clips", None, None, None, MISSING, "needs other clips", "study"),
+        ("PSNR of the published model", None, None, None, MISSING, "needs REDS_VTSR", "paper"),
     ],
-    columns=["claim", "estimate", "low", "high", "verdict", "reason"],
+    columns=["claim", "estimate", "low", "high", "verdict", "reason", "list"],
 )
 # The other fields are empty.
 LEDGER = LEDGER.assign(**{name: "" for name, dtype in COLUMNS.items() if dtype == "str" and name not in LEDGER})

@@ -10,6 +10,11 @@ from eqvi.reports.published import read_published
 from eqvi.reports.runs import DATA
 
 README, PAPER, STUDY = "README of the published code", "published text; no figure found", "this study"
+#: Whose claims: about the published weights, and about this study's models. What tests prove is in
+#: `eqvi.reports.proved`. The lists are counted apart.
+LISTS = OF_PAPER, OF_STUDY = "paper", "study"
+#: The command that measures what is claimed of the published weights.
+COMMAND = "make reproduce DATA=/path/to/REDS_VTSR WEIGHTS=/path/to/checkpoints"
 
 
 class Claim(NamedTuple):
@@ -46,6 +51,16 @@ class Claim(NamedTuple):
     published: float = math.nan
     needs: str = ""
     kind: str = "difference"
+
+    @property
+    def list(self) -> str:
+        """Whose claim it is: one of `LISTS`."""
+        return OF_PAPER if self.weights == "published" else OF_STUDY
+
+    @property
+    def family(self) -> str:
+        """The family of claims that are corrected together: those of one list about one part."""
+        return f"{self.part}, published weights" if self.list == OF_PAPER else self.part
 
 
 # Claims about two published models: run, rival, part, and by metric the claim and its sign.

@@ -1,10 +1,7 @@
 """The ledger: every claim about EQVI, what was measured of it here, and the verdict. Made from `results/` alone.
 
-A claim about a difference *holds* if the 95 % interval of the difference, clips as units, lies wholly on the claimed
-side, *does not hold* if it lies wholly on the other, and *cannot be decided* in between or with so few clips that no
-sign test could; then the ledger says how many it would take. Where models were trained with several seeds, the
-difference is that of their means over the seeds, and a seed that contradicts the verdict makes it undecided. A
-published figure holds if it is met within `TOLERANCE`.
+A claim about a difference is judged by the rule of `eqvi.reports.verdict_rule`, family by family. A published figure
+holds if it is met within `TOLERANCE`: same clips, same weights, so that sampling has no part in it.
 """
 
 import math
@@ -12,32 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.paths import RESULTS
 from eqvi.reports.claim_list import README, STUDY, Claim, differences, figures, undecidable
-from eqvi.reports.comparisons import READINGS, gain, readings
+from eqvi.reports.comparisons import READINGS, gain, readings, scene_differences
 from eqvi.reports.published import four_digits
-from eqvi.reports.runs import members, read_run
-from eqvi.reports.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate
-
-HOLDS, FAILS, OPEN, MISSING = VERDICTS = (
-    "holds", "does not hold", "cannot be decided with this data", "not measured"
+from eqvi.reports.runs import DATA, members, per_scene, read_run
+from eqvi.reports.statistics import FEWEST_FOR_VERDICT, Estimate, clips_needed, estimate, fewest_scenes
+from eqvi.reports.verdict_rule import (
+    ALPHA,
+    FAILS,
+    HOLDS,
+    INTEREST,
+    MISSING,
+    OPEN,
+    VERDICTS,
+    Question,
+    Verdict,
+    judge,
+    power_beforehand,
 )  # fmt: skip
+
 #: Largest distance of a measured figure from the published one that meets it: less than any published difference made
 #: by one part or one way of training.
 TOLERANCE = {"psnr": 0.005, "ssim": 0.0003}
 #: The spread of paired differences between clips that is assumed where none was measured, in dB.
 ASSUMED_SPREAD = 0.02
-#: Columns of the ledger and of ``claims.csv``, with their dtypes. The first are fields of `Claim`; ``evidence`` names
-#: files of results; ``published``, ``estimate``, ``low``, ``high`` and ``spread`` are in ``unit``;
-#: ``spread_of`` says whether the spread was measured or assumed; ``reason`` explains verdict and missing values.
-COLUMNS = dict.fromkeys((*Claim._fields[:8], "kind", "evidence"), "str") | {
+#: Columns of the ledger and of ``claims.csv``, with their dtypes. The first are fields of `Claim`; ``list`` is one of
+#: `eqvi.reports.claim_list.LISTS`; ``evidence`` names files of results; ``published``, ``estimate``, ``low``, ``high``
+#: and ``spread`` are in ``unit``; ``spread_of`` says whether the spread was measured or assumed; for ``p`` and what
+#: follows see `eqvi.reports.verdict_rule.Verdict`; ``reason`` explains verdict and missing values.
+COLUMNS = dict.fromkeys(("claim", "list", "family", *Claim._fields[1:8], "kind", "evidence"), "str") | {
     "published": "float64", "estimate": "float64", "low": "float64", "high": "float64", "unit": "str",
-    "clips": "Int64", "sign_p": "float64", "spread": "float64", "spread_of": "str", "clips_needed": "Int64",
-    "verdict": "str", "reason": "str",
+    "scenes": "Int64", "spread": "float64", "spread_of": "str", "p": "float64", "p_holm": "float64", "tests": "Int64",
+    "power": "float64", "scenes_needed": "Int64", "verdict": "str", "reason": "str",
 }  # fmt: skip
 _UNITS = {"psnr": "dB", "epe_visible": "px", "days": "days"}
 _DIGITS = {"psnr": 4, "ssim": 4, "days": 1}
@@ -49,13 +58,9 @@ def ledger(folder: Path = RESULTS) -> pd.DataFrame:
     Raises:
         InputError: results that cannot be read, or that do not belong together.
     """
-    lines = [
-        *(_judged_figure(folder, claim) for claim in figures(folder)),
-        *(_judged_difference(folder, claim) for claim in differences(folder)),
-        *_judged_conventions(folder),
-        _judged_training_time(),
-        *(_line(claim, evidence="none", reason=claim.needs) for claim in undecidable()),
-    ]
+    lines = [_judged_figure(folder, claim) for claim in figures(folder)]
+    lines += _judged_differences(folder)
+    lines += [_judged_training_time(), *(_line(claim, evidence="none", reason=claim.needs) for claim in undecidable())]
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -101,7 +106,9 @@ def as_text(claims: pd.DataFrame) -> pd.DataFrame:
         if pd.notna(line["spread"]):
             assumed = line["spread_of"] == "assumed"
             text.loc[index, "spread"] = f"{line['spread']:g}" if assumed else f"{line['spread']:.{digits}f}"
-            text.loc[index, "sign_p"] = "" if assumed else f"{line['sign_p']:.3g}"
+        for column in ("p", "p_holm", "power"):
+            if pd.notna(line[column]):
+                text.loc[index, column] = f"{line[column]:.2f}" if column == "power" else f"{line[column]:.2g}"
     return text
 
 
@@ -116,20 +123,46 @@ def summary(claims: pd.DataFrame) -> pd.DataFrame:
         "claim": text["claim"],
         "published": (text["published"] + unit).where(text["published"] != "", ""),
         "measured, 95 % interval": measured,
-        "clips": text["clips"],
-        "clips needed": text["clips_needed"],
+        "scenes": text["scenes"],
+        "p, Holm": text["p_holm"],
+        "power": text["power"],
         "verdict": text["verdict"],
+        "scenes needed": text["scenes_needed"],
         "why": text["reason"],
     })  # fmt: skip
 
 
-def counts(claims: pd.DataFrame) -> dict[str, int]:
-    """How many claims have each verdict."""
-    return claims["verdict"].value_counts().reindex(VERDICTS, fill_value=0).to_dict()
+def counts(claims: pd.DataFrame, whose: str) -> dict[str, int]:
+    """How many claims of one list have each verdict; the lists are never added up."""
+    return claims.loc[claims["list"] == whose, "verdict"].value_counts().reindex(VERDICTS, fill_value=0).to_dict()
+
+
+def families(claims: pd.DataFrame) -> pd.DataFrame:
+    """The families of differences, indexed by list and family.
+
+    Columns:
+        claims, measured, tested: how many claims it has, have rows, and have scenes enough for a test (int64).
+        strictest_level: what the smallest p of the family is compared with (float64); NaN where nothing is tested.
+        fewest_scenes: on fewer that cannot be reached (Int64); NA where nothing is tested.
+        reason: why nothing is tested.
+    """
+    of_differences = claims[claims["kind"] != "figure"]
+    groups = of_differences.sort_values("list", ascending=False, kind="stable").groupby(["list", "family"], sort=False)
+    table = pd.DataFrame({
+        "claims": groups.size(),
+        "measured": groups["estimate"].count(),
+        "tested": groups["p"].count(),
+    })  # fmt: skip
+    tested = table["tested"].where(table["tested"] > 0)
+    table["strictest_level"] = ALPHA / tested
+    table["fewest_scenes"] = [fewest_scenes(int(count)) if count > 0 else None for count in table["tested"]]
+    few = f"fewer than {FEWEST_FOR_VERDICT} scenes"
+    table["reason"] = np.select([table["measured"] == 0, table["tested"] == 0], ["no rows", few], "")
+    return table.astype({"fewest_scenes": "Int64"})
 
 
 def power_table(folder: Path = RESULTS, spreads: Sequence[float] = (0.01, 0.02, 0.05, 0.1)) -> pd.DataFrame:
-    """How many clips each published gain would take, by the spread of paired differences between clips in dB."""
+    """How many clips each published gain would take, tested alone, by the spread of paired differences in dB."""
     gains = _published_gains(folder)
     columns = {
         f"spread {spread:g} dB": pd.array([clips_needed(one.published, spread) for one in gains], "Int64")
@@ -161,9 +194,10 @@ def _published_gains(folder: Path) -> list[Claim]:
 def _line(claim: Claim, measured: Estimate | None = None, **fields: Any) -> dict[str, Any]:
     """A line of the ledger, without a verdict until `fields` bring one."""
     files = dict.fromkeys(f"{name.partition(':')[0]}.csv" for name in (claim.run, claim.against) if name)
-    line = claim._asdict() | (measured or Estimate())._asdict()
+    line = claim._asdict() | {"list": claim.list, "family": claim.family} | (measured or Estimate())._asdict()
     line |= {"evidence": " and ".join(files), "unit": _UNITS.get(claim.metric, ""), "verdict": MISSING}
-    line |= {"spread_of": "measured" if measured and measured.spread >= 0 else "", "clips_needed": None}
+    line |= {"spread_of": "measured" if measured and measured.spread >= 0 else "", "scenes": line["clips"]}
+    line |= dict.fromkeys(("p", "p_holm", "power"), math.nan) | dict.fromkeys(("tests", "scenes_needed"))
     return line | fields
 
 
@@ -177,67 +211,92 @@ def _judged_figure(folder: Path, claim: Claim) -> dict[str, Any]:
     unit = " dB" if claim.metric == "psnr" else ""
     return _line(
         claim,
-        means._replace(sign_p=math.nan, spread=math.nan),
+        means._replace(spread=math.nan),
         verdict=HOLDS if abs(difference) <= TOLERANCE[claim.metric] else FAILS,
         reason=f"off by {difference:+.4f}{unit}; the nearest reading is '{reading}', {value - claim.published:+.4f}",
     )
 
 
-def _judged_difference(folder: Path, claim: Claim) -> dict[str, Any]:
-    measured = gain(folder, claim.run, claim.against, claim.metric)
-    if measured.clips is None:
-        line = _line(claim, measured)
-        if claim.metric == "psnr" and not math.isnan(claim.published):
-            line |= {"spread": ASSUMED_SPREAD, "spread_of": "assumed"}
-            line["clips_needed"] = clips_needed(claim.published, ASSUMED_SPREAD)
-        return line
-    line = _line(claim, measured, **_verdict(measured, claim.sign, claim.published))
-    seeds = seed_gains(folder, claim.run, claim.against, claim.metric)
+def _judged_differences(folder: Path) -> list[dict[str, Any]]:
+    """The claims about differences, judged family by family, in the order of the list."""
+    lines: list[dict[str, Any]] = []
+    questions: dict[int, Question] = {}
+    for claim, found, interest in [*_measured_differences(folder), *_conventions(folder)]:
+        if isinstance(found, str):
+            lines.append(_line(claim, reason=found))
+            continue
+        differences, beyond = claim.sign * found, claim.published if claim.kind == "span" else 0.0
+        published = math.nan if claim.kind == "span" else claim.sign * claim.published
+        questions[len(lines)] = Question((differences - beyond).tolist(), interest, published)
+        lines.append(_line(claim, estimate(found)))
+    for family in dict.fromkeys(line["family"] for line in lines):
+        numbers = [number for number, line in enumerate(lines) if line["family"] == family]
+        measured = [number for number in numbers if number in questions]
+        for number, verdict in zip(measured, judge([questions[number] for number in measured]), strict=True):
+            lines[number] |= _of_rule(verdict, lines[number], folder)
+        planned = [number for number in numbers if number not in questions]
+        for number in planned:
+            lines[number] |= _planned(
+                lines[number], sum(_clips(lines[other]) >= FEWEST_FOR_VERDICT for other in numbers)
+            )
+    return lines
+
+
+def _measured_differences(folder: Path) -> list[tuple[Claim, pd.Series | str, float]]:
+    """Each claim about two runs, its difference on every scene or what is missing, and the difference of interest."""
+    return [
+        (claim, scene_differences(folder, claim.run, claim.against, claim.metric), INTEREST[claim.metric])
+        for claim in differences(folder)
+    ]
+
+
+def _of_rule(verdict: Verdict, line: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a line that the rule decides. A seed on the other side makes the claim undecided."""
+    fields = verdict._asdict() | {"scenes_needed": verdict.needed}
+    seeds = seed_gains(folder, line["run"], line["against"], line["metric"]) if line["against"] else {}
     if seeds:
-        said = f"seeds {', '.join(f'{value:+.{_DIGITS.get(claim.metric, 3)}f}' for value in seeds.values())}"
-        if line["verdict"] in (HOLDS, FAILS) and len({value > 0 for value in seeds.values()}) > 1:
-            line |= {"verdict": OPEN, "reason": f"the seeds disagree: {said}"}
-        else:
-            line["reason"] = "; ".join(filter(None, (line["reason"], said)))
-    return line
+        digits = _DIGITS.get(line["metric"], 3)
+        said = f"seeds {', '.join(f'{value:+.{digits}f}' for value in seeds.values())}"
+        fields["reason"] = "; ".join(filter(None, (verdict.reason, said)))
+        if verdict.verdict in (HOLDS, FAILS) and len({value > 0 for value in seeds.values()}) > 1:
+            fields |= {"verdict": OPEN, "reason": f"the seeds disagree: {said}"}
+    return fields
 
 
-def _verdict(measured: Estimate, sign: int, published: float = math.nan, beyond: float = 0.0) -> dict[str, Any]:
-    """Verdict and reason on the claim that `sign` * measured > `beyond`, and the clips that would decide it."""
-    # Power is computed for the published effect; without one, for the effect that was measured.
-    effect = measured.estimate - beyond if math.isnan(published) else published
-    low, high = sorted((sign * measured.low, sign * measured.high))
-    if measured.clips is None or measured.clips < FEWEST_FOR_VERDICT:
-        least = f"a sign test on fewer than {FEWEST_FOR_VERDICT} stays above 0.05 whatever they say"
-        verdict, reason = OPEN, f"{measured.clips} clips: {least}"
-    elif low > beyond:
-        verdict, reason = HOLDS, ""
-    elif high < beyond:
-        verdict, reason = FAILS, "the interval lies on the other side"
-    else:
-        verdict, reason = OPEN, f"the interval contains {f'{beyond:g}' if beyond else 'zero'}: the clips disagree"
-    return {"verdict": verdict, "reason": reason, "clips_needed": clips_needed(effect, measured.spread)}
+def _planned(line: dict[str, Any], tests: int) -> dict[str, Any]:
+    """Power and scenes of a claim about a published difference in PSNR that was not measured."""
+    if line["metric"] != "psnr" or math.isnan(line["published"]) or not _clips(line):
+        return {}
+    return {
+        "spread": ASSUMED_SPREAD,
+        "spread_of": "assumed",
+        "tests": tests,
+        "power": power_beforehand(_clips(line), tests, line["published"], ASSUMED_SPREAD),
+        "scenes_needed": clips_needed(line["published"], ASSUMED_SPREAD, max(1, tests)),
+    }
 
 
-def _judged_conventions(folder: Path) -> list[dict[str, Any]]:
-    """The effect of a metric's conventions; no published model is needed to see that."""
+def _clips(line: dict[str, Any]) -> int:
+    """How many clips the data of a published difference have; 0 for other data."""
+    return dict(DATA.values()).get(line["run"].rpartition("_")[2], 0)
+
+
+def _conventions(folder: Path) -> list[tuple[Claim, pd.Series | str, float]]:
+    """The effect of a metric's conventions, as `_measured_differences`; no published model is needed to see that."""
     largest = max(abs(one.published) for one in _published_gains(folder))
     fields = ("metric convention", "rendered clips", "", "DIS", "none", "psnr", STUDY, "baseline_rendered")
-    truncation = Claim("truncating the output to 8 bits lowers PSNR, rendered clips", *fields)
+    truncation = Claim("truncating the output to 8 bits lowers PSNR, rendered clips", *fields, sign=-1)
     text = "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips"
-    reading = Claim(text, *fields, published=largest, kind="span")
+    span = Claim(text, *fields, published=largest, kind="span")
     run = read_run(folder, "baseline_rendered")
     if run.reason:
-        return [_line(claim, reason=run.reason) for claim in (truncation, reading)]
-    columns = [column for column in READINGS["psnr"].values() if run.has(column)]
-    means = run.scores[columns].groupby(level="clip").mean()
-    span = estimate(means.max(axis=1) - means.min(axis=1))
-    lines = [_line(truncation, reason=f"{run.name} has no psnr_truncated"),
-             _line(reading, span, **_verdict(span, sign=1, beyond=largest))]  # fmt: skip
-    if "psnr_truncated" in columns:
-        loss = estimate(means["psnr_truncated"] - means["psnr"])
-        lines[0] = _line(truncation, loss, **_verdict(loss, sign=-1))
-    return lines
+        return [(truncation, run.reason, 0.0), (span, run.reason, 0.0)]
+    means = run.scores[[column for column in READINGS["psnr"].values() if run.has(column)]]
+    means = means.groupby(level="clip").mean()
+    loss: pd.Series | str = f"{run.name} has no psnr_truncated"
+    if run.has("psnr_truncated"):
+        loss = per_scene(means["psnr_truncated"] - means["psnr"])
+    return [(truncation, loss, INTEREST["psnr"]), (span, per_scene(means.max(axis=1) - means.min(axis=1)), 0.0)]
 
 
 def _judged_training_time() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Comparisons of runs as data frames: gains with intervals, gains by difficulty and by kind, readings of a metric.
 
-Every gain is a paired difference: the same frames of two runs, averaged over each clip, then over clips. What cannot
+Every gain is a paired difference: the same frames of two runs, averaged over each scene, then over scenes. What cannot
 be computed is NaN, and the column ``reason`` says why.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from eqvi.reports.published import METRICS, read_published
-from eqvi.reports.runs import Run, paired, read_run
+from eqvi.reports.runs import Run, paired, per_scene, read_run
 from eqvi.reports.statistics import Estimate, estimate, estimates_frame
 
 #: Readings of one run's PSNR and SSIM: name, and column of its rows. The first is the primary protocol.
@@ -104,13 +104,23 @@ def gain(folder: Path, better: str, worse: str, metric: str = "psnr") -> Estimat
     Raises:
         InputError: as `eqvi.reports.runs.paired`.
     """
+    differences = scene_differences(folder, better, worse, metric)
+    return Estimate(reason=differences) if isinstance(differences, str) else estimate(differences)
+
+
+def scene_differences(folder: Path, better: str, worse: str, metric: str = "psnr") -> pd.Series | str:
+    """How much one run is above another on each scene, or what is missing.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
     first, second = read_run(folder, better), read_run(folder, worse)
     for run in (first, second):
         if run.reason:
-            return Estimate(reason=run.reason if run.reason.startswith("needs") else f"{run.name}: {run.reason}")
+            return run.reason if run.reason.startswith("needs") else f"{run.name}: {run.reason}"
         if not run.has(metric):
-            return Estimate(reason=f"{run.name} has no {metric}")
-    return estimate(paired(first, second, metric).groupby(level="clip").mean())
+            return f"{run.name} has no {metric}"
+    return per_scene(paired(first, second, metric))
 
 
 def gains(folder: Path, pairs: Mapping[str, tuple[str, str]], metric: str = "psnr") -> pd.DataFrame:
@@ -135,10 +145,7 @@ def leads(folder: Path, file: str, model: str) -> pd.DataFrame:
     """
     own = read_run(folder, f"{file}:model={model}")
     rivals = [name for name in own.made_by.get("models", ()) if name != model]
-    differences = {
-        rival: paired(own, read_run(folder, f"{file}:model={rival}"), "psnr").groupby(level="clip").mean()
-        for rival in rivals
-    }
+    differences = {rival: per_scene(paired(own, read_run(folder, f"{file}:model={rival}"), "psnr")) for rival in rivals}
     frame = estimates_frame({rival: estimate(values) for rival, values in differences.items()}, f"{model} over")
     return frame.assign(ahead=pd.array([int((values > 0).sum()) for values in differences.values()], "Int64"))
 
@@ -176,7 +183,7 @@ def gains_by(
     estimates = {}
     for low, high in pairwise(edges):
         inside = (own >= low) & ((own < high) | (high == edges[-1]))
-        estimates[f"{low:.3g} to {high:.3g} {unit}"] = estimate(differences[inside].groupby(level="clip").mean())
+        estimates[f"{low:.3g} to {high:.3g} {unit}"] = estimate(per_scene(differences[inside]))
     return estimates_frame(dict(reversed(estimates.items())) if by == "psnr" else estimates, title)
 
 
@@ -190,7 +197,7 @@ def gains_by_kind(folder: Path, better: str, worse: str) -> pd.DataFrame:
     if reason := first.reason or second.reason:
         return estimates_frame({"all paths": Estimate(reason=reason)}, "path")
     kinds: dict[str, str] = first.made_by["parameters"]["kinds"]
-    means = paired(first, second, "psnr").groupby(level="clip").mean()
+    means = per_scene(paired(first, second, "psnr"))
     groups = {kind: means[means.index.map(kinds) == kind] for kind in dict.fromkeys(kinds.values())}
     return estimates_frame({f"{kind} path": estimate(group) for kind, group in groups.items()}, "path")
 

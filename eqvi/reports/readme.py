@@ -21,50 +21,67 @@ from eqvi.reports import (
     error_budget,
     flow_errors,
     gpu,
+    proved,
     published,
     speed,
     trajectory_rows,
+    verdict_simulation,
 )
+from eqvi.reports.claim_list import COMMAND, LISTS, OF_PAPER, OF_STUDY
 from eqvi.reports.claim_list import README as CODE
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
-from eqvi.reports.runs import read_frames
+from eqvi.reports.runs import NEEDS_WEIGHTS, read_frames
 from eqvi.reports.tables import across, markdown, signed
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 #: The documents that have generated parts.
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md", WEIGHTS / "README.md")
-#: What was found, for README: a sentence, and the claims whose estimates stand in it, each with the verdict that the
-#: sentence relies on. A verdict that changes makes `findings` refuse, so that no sentence outlives its evidence.
-FINDINGS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("**Quadratic motion helps.** Over linear motion it gains {} with nothing learned, and {} in trained models. On "
-     "five real clips, too few to decide, it gains {} with nothing learned.", {
-        "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow": HOLDS,
-        "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights": HOLDS,
-        "quadratic motion beats linear motion: PSNR, real clips, x2, DIS flow": OPEN,
-    }),
-    ("**RQFP does not help here.** Rectifying the parabola changes PSNR by {} with nothing learned, by {} in trained "
-     "models, and by {} in trained models on the flow of our own network instead of DIS. On five real clips, too few "
-     "to decide, it is {} with nothing learned.", {
-        "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow": FAILS,
+#: Claims of one question, first to last choice: the first that was measured stands in README.
+Choice = str | tuple[str, ...]
+_REAL = ("PSNR, nine real scenes, x2, DIS flow", "PSNR, real clips, x2, DIS flow")
+#: What was found, for README: a sentence; the claims whose estimates stand in it, each followed by "(not decided)"
+#: where it is not; and the verdicts on which the sentence itself relies. A verdict that changes makes `findings`
+#: refuse, so that no sentence outlives its evidence.
+FINDINGS: tuple[tuple[str, tuple[Choice, ...], dict[str, str]], ...] = (
+    ("**Quadratic motion helps.** Over linear motion it gains {} in trained models and {} with nothing learned; on "
+     "real footage, with nothing learned, {}.", (
+        "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights",
+        "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow",
+        tuple(f"quadratic motion beats linear motion: {real}" for real in _REAL),
+    ), {"quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights": HOLDS}),
+    ("**RQFP does not help here.** Rectifying the parabola changes PSNR by {} in trained models, by {} in trained "
+     "models on the flow of our own network instead of DIS, and by {} with nothing learned; on real footage, with "
+     "nothing learned, {}.", (
+        "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights",
+        "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
+        "our weights",
+        "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow",
+        tuple(f"RQFP beats plain quadratic motion: {real}" for real in _REAL),
+    ), {
         "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights": FAILS,
         "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
         "our weights": FAILS,
-        "RQFP beats plain quadratic motion: PSNR, real clips, x2, DIS flow": OPEN,
     }),
     ("**RCSN helps, MS-Fusion does not.** The residual network adds {}; the fusion of two scales, with only the "
-     "fusion network trained, and briefly, changes PSNR by {}. Training all parts together beats training by stages "
-     "by {}.", {
+     "fusion network trained, and briefly, changes PSNR by {}, less than matters. Training all parts together beats "
+     "training by stages by {}.", (
+        "RCSN beats no synthesis: PSNR, rendered clips, our weights",
+        "MS-Fusion raises PSNR, rendered clips, our weights",
+        "training from scratch beats stages: PSNR, rendered clips, our weights",
+    ), {
         "RCSN beats no synthesis: PSNR, rendered clips, our weights": HOLDS,
         "MS-Fusion raises PSNR, rendered clips, our weights": FAILS,
         "training from scratch beats stages: PSNR, rendered clips, our weights": HOLDS,
     }),
-    ("**Our weights gain {} over the same method without weights** on rendered clips. On five real clips it is {} at "
-     "x2 (twice the frames) and {} at x4: too few clips to decide; at x4 the mean shows no gain.", {
-        "our model beats the baseline without weights: PSNR, rendered clips": HOLDS,
-        "our model beats the baseline without weights: PSNR, real clips, x2": OPEN,
-        "our model beats the baseline without weights: PSNR, real clips, x4": OPEN,
-    }),
+    ("**Our weights gain {} over the same method without weights** on rendered clips. On real footage it is {} at x2 "
+     "(twice the frames), and {} at x4.", (
+        "our model beats the baseline without weights: PSNR, rendered clips",
+        "our model beats the baseline without weights: PSNR, real clips, x2",
+        "our model beats the baseline without weights: PSNR, real clips, x4",
+    ), {"our model beats the baseline without weights: PSNR, rendered clips": HOLDS}),
     ("**Conventions outweigh models.** Computed in the usual ways, the PSNR of one clip's same frames spans {} from "
-     "lowest to highest; the published differences made by one part, or one way of training, are {published}.", {
+     "lowest to highest; the published differences made by one part, or one way of training, are {published}.", (
+        "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips",
+    ), {
         "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips":
         HOLDS,
     }),
@@ -100,7 +117,7 @@ def part(name: str) -> str:
 
 
 def findings(folder: Path = RESULTS) -> str:
-    """`FINDINGS` as a list, with estimates and intervals from the ledger.
+    """`FINDINGS` as a list, with estimates and intervals from the ledger, and the counts of its lists.
 
     Raises:
         InputError: a claim has another verdict than its sentence relies on.
@@ -110,24 +127,47 @@ def findings(folder: Path = RESULTS) -> str:
     of_models = ledger.query("kind == 'difference' and metric == 'psnr'")
     sizes = of_models.loc[of_models["source"] == CODE, "published"].abs()
     lines = []
-    for sentence, relied in FINDINGS:
+    for sentence, choices, relied in FINDINGS:
         for claim, verdict in relied.items():
             if by_claim.loc[claim, "verdict"] != verdict:
                 raise InputError(
                     f"README says of {claim!r} that it {verdict}, the ledger says {by_claim.loc[claim, 'verdict']!r}: "
                     "rewrite that sentence in eqvi/reports/readme.py"
                 )
-        estimates = by_claim.loc[list(relied)]
-        numbers = map(_with_interval, estimates.itertuples())
+        numbers = [_finding(by_claim, choice) for choice in choices]
         lines.append(f"- {sentence.format(*numbers, published=f'{sizes.min():.3f} to {sizes.max():.3f} dB')}")
-    counts = claims.counts(ledger)
-    scores = len(ledger.query("kind == 'figure' and verdict == @MISSING"))
-    tally = (
-        f"{counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} cannot be decided with this data, and "
-        f"{counts[MISSING]} are not measured: they need data or weights that were not available, and {scores} of them "
-        "are the published scores themselves ([all claims](results/README.md#claims))"
-    )
-    return "\n".join([*lines, f"- **Of {len(ledger)} claims**, {tally}."])
+    return "\n".join([*lines, *_three_lists(ledger)])
+
+
+def _finding(by_claim: pd.DataFrame, choice: Choice) -> str:
+    """The estimate of the first measured claim of a choice, as it stands in a finding."""
+    names = [choice] if isinstance(choice, str) else list(choice)
+    rows = list(by_claim.loc[names].itertuples())
+    line = next((row for row in rows if row.verdict != MISSING), rows[0])
+    if line.verdict == MISSING:
+        return f"not measured ({line.reason})"
+    where = f" on {line.scenes} scenes" if "real" in line.data else ""
+    undecided = " (too few to decide)" if pd.isna(line.p) else " (not decided)"
+    return f"{_with_interval(line)}{where}{undecided if line.verdict == OPEN else ''}"
+
+
+def _three_lists(ledger: pd.DataFrame) -> list[str]:
+    """What of each list is decided: claims of the paper, of this study, properties. They are never added up."""
+    paper = ledger[ledger["list"] == OF_PAPER]
+    missing, decided = paper[paper["verdict"] == MISSING], paper[paper["verdict"] != MISSING]
+    scores = (missing["kind"] == "figure").sum()
+    measurable = (missing["reason"] == NEEDS_WEIGHTS).sum()
+    others = "".join(f" Decided: {one.claim}: {one.verdict} ({one.reason})." for one in decided.itertuples())
+    own = claims.counts(ledger, OF_STUDY)
+    return [
+        f"- **Claims of the paper**, about the published weights: {len(missing)} are not measured here, the {scores} "
+        f"published scores among them. `{COMMAND}` measures {measurable} of them; the others need yet other data "
+        f"or weights.{others}",
+        f"- **Claims of this study**, about its own models and scenes: {own[HOLDS]} hold, {own[FAILS]} do not, "
+        f"{own[OPEN]} are not decided, {own[MISSING]} are not measured "
+        "([each with its evidence](results/README.md#claims), [the rule](notebooks/22_claims.ipynb)).",
+        f"- **Properties proved by tests**: {len(proved.PROPERTIES)} ([list](results/README.md#proved-by-tests)).",
+    ]
 
 
 def _with_interval(line: Any) -> str:
@@ -182,10 +222,18 @@ def _published() -> str:
     return markdown(table.drop(columns=["source", "run", "clips", "sign_p"]), titles=titles, estimate=".4f")
 
 
-def _claims() -> str:
+def _claims(whose: str) -> str:
     ledger = claims.ledger()
-    tally = "; ".join(f"{verdict}: {number}" for verdict, number in claims.counts(ledger).items())
-    return f"{len(ledger)} claims: {tally}.\n\n{markdown(claims.summary(ledger))}"
+    if whose not in LISTS:
+        raise InputError(f"there is no list {whose!r} of claims: write one of {', '.join(LISTS)}")
+    tally = "; ".join(f"{verdict}: {number}" for verdict, number in claims.counts(ledger, whose).items())
+    return f"{tally}.\n\n{markdown(claims.summary(ledger[ledger['list'] == whose]))}"
+
+
+def _proved() -> str:
+    table = proved.table()
+    file = table["test"].str.partition("::")
+    return markdown(table.assign(test="[`" + file[2] + "`](../" + file[0] + ")"))
 
 
 def _means(file: str) -> str:
@@ -206,7 +254,10 @@ PARTS: dict[str, Callable[..., str]] = {
     "findings": findings,
     "overview": lambda: markdown(comparisons.overview(RESULTS), digits=2),
     "published": _published,
-    "claims": _claims,
+    "claims LIST": _claims,
+    "proved": _proved,
+    "families": lambda: markdown(claims.families(claims.ledger()), strictest_level=".2g"),
+    "verdict-simulation": lambda: markdown(verdict_simulation.readable(RESULTS)),
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),

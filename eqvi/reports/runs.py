@@ -1,10 +1,12 @@
 """Runs: scored frames in ``results/RUN.csv``, a row each, and ``results/RUN.json``, the provenance.
 
-An empty cell was not measured. Means are taken over the frames of a clip first, then over clips. A frame that equals
-its truth has an infinite PSNR, so it is left out of all means, and of those of the other runs in the file as well.
+An empty cell was not measured. Means are taken over the frames of a clip first, then over clips; estimates and
+differences are over scenes, see `per_scene`. A frame that equals its truth has an infinite PSNR, so it is left out of
+all means, and of those of the other runs in the file as well.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from eqvi.reports.statistics import Estimate, estimate
 NAMES = ("run", "dataset", "clip", "kind", "frame", "model", "flow", "t")
 #: The sets of clips of the published table: how a run's name ends, and how many clips there are.
 DATA = {"REDS_VTSR val (30 clips)": ("val30", 30), "REDS_VTSR5 (5 clips)": ("vtsr5", 5)}
+#: Clips that are views of one scene, and its name; every other clip is a scene of its own.
+SCENES = {f"cam{view:02}": "walk" for view in (1, 2, 3, 4)}
+#: What the published scores need.
+NEEDS_WEIGHTS = "needs REDS_VTSR and the published weights"
 #: Frames scored in a clip of REDS_VTSR at twice the rate: one between any two of 46.
 GAPS = 45
 
@@ -66,14 +72,27 @@ class Run:
         return float(self.clip_means(column).mean())
 
     def estimate(self, column: str) -> Estimate:
-        """The mean of a column over clips with its interval, or why there is none."""
+        """The mean of a column over scenes with its interval, or why there is none."""
         if not self.has(column):
             return Estimate(reason=self.reason or f"{self.name} has no {column}")
-        return estimate(self.clip_means(column))
+        return estimate(per_scene(self.scores[column]))
 
     def worst(self, count: int) -> pd.DataFrame:
         """The frames of the lowest PSNR, lowest first."""
         return self.scores.sort_values("psnr", kind="stable").head(count)
+
+
+def per_scene(values: pd.Series) -> pd.Series:
+    """The mean over each scene of numbers that are indexed by ``clip`` and perhaps ``frame``: over clips first.
+
+    Raises:
+        InputError: two clips have one name.
+    """
+    clips = values.groupby(level="clip").mean() if values.index.nlevels > 1 else values
+    double = [clip for clip, count in Counter(clips.index).items() if count > 1]
+    if double:
+        raise InputError(f"two scenes are named {double[0]!r}: a scene counts once, rename one or leave it out")
+    return clips.groupby([SCENES.get(clip, clip) for clip in clips.index]).mean().rename_axis("scene")
 
 
 def read_frames(path: Path) -> pd.DataFrame:
@@ -197,7 +216,7 @@ def needs(name: str) -> str:
             return what
     if not name.endswith(tuple(suffix for suffix, _ in DATA.values())):
         return "the rendered clips scored"
-    return "REDS_VTSR and the published weights" if name.startswith("stage") else "REDS_VTSR"
+    return NEEDS_WEIGHTS.removeprefix("needs ") if name.startswith("stage") else "REDS_VTSR"
 
 
 def _read_text(path: Path) -> pd.DataFrame:

@@ -12,6 +12,8 @@ from PIL import Image
 from eqvi.errors import InputError
 from eqvi.files import replacing_folder
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
+from eqvi.reports import proved
+from eqvi.reports.claim_list import COMMAND
 from eqvi.site import explorer_data, links, notebooks, verdicts
 from eqvi.site.links import relative
 from eqvi.site.markdown import Heading, Renderer, generated_part
@@ -208,7 +210,8 @@ class _Builder:
         self._page(
             "index.html", "index.html", title.removeprefix("# ").strip(),
             abstract=render(rest.partition("\n## ")[0].partition("\n![")[0]),
-            groups=verdicts.groups(self.study.results), tables=tables, settles=_settles(readme, render),
+            claims=verdicts.lists(self.study.results), command=COMMAND, properties=proved.PROPERTIES,
+            tables=tables, settles=_settles(readme, render),
             film={FILM, STRIP} <= self.figures.keys(),
         )  # fmt: skip
 

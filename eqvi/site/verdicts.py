@@ -1,15 +1,15 @@
-"""The verdicts on all claims as the index shows them, each with its interval. Imports no torch."""
+"""The claims as the index shows them: those of this study and those of the paper, by verdict. Imports no torch."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eqvi.errors import InputError
 from eqvi.reports import claims
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
+from eqvi.reports.claim_list import OF_PAPER, OF_STUDY
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
-#: Verdict, its name in the page, its short form and its sign, so that none is told by colour alone.
-KINDS = ((HOLDS, "holds", "holds", "✓"), (FAILS, "fails", "does not hold", "✗"),
-         (OPEN, "open", "cannot be decided", "?"), (MISSING, "missing", "not measured", "–"))  # fmt: skip
+#: Verdict, its name in the page, and its sign, so that none is told by colour alone.
+KINDS = ((HOLDS, "holds", "✓"), (FAILS, "fails", "✗"), (OPEN, "open", "?"), (MISSING, "missing", "–"))
 
 
 class Interval(NamedTuple):
@@ -29,8 +29,18 @@ class Group(NamedTuple):
     rows: list[tuple[Any, Interval | None]]
 
 
-def groups(results: Path) -> list[Group]:
-    """The claims in ``claims.csv`` of a folder of results, by verdict.
+class Lists(NamedTuple):
+    """The claims of this study by verdict, all four; those of the paper by verdict, without empty groups.
+
+    They are counted apart.
+    """
+
+    study: list[Group]
+    paper: list[Group]
+
+
+def lists(results: Path) -> Lists:
+    """The claims in ``claims.csv`` of a folder of results.
 
     Raises:
         InputError: it is missing, or holds an unknown verdict.
@@ -39,10 +49,16 @@ def groups(results: Path) -> list[Group]:
     for verdict in set(ledger["verdict"]) - {verdict for verdict, *_ in KINDS}:
         raise InputError(f"{results / 'claims.csv'}: verdict {verdict!r} is not known: run notebook 22 again")
     lines = list(zip(ledger.itertuples(), claims.as_text(ledger).itertuples(), strict=True))
-    return [
-        Group(kind, sign, short, [(text, interval(line)) for line, text in lines if line.verdict == verdict])
-        for verdict, kind, short, sign in KINDS
-    ]
+    study, paper = (
+        [
+            Group(kind, sign, verdict, [
+                (text, interval(line)) for line, text in lines if (line.list, line.verdict) == (whose, verdict)
+            ])
+            for verdict, kind, sign in KINDS
+        ]
+        for whose in (OF_STUDY, OF_PAPER)
+    )  # fmt: skip
+    return Lists(study, [group for group in paper if group.rows])
 
 
 def interval(line: Any) -> Interval | None:

@@ -12,8 +12,8 @@ from eqvi.errors import InputError
 from eqvi.paths import PARAMS
 from eqvi.reports import ablation, claims, comparisons
 from eqvi.reports.ablation import FILE, ROWS, run_name
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
 from eqvi.reports.statistics import estimate
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 CLIPS = 8
 

@@ -10,7 +10,8 @@ import pytest
 from eqvi.errors import InputError
 from eqvi.paths import RESULTS
 from eqvi.reports import claims
-from eqvi.reports.claims import FAILS, HOLDS, MISSING, OPEN
+from eqvi.reports.claim_list import LISTS, OF_PAPER, OF_STUDY
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN, VERDICTS
 
 MODELS = (("linear", 3.0), ("quadratic", 2.0), ("rectified", 2.25))
 
@@ -46,8 +47,13 @@ def test_without_results_nothing_is_decided_but_the_arithmetic(tmp_path: Path) -
     assert (ledger["reason"] != "").all()
     assert ledger["claim"].is_unique
     assert len(ledger.query("kind == 'figure' and metric == 'psnr'")) == 8
-    assert line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR val")["clips_needed"] == 10
+    assert line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR val")["scenes_needed"] == 10
     assert line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR val")["published"] == pytest.approx(0.020806)
+    assert line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR val")["power"] > 0.99
+    assert line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR5")["power"] == 0
+    families = claims.families(ledger)
+    assert (families["tested"] == 0).all()
+    assert set(families["reason"]) == {"no rows"}
 
 
 def test_every_claim_can_be_selected_by_its_fields(study: pd.DataFrame) -> None:
@@ -55,7 +61,9 @@ def test_every_claim_can_be_selected_by_its_fields(study: pd.DataFrame) -> None:
     assert len(study.query("part == 'RQFP' and data == 'real clips'")) == 2
     assert study.query("part == 'RQFP' and data == 'real clips'")["rate"].tolist() == ["x2", "x4"]
     assert set(study["weights"]) == {"published", "ours", "none"}
-    assert set(study["verdict"]) == set(claims.VERDICTS)
+    assert set(study["verdict"]) == set(VERDICTS)
+    assert set(study["list"]) == set(LISTS)
+    assert set(study.query("weights == 'published'")["list"]) == {OF_PAPER}
     fields = ["part", "data", "rate", "flow", "weights", "metric", "kind"]
     assert not study[study["evidence"] != "none"].duplicated([*fields, "evidence", "claim"]).any()
 
@@ -64,7 +72,7 @@ def test_a_missing_value_is_missing_and_has_a_reason(study: pd.DataFrame) -> Non
     missing = study[study["estimate"].isna()]
     assert (missing["verdict"] == MISSING).all()
     assert (missing["reason"] != "").all()
-    assert study.loc[study["spread_of"] == "assumed", "sign_p"].isna().all()
+    assert study.loc[study["spread_of"] == "assumed", "p"].isna().all()
 
 
 @pytest.mark.parametrize(("mean", "verdict"), [(24.0563, HOLDS), (24.0502, FAILS)])
@@ -78,17 +86,18 @@ def test_a_figure_holds_if_it_is_met(tmp_path: Path, mean: float, verdict: str) 
 
 @pytest.mark.parametrize(
     ("gain", "spread", "verdict"),
-    [(0.02, 0.02, HOLDS), (-0.02, 0.02, FAILS), (0.002, 0.02, OPEN)],
+    [(0.03, 0.02, HOLDS), (-0.03, 0.02, FAILS), (0.002, 0.02, FAILS), (0.002, 0.1, OPEN)],
 )
-def test_a_difference_is_judged_by_its_interval(tmp_path: Path, gain: float, spread: float, verdict: str) -> None:
+def test_a_difference_is_judged_by_the_rule(tmp_path: Path, gain: float, spread: float, verdict: str) -> None:
     base = scores(24.0354)
     faked.run(faked.results(tmp_path), "stage3_rcsn_rqfp_val30", base.tolist(), frames=45)
     faked.run(tmp_path, "stage4_ms_fusion_val30", (base + gain + jitter(spread)).tolist(), frames=45)
     claim = line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR val")
     assert claim["verdict"] == verdict
     assert claim["estimate"] == pytest.approx(gain, abs=1e-6)
-    assert (claim["clips"], claim["spread_of"], claim["clips_needed"]) == (30, "measured", 10)
-    assert claim["spread"] == pytest.approx(0.02, abs=1e-5)
+    assert (claim["scenes"], claim["spread_of"], claim["tests"]) == (30, "measured", 1)
+    assert pd.isna(claim["scenes_needed"]) == (verdict != OPEN)
+    assert claim["spread"] == pytest.approx(spread, abs=1e-5)
     assert claim["evidence"] == "stage4_ms_fusion_val30.csv and stage3_rcsn_rqfp_val30.csv"
 
 
@@ -97,9 +106,11 @@ def test_five_clips_decide_nothing(tmp_path: Path) -> None:
     faked.run(faked.results(tmp_path), "stage3_rcsn_rqfp_vtsr5", base.tolist(), frames=45)
     faked.run(tmp_path, "stage4_ms_fusion_vtsr5", (base + 1).tolist(), frames=45)
     claim = line(tmp_path, "MS-Fusion raises PSNR, REDS_VTSR5")
-    assert (claim["verdict"], claim["sign_p"]) == (OPEN, pytest.approx(0.0625))
+    assert claim["verdict"] == OPEN
+    assert pd.isna(claim["p"])
+    assert claim["power"] == 0
     assert claim["low"] == pytest.approx(1)
-    assert claim["reason"].startswith("5 clips")
+    assert claim["reason"].startswith("5 scenes")
 
 
 def test_a_claim_of_less_is_judged_from_the_other_side(tmp_path: Path) -> None:
@@ -117,7 +128,7 @@ def test_a_claim_of_less_is_judged_from_the_other_side(tmp_path: Path) -> None:
 def test_conventions_are_judged_on_the_weight_free_model(tmp_path: Path) -> None:
     faked.run(faked.results(tmp_path), "baseline_rendered", scores(30, 8).tolist())
     truncation, reading = claims.ledger(tmp_path).query("part == 'metric convention'").iloc
-    assert (truncation["verdict"], truncation["estimate"]) == (HOLDS, pytest.approx(-0.006, abs=1e-6))
+    assert (truncation["verdict"], truncation["estimate"]) == (FAILS, pytest.approx(-0.006, abs=1e-6))
     assert (reading["verdict"], reading["estimate"]) == (HOLDS, pytest.approx(1.506, abs=1e-6))
     assert reading["published"] == pytest.approx(0.1065, abs=1e-4)
 
@@ -161,7 +172,7 @@ def test_motion_models_alone_are_judged_by_their_error(tmp_path: Path) -> None:
     alone = claims.ledger(tmp_path).query("metric == 'epe_visible' and flow == 'DIS'").set_index("part")
     assert alone["verdict"].to_dict() == {"RQFP": FAILS, "quadratic motion": HOLDS}
     assert alone["estimate"].to_dict() == pytest.approx({"RQFP": 0.25, "quadratic motion": -1})
-    assert alone["clips"].tolist() == [8, 8]
+    assert alone["scenes"].tolist() == [8, 8]
     assert set(alone["unit"]) == {"px"}
 
 
@@ -180,8 +191,26 @@ def test_the_power_that_published_gains_need(tmp_path: Path) -> None:
     assert smallest.iloc[1:].tolist() == [6, 10, 48, 184]
 
 
+def test_lists_are_counted_apart(study: pd.DataFrame) -> None:
+    counts = {whose: claims.counts(study, whose) for whose in LISTS}
+    assert sum(counts[OF_PAPER].values()) + sum(counts[OF_STUDY].values()) == len(study)
+    assert counts[OF_PAPER][MISSING] > 0
+    assert counts[OF_PAPER][HOLDS] == 0
+
+
+def test_a_family_has_one_correction(study: pd.DataFrame) -> None:
+    for _, family in study[study["p"].notna()].groupby(["list", "family"]):
+        assert (family["tests"] == len(family)).all()
+        assert (family["p_holm"] >= family["p"]).all()
+        assert (family["p_holm"] <= family["p"] * len(family) + 1e-12).any()
+    families = claims.families(study)
+    assert families["claims"].sum() == (study["kind"] != "figure").sum()
+    assert families["tested"].sum() == study["p"].notna().sum()
+
+
 def test_the_summary_begins_with_what_holds(study: pd.DataFrame) -> None:
     summary = claims.summary(study)
-    ranks = summary["verdict"].map(claims.VERDICTS.index)
+    ranks = summary["verdict"].map(VERDICTS.index)
     assert ranks.is_monotonic_increasing
-    assert summary["measured, 95 % interval"].iloc[0] == "+0.3997 [+0.0652, +0.7976]"
+    assert summary["verdict"].iloc[0] == HOLDS
+    assert summary["measured, 95 % interval"].str.fullmatch(r"\S+ \[\S+, \S+\]").iloc[0]

@@ -1,12 +1,26 @@
 """Intervals and power, against simulation, SciPy and counting."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from eqvi.reports.statistics import FEWEST_FOR_VERDICT, LEVEL, POWER, clips_needed, estimate, power, sign_test
+from eqvi.reports.statistics import (
+    FEWEST_FOR_VERDICT,
+    LEVEL,
+    POWER,
+    clips_needed,
+    estimate,
+    fewest_scenes,
+    holm,
+    interval,
+    power,
+    sign_flip_power,
+    sign_flip_test,
+    sign_test,
+)
 
 
 def test_an_interval_covers_what_it_promises() -> None:
@@ -69,3 +83,51 @@ def test_the_clips_needed_are_the_fewest_that_have_the_power(effect: float, spre
 def test_limits_of_the_clips_needed() -> None:
     assert clips_needed(0.0, 1.0) is None
     assert clips_needed(1.0, 0.0) == clips_needed(9.0, 1.0) == FEWEST_FOR_VERDICT
+
+
+def test_the_sign_flip_test_counts_choices_of_signs() -> None:
+    values = np.random.default_rng(3).normal(0.3, 1, (4, 7))
+    choices = np.array(list(itertools.product((1, -1), repeat=7)))
+    for one, p, above in zip(values, sign_flip_test(values), sign_flip_test(values, two_sided=False), strict=True):
+        sums = choices @ one
+        assert p == pytest.approx(np.mean(np.abs(sums) >= abs(one.sum()) - 1e-9))
+        assert above == pytest.approx(np.mean(sums >= one.sum() - 1e-9))
+    assert sign_flip_test([1.0] * (FEWEST_FOR_VERDICT - 1)) > 0.05 >= sign_flip_test([1.0] * FEWEST_FOR_VERDICT)
+    assert sign_flip_test([0.0] * 8) == 1
+
+
+def test_many_scenes_have_the_p_of_a_t_test() -> None:
+    values = np.random.default_rng(4).normal(0.4, 1, (50, 24))
+    p = sign_flip_test(values)
+    assert p == pytest.approx(stats.ttest_1samp(values, 0, axis=1).pvalue, abs=0.03)
+    assert p.min() >= 1 / 4096
+    none = sign_flip_test(np.random.default_rng(5).normal(0, 1, (10_000, 24)))
+    assert np.mean(none <= 0.05) == pytest.approx(0.05, abs=0.0066)  # three standard errors
+
+
+def test_holm_is_what_the_textbook_says() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.2]) == pytest.approx([0.04, 0.09, 0.09, 0.2])
+    assert holm([[0.5, 0.6], [0.001, 1.0]]).tolist() == [[1.0, 1.0], [0.002, 1.0]]
+    assert holm([]).tolist() == []
+
+
+def test_intervals_of_many_studies_are_those_of_each() -> None:
+    values = np.random.default_rng(6).normal(0, 1, (2, 3, 8))
+    found = interval(values)
+    assert found.shape == (2, 3, 2)
+    one = estimate(values[1, 2])
+    assert found[1, 2].tolist() == [one.low, one.high]
+
+
+def test_the_fewest_scenes_of_a_family() -> None:
+    assert [fewest_scenes(tests) for tests in (0, 1, 2, 4, 9)] == [6, 6, 7, 8, 9]
+    for tests in (1, 2, 4, 9):
+        scenes = fewest_scenes(tests)
+        assert 2.0 ** (1 - scenes) <= 0.05 / tests < 2.0 ** (2 - scenes)
+        assert sign_flip_power(9.0, scenes, tests) == 1
+        assert sign_flip_power(9.0, scenes - 1, tests) == 0
+
+
+def test_a_certain_difference_has_power_one() -> None:
+    assert power(3.0, 1, 30) == power(6.0, 1, 30, tests=9) == 1
+    assert power(0.6, 1, 20, tests=5) < power(0.6, 1, 20)

@@ -43,6 +43,8 @@ class TestPages:
         assert all(claim in text for claim in small_site.LEDGER["claim"])
         assert "[+0.100, +0.700]" in text
         assert text.count('class="interval') == 3
+        assert re.findall(r'class="count">(\d+)<', text) == ["1", "1", "1", "1"]  # of this study alone
+        assert "1 not measured here." in text  # of the paper
 
     def test_formulas_are_mathml(self, site: Path) -> None:
         text = (site / "notebooks" / "01_first.html").read_text()
