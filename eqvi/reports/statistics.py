@@ -27,13 +27,13 @@ _DRAWS, _SEED = 10_000, 20
 
 
 class Estimate(NamedTuple):
-    """A mean over clips; NaN (clips: NA) where there is none. These are the columns of every frame of estimates.
+    """A mean over scenes; NaN (clips: NA) where there is none. These are the columns of every frame of estimates.
 
     Attributes:
         estimate: the mean.
         low, high: its 95 % interval.
-        clips: how many.
-        spread: standard deviation between clips (of the sample); 0 for one clip.
+        clips: how many scenes; nearly every clip is one.
+        spread: standard deviation between scenes (of the sample); 0 for one scene.
         sign_p: two-sided p of the sign test against zero.
         reason: why the estimate or its interval is missing.
     """

@@ -20,8 +20,9 @@ Format = str | Callable[[float], str]
 #: How columns are headed where their name, with spaces for underscores, does not do.
 TITLES = {
     "estimate": "dB, 95 % interval",
+    "clips": "scenes",
     "sign_p": "sign test, p",
-    "ahead": "clips on which it is ahead",
+    "ahead": "scenes on which it is ahead",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "rcsn": "RCSN",

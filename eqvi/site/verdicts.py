@@ -32,11 +32,12 @@ class Group(NamedTuple):
 class Lists(NamedTuple):
     """The claims of this study by verdict, all four; those of the paper by verdict, without empty groups.
 
-    They are counted apart.
+    They are counted apart. `scores` is how many of the published scores were measured.
     """
 
     study: list[Group]
     paper: list[Group]
+    scores: int
 
 
 def lists(results: Path) -> Lists:
@@ -58,7 +59,8 @@ def lists(results: Path) -> Lists:
         ]
         for whose in (OF_STUDY, OF_PAPER)
     )  # fmt: skip
-    return Lists(study, [group for group in paper if group.rows])
+    scores = ledger.query("list == @OF_PAPER and kind == 'figure' and metric in ['psnr', 'ssim']")
+    return Lists(study, [group for group in paper if group.rows], int((scores["verdict"] != MISSING).sum()))
 
 
 def interval(line: Any) -> Interval | None:

@@ -16,7 +16,7 @@ ESTIMATES = {"many": estimate([1.0] * 5), "few": estimate([1.0, 2.0]), "none": E
 
 def test_estimate_and_interval_share_a_cell_and_gaps_give_their_reason() -> None:
     text = tables.readable(estimates_frame(ESTIMATES, "gain of"))
-    assert list(text) == ["gain of", "dB, 95 % interval", "clips", "sign test, p"]
+    assert list(text) == ["gain of", "dB, 95 % interval", "scenes", "sign test, p"]
     assert text.iloc[0].tolist() == ["many", "+1.000 [+1.000, +1.000]", "5", "0.0625"]
     assert text.iloc[1].tolist() == ["few", "+1.500 (2 clips: no interval)", "2", "0.5"]
     assert text.iloc[2].tolist() == ["none", "not measured: needs a run", "", ""]

@@ -45,6 +45,7 @@ class TestPages:
         assert text.count('class="interval') == 3
         assert re.findall(r'class="count">(\d+)<', text) == ["1", "1", "1", "1"]  # of this study alone
         assert "1 not measured here." in text  # of the paper
+        assert "No published score was measured here" in text
 
     def test_formulas_are_mathml(self, site: Path) -> None:
         text = (site / "notebooks" / "01_first.html").read_text()
