@@ -3,6 +3,7 @@
 `PARTS` lists them; `eqvi.markdown` explains their markers.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,7 @@ def filled(path: Path) -> str:
     Raises:
         InputError: the document is missing, or its markers cannot be followed.
     """
+    _ledger.cache_clear()
     try:
         return fill(path.read_text(encoding="utf-8"), part)
     except OSError as error:
@@ -222,8 +224,14 @@ def _published() -> str:
     return markdown(table.drop(columns=["source", "run", "clips", "sign_p"]), titles=titles, estimate=".4f")
 
 
+@functools.cache
+def _ledger() -> pd.DataFrame:
+    """The ledger, read once for all parts of a document."""
+    return claims.ledger()
+
+
 def _claims(whose: str) -> str:
-    ledger = claims.ledger()
+    ledger = _ledger()
     if whose not in LISTS:
         raise InputError(f"there is no list {whose!r} of claims: write one of {', '.join(LISTS)}")
     tally = "; ".join(f"{verdict}: {number}" for verdict, number in claims.counts(ledger, whose).items())
@@ -256,7 +264,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "published": _published,
     "claims LIST": _claims,
     "proved": _proved,
-    "families": lambda: markdown(claims.families(claims.ledger()), strictest_level=".2g"),
+    "families": lambda: markdown(claims.families(_ledger()), strictest_level=".2g"),
     "verdict-simulation": lambda: markdown(verdict_simulation.readable(RESULTS)),
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),

@@ -176,6 +176,28 @@ def test_motion_models_alone_are_judged_by_their_error(tmp_path: Path) -> None:
     assert set(alone["unit"]) == {"px"}
 
 
+def test_views_of_one_scene_count_once_and_nine_scenes_decide(tmp_path: Path) -> None:
+    clips = [f"cam{view:02}" for view in (1, 2, 3, 4)] + [f"scene_{n}" for n in range(8)]
+    gains = {"linear": -0.5, "quadratic": 0.0, "quadratic+4": 0.001, "quadratic+8": 0.1, "rectified": -0.1}
+    rows = [
+        f"{clip},8,{model},{30 + gain * (1 + 0.1 * number) + number}"
+        for number, clip in enumerate(clips)
+        for model, gain in gains.items()
+    ]
+    (faked.results(tmp_path) / "trajectories_x2.csv").write_text("\n".join(["clip,frame,model,psnr", *rows]))
+    (tmp_path / "trajectories_x2.json").write_text("{}")
+    ledger = claims.ledger(tmp_path).query("data == 'nine real scenes' and rate == 'x2'").set_index("claim")
+    verdicts = {claim.partition(":")[0]: verdict for claim, verdict in ledger["verdict"].items()}
+    assert verdicts == {
+        "paths over eight frames beat the paper's motion": HOLDS,
+        "paths over eight frames beat those over four": HOLDS,
+        "quadratic motion beats linear motion": HOLDS,
+        "RQFP beats plain quadratic motion": FAILS,
+        "RQFP beats plain quadratic motion beside paths over eight frames": MISSING,
+    }
+    assert ledger["scenes"].dropna().tolist() == [9] * 4
+
+
 def test_rows_that_are_here_are_used(study: pd.DataFrame) -> None:
     for claim in study.itertuples():
         files = [RESULTS / name for name in claim.evidence.split(" and ") if name.endswith(".csv")]
