@@ -144,7 +144,7 @@ def read(folder: Path = RESULTS) -> pd.DataFrame:
         InputError: it is missing, or is another.
     """
     path = folder / FILE
-    again = "run `python -m eqvi study 22_claims -p simulate true`"
+    again = "run `python -m eqvi study 22_claims -p simulate True`"
     try:
         rows = pd.read_csv(path)
     except (OSError, ValueError) as error:
