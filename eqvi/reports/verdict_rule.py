@@ -1,4 +1,6 @@
-"""The rule by which a claim gets its verdict. It was written before the rows on nine real scenes were measured.
+"""The rule by which a claim gets its verdict.
+
+It was written before ``results/trajectories_x2.csv`` and ``_x4.csv`` (nine real scenes), and after all other rows.
 
 1. **Units are scenes.** Frames are averaged within a clip, clips within a scene (`eqvi.reports.runs.SCENES`: several
    views of one scene count as one; every rendered clip is a scene of its own). Two models are compared by their
