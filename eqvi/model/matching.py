@@ -46,7 +46,7 @@ from eqvi.model.matching_layers import (
 )
 from eqvi.model.timing import Timing, path_evidence
 from eqvi.model.trajectories import Position
-from eqvi.model.visibility import HoleFilling, VisibilityMask, raise_mask
+from eqvi.model.visibility import HoleFilling, VisibilityMask, raise_mask, scale_logit
 
 #: Radii of the cost volumes of the two corrections at 1/8, and of the two at 1/4.
 EIGHTH_RADII, QUARTER_RADII = (3, 3), (3, 2)
@@ -102,6 +102,8 @@ class Matching(nn.Module):
         self.middle = nn.ModuleList(Correction(quarter, radius, width) for radius in QUARTER_RADII)
         self.fine = nn.ModuleList((FineCorrection(half, width // 2),))
         self.synthesis = MaskAndResidual()
+        #: How much the visibility mask's logit counts in the mask's: fully in a new model.
+        self.prior = nn.Parameter(torch.ones(1))
         for name, layer in self.named_modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=0.1)
@@ -176,7 +178,7 @@ class Matching(nn.Module):
         ]
         known = torch.cat((pair.logit, with_time(lower(hints), t), inside), dim=1)
         rest, residual = self.synthesis(padded(warped_1), padded(warped_2), *contexts, known)
-        mask = raise_mask(visible, (logit + rest)[..., :height, :width])
+        mask = raise_mask(scale_logit(visible, self.prior), (logit + rest)[..., :height, :width])
         return Matched(flow_t1, flow_t2, warped_1, warped_2, mask, residual[..., :height, :width], tuple(stages))
 
 

@@ -60,6 +60,12 @@ def raise_mask(mask: Weight, logit: Weight) -> Weight:
     return mask / (mask + (1 - mask) * torch.exp(-logit.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)))
 
 
+def scale_logit(mask: Weight, factor: Float[Tensor, "1"]) -> Weight:
+    """The mask whose logit is that of `mask` times `factor`; where that is 1, `mask` itself, bit for bit."""
+    one, other = mask**factor, (1 - mask) ** factor
+    return one / (one + other)
+
+
 def fill_holes(reversed_flow: Reversed) -> Flow:
     """The reversed flow with its holes filled from a pyramid of averages of the known flow around them."""
     known = (reversed_flow.weight > 0).to(reversed_flow.flow.dtype)

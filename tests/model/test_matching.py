@@ -12,7 +12,7 @@ from eqvi.model.eqvi import Interpolation
 from eqvi.model.matching_layers import cost_volume
 from eqvi.model.timing import path_evidence
 from eqvi.model.trajectories import SPACING, Position
-from eqvi.model.visibility import raise_mask
+from eqvi.model.visibility import raise_mask, scale_logit
 
 BASELINE = dataclasses.replace(PRESETS["baseline"], trajectory=8)
 
@@ -107,6 +107,8 @@ def test_raising_a_mask_adds_to_its_logit():
     mask, logit = torch.rand(1, 1, 8, 8) * 0.98 + 0.01, 3 * torch.randn(1, 1, 8, 8)
     torch.testing.assert_close(raise_mask(mask, logit), torch.sigmoid(torch.logit(mask) + logit))
     assert torch.equal(raise_mask(mask, torch.zeros_like(mask)), mask)
+    torch.testing.assert_close(scale_logit(mask, torch.tensor([0.3])), torch.sigmoid(0.3 * torch.logit(mask)))
+    assert torch.equal(scale_logit(mask, torch.ones(1)), mask)
     assert torch.isfinite(raise_mask(mask, 1e4 * logit)).all()
 
 
