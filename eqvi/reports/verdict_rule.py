@@ -14,14 +14,15 @@ It was written before ``results/trajectories_x2.csv`` and ``_x4.csv`` (nine real
 4. **A smallest difference of interest** (`INTEREST`). A claim *holds* if the difference lies on the claimed side and
    its estimate is at least that large. It *does not hold* if the difference lies on the other side, or if it is shown
    to be smaller than that: interval within it, and two one-sided sign-flip tests against both ends (Schuirmann 1987),
-   with a Holm's correction of their own.
+   corrected in the same way, apart from the first.
 5. Everything else is **not decided**, with the reason, and with the number of scenes that would decide four times in
    five: for the published difference, or, as in a pilot study, for the measured one.
 6. **Power is computed beforehand**, from the numbers of scenes and of tests and from the difference to be found: the
    published one at an assumed spread, otherwise one as large as its spread between scenes (on such a difference five
    scenes in six agree). Nothing measured enters.
 
-Under no difference a family calls one in at most 5 % of studies; `eqvi.reports.verdict_simulation` counts.
+Under no difference, where d is as likely as -d, a family calls one in at most 5 % of studies;
+`eqvi.reports.verdict_simulation` counts, and says what happens where differences are skewed.
 """
 
 import math
