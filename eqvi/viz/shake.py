@@ -46,6 +46,23 @@ def interpolated_path(count: int, frequency: float, s: Float[Tensor, " n"]) -> F
     return total
 
 
+def drawn_errors(count: int, fastest: float, draws: int, seed: int = 0) -> Float[Tensor, " draws"]:
+    """Errors at t = 1/2 of `count` frames on drawn shakes, each of three sines of size 1 at most, up to a frequency.
+
+    Args:
+        count: how many frames.
+        fastest: in cycles per interval; frequencies are even up to it, phases even.
+        draws: how many shakes. The same seed draws the same ones for any `count`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size, frequency, phase = torch.rand(3, draws, 3, generator=generator)
+    times = torch.tensor([*frame_times(count), 0.5])
+    path = (size[..., None] * torch.sin(2 * math.pi * (fastest * frequency[..., None] * times + phase[..., None]))).sum(
+        1
+    )
+    return path[:, :-1] @ torch.tensor(lagrange_weights(frame_times(count), 0.5)) - path[:, -1]
+
+
 def shake_page(frequency: float, counts: Sequence[int] = (2, 4, 8)) -> Page:
     """The true path, the frames that sample it, and the piecewise curves through them.
 

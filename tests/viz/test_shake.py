@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eqvi.reports import camera_paths
-from eqvi.viz.shake import ShakeSlider, frequency_response, interpolated_path, shake_page, shaken_path
+from eqvi.viz.shake import ShakeSlider, drawn_errors, frequency_response, interpolated_path, shake_page, shaken_path
 
 COUNTS = (2, 4, 6, 8, 10)
 
@@ -61,3 +61,11 @@ def test_reports_have_the_same_weights() -> None:
         frequency, times = 0.23, np.arange(1 - count // 2, count // 2 + 1)
         share = camera_paths.weights(count, 0.5) @ np.cos(2 * np.pi * frequency * (times - 0.5))
         assert share == pytest.approx(frequency_response(count, torch.tensor([frequency])).item(), abs=1e-5)
+
+
+def test_drawn_shakes_are_the_same_for_any_number_of_frames_and_slow_ones_are_met_by_more():
+    errors = {count: drawn_errors(count, 0.2, 200) for count in (2, 4, 8)}
+    rms = {count: float(error.square().mean().sqrt()) for count, error in errors.items()}
+    assert rms[8] < 0.2 * rms[4] < 0.2 * rms[2]
+    assert torch.equal(drawn_errors(4, 0.2, 200), errors[4])
+    assert drawn_errors(4, 0.0, 10).abs().max() < 1e-5  # nothing moves
