@@ -4,14 +4,16 @@ papermill executes. Added here: the kernel is always the running Python, everyth
 notebook is removed from the result, and a failure of any kind never looks like a result.
 """
 
+import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 import papermill
@@ -66,6 +68,22 @@ class ThisPython(AsyncKernelManager):
     folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
     package = Unicode(help="the folder that the kernel imports this package from").tag(config=True)
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
+
+    #: Every kernel that this process has started.
+    started: ClassVar[list["ThisPython"]] = []
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.started.append(self)
+
+    @classmethod
+    def kill_all(cls) -> None:
+        """End the kernels of this process at once: an interruption can come before anybody else knows of them."""
+        for manager in cls.started:
+            pid = getattr(manager.provisioner, "pid", None)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     @default("client_factory")
     def _client_factory_default(self) -> type[AsyncKernelClient]:

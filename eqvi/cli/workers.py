@@ -69,6 +69,9 @@ def _execute_or_leave(*task: Any) -> tuple[Path, float, str | None]:
         _executing = not _leaving
         return _execute(*task) if _executing else (task[0], 0.0, "interrupted")
     except KeyboardInterrupt:
+        from eqvi.cli import headless
+
+        headless.ThisPython.kill_all()
         return task[0], 0.0, "interrupted"
     finally:
         _executing = False

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import ipywidgets
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -61,6 +62,16 @@ def drawn_errors(count: int, fastest: float, draws: int, seed: int = 0) -> Float
         1
     )
     return path[:, :-1] @ torch.tensor(lagrange_weights(frame_times(count), 0.5)) - path[:, -1]
+
+
+def drawn_table(limits: Sequence[float], draws: int = 4000) -> pd.DataFrame:
+    """Four frames against eight on drawn shakes, by their fastest frequency: rms errors, and how often eight lose."""
+    rows = {}
+    for fastest in limits:
+        four, eight = (drawn_errors(count, fastest, draws) for count in (4, 8))
+        rms = {f"rms error, {n} frames": float(e.square().mean().sqrt()) for n, e in ((4, four), (8, eight))}
+        rows[fastest] = rms | {"eight frames lose, %": 100 * float((eight.abs() > four.abs()).float().mean())}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("fastest, cycles per interval")
 
 
 def shake_page(frequency: float, counts: Sequence[int] = (2, 4, 8)) -> Page:

@@ -65,6 +65,7 @@ def test_a_run_from_a_recipe_and_again(
         "weights.safetensors",
         "curves.png",
         "examples",
+        "latest.safetensors",
     }
     assert {path.name for path in out.iterdir()} == names
     stamps = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}

@@ -12,7 +12,7 @@ from torch import nn
 import eqvi
 from eqvi.metrics import psnr, to_8bit
 from eqvi.model import checkpoint
-from eqvi.model.config import EQVIConfig
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import monitor, pipeline
@@ -53,7 +53,7 @@ class TestParts:
 
     @pytest.mark.parametrize("stage", [name for name in STAGES if name != "flow"])
     def test_table_says_what_learns(self, stage: str) -> None:
-        model = EQVI(NARROW)
+        model = EQVI(PRESETS["matching"] if stage == "matching" else NARROW)
         freeze_all_but(model, STAGES[stage].trains)
         table = pipeline.parts_table(model)
         assert set(table.index[table["trained"]]) == set(STAGES[stage].trains)
