@@ -4,10 +4,8 @@ papermill executes. Added here: the kernel is always the running Python, everyth
 notebook is removed from the result, and a failure of any kind never looks like a result.
 """
 
-import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -80,10 +78,9 @@ class ThisPython(AsyncKernelManager):
     def kill_all(cls) -> None:
         """End the kernels of this process at once: an interruption can come before anybody else knows of them."""
         for manager in cls.started:
-            pid = getattr(manager.provisioner, "pid", None)
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None:
+                process.kill()
 
     @default("client_factory")
     def _client_factory_default(self) -> type[AsyncKernelClient]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -59,7 +60,17 @@ def _leave(*_: object) -> None:
     global _leaving
     first, _leaving = not _leaving, True
     if _executing and first:
+        # An exception that comes while a kernel starts can be lost in Jupyter's event loop; a dead kernel cannot.
+        threading.Thread(target=_keep_kernels_dead, daemon=True).start()
         raise KeyboardInterrupt
+
+
+def _keep_kernels_dead() -> None:
+    from eqvi.cli import headless
+
+    while True:
+        headless.ThisPython.kill_all()
+        time.sleep(0.2)
 
 
 def _execute_or_leave(*task: Any) -> tuple[Path, float, str | None]:
@@ -69,9 +80,6 @@ def _execute_or_leave(*task: Any) -> tuple[Path, float, str | None]:
         _executing = not _leaving
         return _execute(*task) if _executing else (task[0], 0.0, "interrupted")
     except KeyboardInterrupt:
-        from eqvi.cli import headless
-
-        headless.ThisPython.kill_all()
         return task[0], 0.0, "interrupted"
     finally:
         _executing = False

@@ -312,7 +312,7 @@ class TestSurroundings:
 
     def test_an_interrupted_study_ends_quietly(self, house: Path) -> None:
         for name in ("01_first", "02_second"):
-            start = f"from pathlib import Path; Path('{name}.started').touch(); import time; time.sleep(20)"
+            start = f"from pathlib import Path; Path('{name}.started').touch(); import time; time.sleep(60)"
             write_notebook(house, name, start)
         sources = [str(house / "notebooks" / f"{name}.ipynb") for name in ("01_first", "02_second")]
         process = subprocess.Popen(
@@ -324,7 +324,7 @@ class TestSurroundings:
         while len(list((house / "notebooks").glob("*.started"))) < 1 and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C goes to all processes of a terminal
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in output
         assert output.strip().endswith("eqvi: interrupted")
