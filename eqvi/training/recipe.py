@@ -40,6 +40,7 @@ from eqvi.model.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.training.augment import Augmentation
 from eqvi.training.lr_schedule import Schedule
 from eqvi.training.stages import STAGES, stage_config
+from eqvi.training.window_objective import TERMS as WINDOW_TERMS
 
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["published", "plain", "weight_free"]
@@ -174,7 +175,7 @@ class Recipe:
         if self.terms:
             return dict(self.terms)
         if self.data == WINDOWS:
-            return {"charbonnier": 1.0, "blend": 0.3, "difference": 0.02, "common": 0.006}
+            return dict(WINDOW_TERMS)
         # The published weight of the perceptual term is not known; 0.1 is ours.
         return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if STAGES[self.stage].perceptual else {})
 
