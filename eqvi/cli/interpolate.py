@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trajectory = "correct motion by paths over up to N frames, 4 or more, even (default 8); 0: the paper's motion"
     add("--trajectory", type=int, default=TRAJECTORY, metavar="N", help=trajectory)
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
+    precision = "float32 in the order that is fastest here, exactly as measured, or bfloat16 where there is hardware"
+    add("--precision", choices=("float32", "exact", "bfloat16"), default="float32", help=precision + " (%(default)s)")
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
     add("--crf", type=int, help="video quality, smaller is better (default 18 for H.264, 28 for VP9)")
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from eqvi.devices import choose_device
     from eqvi.media.convert import Settings, convert, print_message, summary_lines
     from eqvi.media.output import is_video
+    from eqvi.media.precision import for_clips
     from eqvi.model.registry import load_model
 
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         device = choose_device(args.device)
         model, identity = load_model(args.model, device, args.trajectory)
+        model, identity = for_clips(model, args.precision, device), f"{identity}, {args.precision}"
         summary = convert(args.source, args.target, model, settings, device, identity)
     except KeyboardInterrupt:
         frames = f"the frames in {args.target} are kept, the same command goes on from there"

@@ -1,0 +1,50 @@
+"""Precisions in which a clip can be interpolated, faster than a model computes when it is measured."""
+
+from typing import Any, Literal
+
+import torch
+
+from eqvi.devices import has_bfloat16
+from eqvi.errors import InputError
+from eqvi.model.eqvi import EQVI, Interpolation, Motion
+from eqvi.model.fast_convolution import accelerated
+
+#: Of an interpolated clip. ``exact``: float32 as it is measured; ``float32``: the same sums in the order that is the
+#: fastest on the device; ``bfloat16``: the convolutions in that.
+ClipPrecision = Literal["exact", "float32", "bfloat16"]
+
+
+def for_clips(model: EQVI, precision: ClipPrecision, device: str) -> Any:
+    """A model with the same weights, for inference, that computes in that precision.
+
+    Args:
+        model: on `device`; it stays as it is.
+        precision: see `ClipPrecision`.
+        device: where it computes.
+
+    Raises:
+        InputError: the device has no such precision.
+    """
+    if precision == "exact":
+        return model
+    if precision == "bfloat16" and not has_bfloat16(device):
+        kind = "this CPU has neither AVX512_BF16 nor AMX" if device == "cpu" else f"{device} has none"
+        raise InputError(f"--precision bfloat16: {kind}: give --precision float32")
+    fast = accelerated(model) if torch.device(device).type == "cpu" else model
+    return _LowPrecision(fast, device) if precision == "bfloat16" else fast
+
+
+class _LowPrecision:
+    """The two stages of a model, with convolutions in bfloat16."""
+
+    def __init__(self, model: EQVI, device: str) -> None:
+        self._model, self._device = model, torch.device(device).type
+        self.window = model.window
+
+    def estimate_motion(self, frames: torch.Tensor, previous: Motion | None = None) -> Motion:
+        with torch.autocast(self._device, torch.bfloat16):
+            return self._model.estimate_motion(frames, previous)
+
+    def interpolate(self, frames: torch.Tensor, motion: Motion, t: float) -> Interpolation:
+        with torch.autocast(self._device, torch.bfloat16):
+            return self._model.interpolate(frames, motion, t)

@@ -1,0 +1,43 @@
+"""Precisions of clips: what each computes, and hardware that is asked for."""
+
+import pytest
+import torch
+from small_model import small_model
+from torch import Tensor
+
+from eqvi import devices
+from eqvi.errors import InputError
+from eqvi.evaluation.workloads import panned
+from eqvi.media import precision
+from eqvi.media.precision import for_clips
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    """PSNR of one frame against another."""
+    return -10 * (a - b).square().mean().log10().item()
+
+
+def test_the_precision_of_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, frames = small_model(), panned((128, 128), range(4))[None]
+    assert for_clips(model, "exact", "cpu") is model
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    low = for_clips(model, "bfloat16", "cpu")
+    assert low.window == model.window
+    with torch.inference_mode():
+        made = low.interpolate(frames, low.estimate_motion(frames), 0.5).frame
+        plain = model(frames, 0.5).frame
+    assert made.dtype == torch.float32
+    assert not torch.equal(made, plain), "nothing was computed in bfloat16"
+    assert decibels(made, plain) > 45
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    with pytest.raises(InputError, match="has neither AVX512_BF16 nor AMX: give --precision float32"):
+        for_clips(model, "bfloat16", "cpu")
+
+
+def test_a_cpu_is_asked_whether_it_has_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
+    for first, second in ((True, False), (False, True), (False, False)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda answer=first: answer)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda answer=second: answer)
+        assert devices.has_bfloat16("cpu") is (first or second)
+    assert not devices.has_bfloat16("mps")
