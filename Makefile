@@ -8,7 +8,7 @@ SHELL := bash
 # The Python that makes the environment: the first of these that is 3.11 or newer and has its venv module.
 PYTHON ?= python3.11 python3 python3.12 python3.13 python
 # The notebooks' parameters; empty for the defaults written in the notebooks.
-PARAMS ?= notebooks/params/quick.yaml
+PARAMS ?= notebooks/params/quick
 # More processes than this only wait for each other's memory.
 TEST_PROCESSES ?= 4
 

@@ -1,4 +1,8 @@
-"""The folders of the project; no other file names them."""
+"""The folders of the project; no other file names them.
+
+Notebooks write rows and figures where `writable` says: what is committed is replaced by the study's own command alone,
+``python -m eqvi study``, and a notebook that is run in any other way writes into ``build/play``.
+"""
 
 import os
 import sys
@@ -14,8 +18,26 @@ FIGURES = ROOT / "figures"
 RESULTS = ROOT / "results"
 WEIGHTS = RESULTS / "weights"
 BUILD = ROOT / "build"
+#: What notebooks write that are run otherwise than by the study's own command.
+PLAY = BUILD / "play"
+#: The environment variable by which that command names the folders that a notebook may replace files in.
+REPLACES = "EQVI_REPLACES"
 #: Numbers of the released implementation, which parity is measured against.
 GOLDEN = ROOT / "tests" / "golden"
+
+
+def writable(committed: Path) -> Path:
+    """Where a notebook writes what belongs into a committed folder, `RESULTS` or `FIGURES`.
+
+    That folder in the study's own command, else the folder of its name in `PLAY`.
+    """
+    return committed if committed.name in os.environ.get(REPLACES, "").split() else PLAY / committed.name
+
+
+def shown(path: Path) -> str:
+    """A path as a message names it: from the project's folder on, if it is in there."""
+    path = Path(os.path.abspath(path))
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def check_folder() -> None:

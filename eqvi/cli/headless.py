@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from traitlets.config import Config
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
-from eqvi.paths import PACKAGE, ROOT
+from eqvi.paths import PACKAGE, REPLACES, ROOT
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -65,6 +65,7 @@ class ThisPython(AsyncKernelManager):
 
     folder = Unicode(help="an empty folder for the sockets and for IPython").tag(config=True)
     package = Unicode(help="the folder that the kernel imports this package from").tag(config=True)
+    replaces = Unicode(help="the committed folders that the notebook may replace files in").tag(config=True)
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="ipc")
 
     #: Every kernel that this process has started.
@@ -107,6 +108,7 @@ class ThisPython(AsyncKernelManager):
                 "IPYTHONDIR": self.folder,
                 "MPLBACKEND": backend,
                 "PYTHONHASHSEED": "0",
+                REPLACES: self.replaces,
                 # First, because an environment that was copied or renamed with its clone has the original installed.
                 "PYTHONPATH": os.pathsep.join(filter(None, (self.package, os.environ.get("PYTHONPATH")))),
                 **_matplotlib_settings(self.folder),
@@ -154,7 +156,13 @@ def parameters_of(path: Path) -> dict[str, str]:
     return {name: info["default"] for name, info in papermill.inspect_notebook(read(path)).items()}
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout: int | None = None) -> None:
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    timeout: int | None = None,
+    replaces: Iterable[str] = ("figures", "results"),
+) -> None:
     """Run a notebook in its own folder, as JupyterLab does, and write the executed copy.
 
     Args:
@@ -162,6 +170,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
         output: the executed copy; an older one is replaced once every cell has run.
         parameters: values for the cell tagged ``parameters``; check the names first with `parameters_of`.
         timeout: seconds that one cell may take; no limit if None.
+        replaces: the committed folders that it may replace files in (`eqvi.paths.writable`).
 
     Raises:
         NotebookFailure: a cell raised, ran out of time, or the kernel died. What was executed is kept as
@@ -173,7 +182,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], timeout
     started: list[NotebookNode] = []  # code cells
     try:
         with tempfile.TemporaryDirectory(prefix="eqvi-", dir=_short_folder()) as folder:
-            kernel = {"folder": folder, "package": str(_project(notebook))}
+            kernel = {"folder": folder, "package": str(_project(notebook)), "replaces": " ".join(replaces)}
             executed = papermill.execute_notebook(
                 read(notebook),
                 None,

@@ -1,14 +1,12 @@
 """The command ``python -m eqvi study``: run the notebooks headless, several at a time, with parameters.
 
-A YAML file of parameters says for which notebook each is meant::
-
-    all:                    # for every notebook that declares the parameter; at least one must
-      height: 128
-    03_quadratic_motion:    # for this notebook, which must declare it
-      seed: 1
-
+A YAML file of parameters has a line ``NAME: VALUE`` for each, as ``papermill -f`` reads it too; each goes to every
+chosen notebook that declares it. Of a folder of such files each goes to the notebook that it is named after.
 ``-p NAME VALUE`` goes to every chosen notebook that declares NAME, ``-p NOTEBOOK.NAME VALUE`` to that one alone. Names
 that no notebook declares are refused before anything runs; papermill itself would only warn.
+
+Only a notebook that runs with the study's own parameters replaces figures and rows of the study, see `replaced_by`;
+with any others it writes into ``build/play``.
 """
 
 import argparse
@@ -29,16 +27,22 @@ from eqvi.cli.dependencies import fingerprint, reads_results
 from eqvi.cli.workers import outcomes
 from eqvi.errors import InputError
 from eqvi.files import alone, reason, replacing, sha256, write_failure
-from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, WEIGHTS
+from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, PARAMS, PLAY, RESULTS, WEIGHTS, shown
 
 Parameters = dict[str, Any]
+
+#: The parameters of `make reproduce`.
+QUICK = PARAMS / "quick"
+#: Parameters that say where things are and how a run is carried out, not what is measured.
+HOW = {"data", "weights", "device", "restart", "workers", "minutes"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi study``."""
     add = parser.add_argument
     add("notebooks", nargs="*", metavar="NOTEBOOK", help="a path, or a name in notebooks/ (default: all of them)")
-    add("--params", type=Path, metavar="YAML", help="parameters, by notebook (see notebooks/params/)")
+    help = "file of parameters, or a folder of one for each notebook (see notebooks/params/)"
+    add("--params", type=Path, metavar="YAML", help=help)
     help = "one parameter, for every chosen notebook that declares it, or as NOTEBOOK.NAME; stronger than --params"
     add("-p", dest="overrides", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help=help)
     out = BUILD / "notebooks"
@@ -48,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help=help)
     help = "leave out notebooks whose source, parameters, code, packages and inputs are as when they last ran"
     add("--changed", action="store_true", help=help)
+    help = "replace the study's rows and figures, whatever the parameters; else others than its own write to build/play"
+    add("--replace", action="store_true", help=help)
     add("--timeout", type=int, metavar="SECONDS", help="time one cell may take (default: no limit)")
 
 
@@ -61,17 +67,21 @@ def run(args: argparse.Namespace) -> int:
 
     notebooks = [find(name) for name in args.notebooks] or all_notebooks()
     declared = {path: headless.parameters_of(path) for path in notebooks}
-    others = {path.stem: path for path in all_notebooks() if path not in declared}
-    shared = read_yaml(args.params, {path.stem for path in declared} | set(others)) if args.params else {}
-    elsewhere = [headless.parameters_of(path) for path in others.values()] if shared.get("all") else []
-    values = assign(shared, [(name, text) for name, text in args.overrides], declared, elsewhere)
+    stems = {path.stem for path in [*declared, *all_notebooks()]}
+    shared = read_params(args.params, stems) if args.params else {}
+    values = assign(shared, [(name, text) for name, text in args.overrides], declared)
+    replaces = {path: ["figures", "results"] for path in notebooks}
+    if not args.replace:
+        given = assign(shared, [], declared)
+        replaces = {path: replaced_by(values[path], given[path], declared[path], args.params) for path in notebooks}
+
+    def mark(path: Path) -> str:
+        return fingerprint(path, values[path] | {"replaces": replaces[path]})
 
     if args.changed:
         known = _read_record(args.out)
         notebooks = [
-            path
-            for path in notebooks
-            if not (args.out / path.name).is_file() or known.get(path.stem) != fingerprint(path, values[path])
+            path for path in notebooks if not (args.out / path.name).is_file() or known.get(path.stem) != mark(path)
         ]
         if not notebooks:
             print(f"every executed notebook in {_relative(args.out)}/ is up to date")
@@ -86,11 +96,12 @@ def run(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
+    tasks = [(path, args.out / path.name, values[path], args.timeout, replaces[path]) for path in notebooks]
     with alone(args.out, 0):
-        executed, failure = _execute_all(notebooks, values, args.out, args.timeout, jobs, threads)
+        executed, failure = _execute_all(tasks, jobs, threads)
     changes = [file for file, content in _snapshot().items() if before.get(file) != content]
     if executed:  # their fingerprints are taken now: some read results that others have just written
-        record = _read_record(args.out) | {path.stem: fingerprint(path, values[path]) for path in executed}
+        record = _read_record(args.out) | {path.stem: mark(path) for path in executed}
         with replacing(args.out.with_suffix(".json")) as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if failure is not None:
@@ -102,35 +113,58 @@ def run(args: argparse.Namespace) -> int:
         f"{_count(len(changes), 'figure or result file', 'figure and result files')} new or changed"
         + "".join(f"\n  {_relative(path)}" for path in changes)
     )
+    playing = [path.stem for path in notebooks if not replaces[path]]
+    if playing:
+        print(
+            f"{', '.join(playing)}: not with the study's own parameters, so rows and figures went to {shown(PLAY)}/ "
+            "(--replace puts them in the place of the study's)"
+        )
     return 0
 
 
-def _execute_all(
-    notebooks: Sequence[Path],
-    values: Mapping[Path, Parameters],
-    out: Path,
-    timeout: int | None,
-    jobs: int,
-    threads: int,
-) -> tuple[list[Path], str | None]:
+def replaced_by(values: Parameters, given: Parameters, defaults: Mapping[str, str], params: Path | None) -> list[str]:
+    """The committed folders that a notebook with these values replaces files in.
+
+    Figures and results by the parameters of `make reproduce` or the notebook's defaults; results alone by another file
+    of ``notebooks/params``; nothing by any other value. Parameters that say where or how (`HOW`) do not count.
+
+    Args:
+        values: of the notebook's parameters.
+        given: those of the file.
+        defaults: of all its parameters, as source text.
+        params: that file, or folder.
+    """
+    own = {name: _literal(text) for name, text in defaults.items()}
+    own |= given if params is None or PARAMS in (params.resolve(), *params.resolve().parents) else {}
+    if any(value != own[name] for name, value in values.items() if name not in HOW):
+        return []
+    quick = not given or params is None or params.resolve() == QUICK
+    return ["figures", "results"] if quick else ["results"]
+
+
+def _execute_all(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> tuple[list[Path], str | None]:
     """Execute notebooks, several at a time, those that read the results of others last.
+
+    Args:
+        tasks: as of `outcomes`; each begins with the notebook.
+        jobs: how many at a time.
+        threads: of each.
 
     Returns:
         Those that ran to their end, and the failure that ended it, if one did.
     """
     executed: list[Path] = []
-    readers = [path for path in notebooks if reads_results(path)]
-    others = [path for path in notebooks if path not in readers]
-    with tqdm(total=len(notebooks), unit="notebook", disable=None, file=sys.stderr) as bar:
+    readers = [task for task in tasks if reads_results(task[0])]
+    others = [task for task in tasks if task not in readers]
+    with tqdm(total=len(tasks), unit="notebook", disable=None, file=sys.stderr) as bar:
         for group in (others, readers):
-            tasks = [(path, out / path.name, values[path], timeout) for path in group]
-            for path, seconds, failure in outcomes(tasks, jobs, threads):
+            for path, seconds, failure in outcomes(group, jobs, threads):
                 if failure is not None:
                     return executed, failure
                 executed.append(path)
                 bar.update()
                 with bar.external_write_mode(sys.stdout):
-                    print(f"  [{len(executed)}/{len(notebooks)}] {path.stem}  {seconds:.1f} s", flush=True)
+                    print(f"  [{len(executed)}/{len(tasks)}] {path.stem}  {seconds:.1f} s", flush=True)
     return executed, None
 
 
@@ -159,11 +193,28 @@ def find(name: str) -> Path:
     raise InputError(f"notebook {name!r} does not exist{nearest(name, [path.stem for path in all_notebooks()])}")
 
 
-def read_yaml(path: Path, stems: Collection[str]) -> dict[str, Parameters]:
-    """The parameters in a file, by notebook stem or ``all``.
+def read_params(path: Path, stems: Collection[str]) -> dict[str, Parameters]:
+    """The parameters in a folder, by notebook stem; those of a single file by ``all``.
 
     Raises:
-        InputError: not readable, not of that form, or naming a notebook that is not in `stems`.
+        InputError: as `read_yaml`, or the folder holds none, or a file named after no notebook in `stems`.
+    """
+    if not path.is_dir():
+        return {"all": read_yaml(path)}
+    files = sorted(path.glob("*.yaml"))
+    if not files:
+        raise InputError(f"{path}: holds no NOTEBOOK.yaml: name a file or folder of parameters")
+    for file in files:
+        if file.stem not in stems:
+            raise InputError(f"{file}: there is no notebook {file.stem!r}{nearest(file.stem, stems)}")
+    return {file.stem: read_yaml(file) for file in files}
+
+
+def read_yaml(path: Path) -> Parameters:
+    """The parameters in a file.
+
+    Raises:
+        InputError: not readable, or not of that form.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -171,38 +222,29 @@ def read_yaml(path: Path, stems: Collection[str]) -> dict[str, Parameters]:
         raise InputError(f"{path}: {error.strerror}: name a YAML file of parameters") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {reason(error)}") from error
-    if not isinstance(content, dict) or not all(isinstance(values, dict | None) for values in content.values()):
-        raise InputError(f"{path}: write 'NOTEBOOK: {{PARAMETER: VALUE}}', or 'all: {{PARAMETER: VALUE}}'")
-    for stem in content:
-        if stem not in stems and stem != "all":
-            raise InputError(f"{path}: there is no notebook {stem!r}{nearest(str(stem), [*stems, 'all'])}")
-    return {stem: values or {} for stem, values in content.items()}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: write 'PARAMETER: VALUE', a line for each")
+    return {str(name): value for name, value in content.items()}
 
 
 def assign(
     shared: Mapping[str, Parameters],
     overrides: Iterable[tuple[str, str]],
     declared: Mapping[Path, Mapping[str, str]],
-    elsewhere: Iterable[Mapping[str, str]] = (),
 ) -> dict[Path, Parameters]:
     """The values of each notebook's parameters.
 
     Args:
-        shared: parameters by notebook stem or ``all``, as `read_yaml` returns them.
+        shared: parameters by notebook stem or ``all``, as `read_params` returns them.
         overrides: pairs of a name, or ``NOTEBOOK.NAME``, and a value's text.
         declared: the chosen notebooks, each with its parameters and their defaults as source text.
-        elsewhere: the parameters of the notebooks that were not chosen; ``all`` may name them.
 
     Raises:
         InputError: a name that no notebook declares, or a value of another type than the default's.
     """
     known = {name for parameters in declared.values() for name in parameters}
-    known_anywhere = known.union(*elsewhere)
     scoped = {f"{path.stem}.{name}" for path, parameters in declared.items() for name in parameters}
-    for name in shared.get("all", {}):
-        if name not in known_anywhere:
-            raise InputError(f"no notebook has a parameter {name!r}{nearest(name, known_anywhere)}")
-    for name, _ in overrides:
+    for name in [*shared.get("all", {}), *(name for name, _ in overrides)]:
         if name not in known | scoped:
             raise InputError(f"none of the chosen notebooks has a parameter {name!r}{nearest(name, known)}")
     assigned: dict[Path, Parameters] = {}

@@ -9,12 +9,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from eqvi.cli.study import all_notebooks, nearest, read_yaml
+from eqvi.cli.study import nearest, read_yaml
 from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.paths import BUILD, ROOT
 from eqvi.training.recipe import Recipe
-from eqvi.training.recipe_file import NOTEBOOK, OTHER_PARAMETERS
+from eqvi.training.recipe_file import OTHER_PARAMETERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,14 +90,13 @@ def recipe_values(path: Path) -> tuple[dict[str, Any], Path | None]:
     Raises:
         InputError: it cannot be read, or gives no recipe.
     """
-    content = read_yaml(path, [notebook.stem for notebook in all_notebooks()])
-    if not content.get(NOTEBOOK):
-        raise InputError(f"{path}: holds no recipe: write '{NOTEBOOK}: {{stage: ..., ...}}'")
+    values = read_yaml(path)
+    if not values:
+        raise InputError(f"{path}: holds no recipe: write 'NAME: VALUE', a line for each")
     known = {field.name for field in dataclasses.fields(Recipe)}
-    for name in content[NOTEBOOK]:
+    for name in values:
         if name not in known and name not in OTHER_PARAMETERS:
-            raise InputError(f"{path}: a recipe has no {name!r}{nearest(str(name), known)}")
-    values = content.get("all", {}) | content[NOTEBOOK]
+            raise InputError(f"{path}: a recipe has no {name!r}{nearest(name, known)}")
     folder = ROOT / values["out"] if values.get("out") else None
     return {name: value for name, value in values.items() if name in known}, folder
 

@@ -92,14 +92,14 @@ def _set_threads(threads: int) -> None:
 
 
 def _execute(
-    notebook: Path, output: Path, parameters: Parameters, timeout: int | None
+    notebook: Path, output: Path, parameters: Parameters, timeout: int | None, replaces: Sequence[str]
 ) -> tuple[Path, float, str | None]:
     """Execute one notebook: itself, the seconds that it took, and the failure, if it failed."""
     from eqvi.cli import headless  # imports Jupyter, which takes a second that --help need not wait for
 
     start = time.monotonic()
     try:
-        headless.execute(notebook, output, parameters, timeout)
+        headless.execute(notebook, output, parameters, timeout, replaces)
     except headless.NotebookFailure as error:
         return notebook, time.monotonic() - start, str(error)
     return notebook, time.monotonic() - start, None

@@ -26,7 +26,7 @@ from eqvi.model.checkpoint import load_flow
 from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.eqvi import SMALLEST
 from eqvi.model.geometry import pad_to
-from eqvi.paths import RESULTS, WEIGHTS
+from eqvi.paths import WEIGHTS
 from eqvi.provenance import surroundings
 from eqvi.reports.flow_errors import NETWORK, RUN
 
@@ -150,9 +150,7 @@ def measure_stereo(estimators: Mapping[str, Estimator], pair: StereoPair | None 
     return rows
 
 
-def write(
-    rows: Sequence[Row], parameters: Mapping[str, object], weights: Path = OWN_WEIGHTS, folder: Path = RESULTS
-) -> Path:
+def write(rows: Sequence[Row], parameters: Mapping[str, object], folder: Path, weights: Path = OWN_WEIGHTS) -> Path:
     """Write ``flow_error.csv``, and ``flow_error.json`` with what made it: parameters, weights of our network.
 
     Raises:

@@ -20,7 +20,6 @@ from eqvi.metrics import end_point_error
 from eqvi.model.classical_flow import DIS
 from eqvi.model.config import MotionKind
 from eqvi.model.motion import displacement
-from eqvi.paths import RESULTS
 
 #: Pixels of at least this acceleration, in pixels per interval squared, count as accelerated.
 ACCELERATED = 1.0
@@ -60,7 +59,7 @@ def measure(clips: dict[str, RenderedClip], t: float) -> list[Row]:
     return [row for name, clip, gap in inner for row in _score(name, clip, gap, t)]
 
 
-def write(rows: Sequence[Row], parameters: dict[str, object], folder: Path = RESULTS) -> Path:
+def write(rows: Sequence[Row], parameters: dict[str, object], folder: Path) -> Path:
     """Write ``motion_error.csv``, and ``motion_error.json`` with what made it.
 
     Raises:

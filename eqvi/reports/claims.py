@@ -81,7 +81,7 @@ def read(folder: Path = RESULTS) -> pd.DataFrame:
         raise InputError(f"{path} is no ledger of claims: run notebook 22 again") from error
 
 
-def write(claims: pd.DataFrame, folder: Path = RESULTS) -> Path:
+def write(claims: pd.DataFrame, folder: Path) -> Path:
     """Write ``claims.csv`` into the folder of results.
 
     Raises:

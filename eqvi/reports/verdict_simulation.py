@@ -125,7 +125,7 @@ def table(folder: Path = RESULTS) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write(rows: pd.DataFrame, folder: Path = RESULTS) -> Path:
+def write(rows: pd.DataFrame, folder: Path) -> Path:
     """Write the table into the folder of results.
 
     Raises:

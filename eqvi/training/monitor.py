@@ -38,7 +38,7 @@ from eqvi.training.train import Progress
 from eqvi.training.validation import EXAMPLES, Example, make_validation
 from eqvi.viz import charts, layouts, panels
 from eqvi.viz.colours import flow_scale
-from eqvi.viz.figure import Page, save, show_file
+from eqvi.viz.figure import Page, save_own, show_file
 
 
 def save_pictures(progress: Progress) -> None:
@@ -88,7 +88,7 @@ class LiveCurves:
     ) -> None:
         if kind is None:
             picture = training_curves(self._folder)
-            self._show(save(picture, self._name), picture.alt)
+            self._show(save_own(picture, self._name), picture.alt)
         elif issubclass(kind, KeyboardInterrupt):
             print("Interrupted: run this cell again to resume.")
 

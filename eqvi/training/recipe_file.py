@@ -9,17 +9,14 @@ from eqvi.errors import InputError
 from eqvi.files import reason
 from eqvi.training.recipe import Recipe
 
-#: The notebook whose parameters a recipe's file gives.
-NOTEBOOK = "13_train"
-#: Its other parameters, which say how a run is carried out; for commands they are options.
+#: The parameters of notebook 13 that say how a run is carried out; for commands they are options.
 OTHER_PARAMETERS = ("out", "device", "workers", "minutes", "threads", "restart")
 
 
 def read_recipe(path: Path) -> tuple[str, Recipe]:
     """The run's name and its recipe, from a YAML file of ``notebooks/params``.
 
-    Of YAML it knows what recipes are written in: the line ``13_train:``, and below it, indented alike, a line
-    ``name: value`` for each value, with comments.
+    Of YAML it knows what recipes are written in: a line ``name: value`` for each value, with comments.
 
     Raises:
         InputError: the file cannot be read, is written in other YAML, or gives no recipe.
@@ -29,20 +26,16 @@ def read_recipe(path: Path) -> tuple[str, Recipe]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--recipe {path}: cannot be read: {reason(error)}") from None
     values: dict[str, Any] = {}
-    inside = False
     for number, line in enumerate(lines, start=1):
         text = line.partition(" #")[0].rstrip() if not line.startswith("#") else ""
         if not text.strip():
             continue
-        name, colon, value = text.strip().partition(":")
-        if not colon:
+        name, colon, value = text.partition(":")
+        if not colon or line.startswith(" "):
             raise InputError(f"--recipe {path}: line {number} is no 'name: value'")
-        if not line.startswith(" "):
-            inside = name == NOTEBOOK
-        elif inside:
-            values[name] = _plain(value.strip())
+        values[name] = _plain(value.strip())
     if not values:
-        raise InputError(f"--recipe {path}: holds no recipe: write '{NOTEBOOK}:' and its values below it")
+        raise InputError(f"--recipe {path}: holds no recipe: write 'name: value', a line for each")
     known = {field.name for field in dataclasses.fields(Recipe)}
     unknown = [name for name in values if name not in known and name not in OTHER_PARAMETERS]
     if unknown:

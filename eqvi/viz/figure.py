@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from PIL import Image, PngImagePlugin
 
 from eqvi.errors import InputError
 from eqvi.files import replacing
-from eqvi.paths import FIGURES
+from eqvi.paths import FIGURES, shown, writable
 
 DPI = 110
 #: Width of every figure in inches.
@@ -59,7 +60,24 @@ def blank(height: float, layout: Literal["constrained"] | None = None) -> Iterat
 
 def show(page: Page, name: str) -> None:
     """Save the page as ``figures/name.png`` and show that file below the cell, with its alt text."""
-    show_file(save(page, name), page.alt)
+    show_file(save_own(page, name), page.alt)
+
+
+def save_own(page: Page, name: str) -> Path:
+    """Save the page as ``figures/name.png``.
+
+    Outside the study's own command that is in ``build/play``, and the first cell that saves a figure says so.
+    """
+    folder = writable(FIGURES)
+    path = save(page, name, folder)
+    if folder != FIGURES:
+        _say_where(folder)
+    return path
+
+
+@cache
+def _say_where(folder: Path) -> None:
+    print(f"figures of this run are saved in {shown(folder)}/; the study's own stay as they are")
 
 
 def show_file(path: Path, alt: str, handle: DisplayHandle | None = None) -> DisplayHandle:
@@ -72,7 +90,7 @@ def show_file(path: Path, alt: str, handle: DisplayHandle | None = None) -> Disp
     return handle
 
 
-def save(page: Page, name: str, folder: Path = FIGURES) -> Path:
+def save(page: Page, name: str, folder: Path) -> Path:
     """Write ``folder/name.png`` with the alt text inside; the same page gives the same bytes.
 
     A page of more than `MAX_BYTES` is reduced to its 256 best colours.

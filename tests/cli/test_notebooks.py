@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from eqvi.cli import headless, study
-from eqvi.paths import FIGURES, NOTEBOOKS, PARAMS, RESULTS, ROOT, WEIGHTS
+from eqvi.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, WEIGHTS
 
 #: What takes minutes at the size of `make reproduce`, smaller.
 SMALLER = {
@@ -36,9 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("source", study.all_notebooks(), ids=lambda path: path.stem)
 def test_notebook_runs(project: Path, source: Path) -> None:
-    shared = study.read_yaml(PARAMS / "quick.yaml", {path.stem for path in study.all_notebooks()})
-    everywhere = [headless.parameters_of(path) for path in study.all_notebooks()]
-    given = study.assign(shared, [], {source: headless.parameters_of(source)}, everywhere)
+    shared = study.read_params(study.QUICK, {path.stem for path in study.all_notebooks()})
+    given = study.assign(shared, [], {source: headless.parameters_of(source)})
     executed = project / "executed.ipynb"
     values = given[source] | SMALLER.get(source.stem, {})
     headless.execute(project / "notebooks" / source.name, executed, values, timeout=600)

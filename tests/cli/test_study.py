@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import papermill
 import pytest
 import zmq.asyncio
 
@@ -64,17 +66,20 @@ class TestExecution:
         write_notebook(house, "02_second", save, parameters="size: int = 3  # pixels")
         write_notebook(house, "01_first", "print(scale)", parameters="scale: float = 1.5  # of the frame")
         write_notebook(house, "03_without", "print('no parameters')")
-        (house / "quick.yaml").write_text("all: {size: 4}\n01_first: {scale: 2}\n")
-        assert run("--params", "quick.yaml", "-p", "size", "5") == 0
+        (house / "quick").mkdir()
+        (house / "quick" / "02_second.yaml").write_text("size: 4\n")
+        (house / "quick" / "01_first.yaml").write_text("scale: 2\n")
+        assert run("--params", "quick", "-p", "size", "5") == 0
         assert names(house / "out") == ["01_first.ipynb", "02_second.ipynb", "03_without.ipynb"]
         assert printed(house / "out" / "01_first.ipynb") == "2\n"
         assert (house / "figures" / "02_a.png").read_text() == "5"
-        first, *done, summary, change = capsys.readouterr().out.splitlines()
+        first, *done, summary, change, played = capsys.readouterr().out.splitlines()
         assert first.startswith("running 3 notebooks into out/")
         assert sorted(line.split()[1] for line in done) == ["01_first", "02_second", "03_without"]
         assert summary.startswith("3 notebooks executed in ")
         assert summary.endswith("1 figure or result file new or changed")
         assert change == "  figures/02_a.png"
+        assert played.startswith("01_first, 02_second: not with the study's own parameters, so rows and figures went")
 
     def test_readers_of_results_wait_for_the_notebooks_that_run_side_by_side(self, house: Path) -> None:
         for name in ("01_first", "02_second"):
@@ -214,19 +219,33 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("yaml", "message"),
         [
-            ("01_first: {siez: 4}", "01_first has no parameter 'siez': did you mean 'size'?"),
-            ("02_second: {zzz: 4}", "02_second has no parameter 'zzz': choose from rate"),
-            ("all: {raet: 4}", "no notebook has a parameter 'raet': did you mean 'rate'?"),
-            ("01_fist: {size: 4}", "quick.yaml: there is no notebook '01_fist': did you mean '01_first'?"),
-            ("01_first: {size: 4.5}", "parameter size=4.5 must be of type int, as its default 3"),
-            ("02_second: {rate: 1e-4}", "(YAML reads 1e-4 as text: write 1.0e-4)"),
-            ("size: 4", "quick.yaml: write 'NOTEBOOK: {PARAMETER: VALUE}'"),
-            ("all: {size", "quick.yaml is not valid YAML"),
+            ("siez: 4", "none of the chosen notebooks has a parameter 'siez': did you mean 'size'?"),
+            ("01_first: {size: 4}", "none of the chosen notebooks has a parameter '01_first': choose from name, rate"),
+            ("size: 4.5", "parameter size=4.5 must be of type int, as its default 3"),
+            ("rate: 1e-4", "(YAML reads 1e-4 as text: write 1.0e-4)"),
+            ("[size, 4]", "quick.yaml: write 'PARAMETER: VALUE', a line for each"),
+            ("{size", "quick.yaml is not valid YAML"),
         ],
     )
     def test_parameter_file(self, capsys: pytest.CaptureFixture[str], house: Path, yaml: str, message: str) -> None:
         (house / "quick.yaml").write_text(yaml)
         assert message in self.refused(capsys, "--params", "quick.yaml")
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("01_fist", "01_fist.yaml: there is no notebook '01_fist': did you mean '01_first'?"),
+            ("02_second", "02_second has no parameter 'size': choose from rate"),
+            (None, "quick: holds no NOTEBOOK.yaml: name a file or folder of parameters"),
+        ],
+    )
+    def test_parameter_folder(
+        self, capsys: pytest.CaptureFixture[str], house: Path, name: str | None, message: str
+    ) -> None:
+        (house / "quick").mkdir()
+        if name:
+            (house / "quick" / f"{name}.yaml").write_text("size: 4\n")
+        assert message in self.refused(capsys, "--params", "quick")
 
     def test_missing_parameter_file(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert "quick.yaml: No such file" in self.refused(capsys, "--params", "quick.yaml")
@@ -256,10 +275,8 @@ def test_shared_parameters_may_belong_to_notebooks_that_were_not_chosen(house: P
     write_notebook(house, "01_first", "1", parameters="size: int = 3  # pixels")
     write_notebook(house, "02_second", "1", parameters="rate: float = 1.5  # frames a second")
     first = house / "notebooks" / "01_first.ipynb"
-    shared = {"all": {"rate": 2.5, "size": 8}, "02_second": {"rate": 1.0}}
-    declared = {first: headless.parameters_of(first)}
-    elsewhere = [headless.parameters_of(house / "notebooks" / "02_second.ipynb")]
-    assert study.assign(shared, [], declared, elsewhere) == {first: {"size": 8}}
+    shared = {"01_first": {"size": 8}, "02_second": {"rate": 1.0}}
+    assert study.assign(shared, [], {first: headless.parameters_of(first)}) == {first: {"size": 8}}
 
 
 def test_a_text_parameter_stays_text(house: Path) -> None:
@@ -272,6 +289,66 @@ def test_a_parameter_for_one_notebook_alone(house: Path) -> None:
     paths = [write_notebook(house, name, "1", parameters="size: int = 3  # pixels") for name in ("01_one", "02_two")]
     declared = {path: headless.parameters_of(path) for path in paths}
     assert study.assign({}, [("01_one.size", "5")], declared) == {paths[0]: {"size": 5}, paths[1]: {}}
+
+
+class TestWhatIsReplaced:
+    """Figures and rows that are committed are replaced by the study's own parameters alone."""
+
+    @pytest.mark.parametrize(
+        ("values", "file", "replaced"),
+        [
+            ({}, None, ["figures", "results"]),
+            ({"clips": 2}, None, []),
+            ({"clips": 8, "data": "/elsewhere", "device": "cuda"}, None, ["figures", "results"]),
+            ({"clips": 2}, "quick", ["figures", "results"]),
+            ({"clips": 2}, "linear.yaml", ["results"]),
+            ({"clips": 3}, "linear.yaml", []),
+            ({"clips": 2}, "/elsewhere/linear.yaml", []),
+        ],
+    )
+    def test_by_parameters(self, values: dict[str, object], file: str | None, replaced: list[str]) -> None:
+        defaults = {"clips": "8", "data": "''", "device": "'cpu'"}
+        given = {"clips": 2} if file else {}
+        assert study.replaced_by(values, given, defaults, file and paths.PARAMS / file) == replaced
+
+    def test_footage_of_ones_own_leaves_the_study_s_rows(self) -> None:
+        file = paths.PARAMS / "footage_x2.yaml"
+        given = study.read_yaml(file)
+        defaults = headless.parameters_of(paths.NOTEBOOKS / "10_evaluate.ipynb")
+        assert study.replaced_by(given, given, defaults, file) == ["results"]
+        assert study.replaced_by(given | {"footage": "/holiday"}, given, defaults, file) == []
+
+    def test_of_a_kernel_that_the_study_did_not_start_nothing(
+        self, house: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv(paths.REPLACES, raising=False)
+        assert [paths.writable(folder) for folder in (paths.RESULTS, paths.FIGURES)] == [
+            paths.PLAY / "results",
+            paths.PLAY / "figures",
+        ]
+        source = write_notebook(house, "01_where", "from eqvi.paths import *\nprint(writable(RESULTS) == RESULTS)")
+        for replaces, printed_word in ((["results"], "True\n"), ([], "False\n")):
+            headless.execute(source, house / "out.ipynb", {}, replaces=replaces)
+            assert printed(house / "out.ipynb") == printed_word
+
+
+@pytest.mark.parametrize(
+    "file", sorted(paths.PARAMS.rglob("*.yaml")), ids=lambda path: path.relative_to(paths.PARAMS).with_suffix("").name
+)
+def test_papermill_reads_the_parameter_file(file: Path) -> None:
+    """As ``papermill -f`` does: names of the notebook alone, and a cell that Python reads."""
+    name = file.stem if file.parent.name == "quick" else "13_train"
+    name = "10_evaluate" if "methods" in study.read_yaml(file) else name
+    notebook = papermill.iorw.load_notebook_node(str(paths.NOTEBOOKS / f"{name}.ipynb"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        given = papermill.iorw.read_yaml_file(str(file))
+        injected = papermill.parameterize.parameterize_notebook(notebook, given)
+    assert given.keys() <= headless.parameters_of(paths.NOTEBOOKS / f"{name}.ipynb").keys()
+    cell = next(cell for cell in injected.cells if "injected-parameters" in cell.metadata.get("tags", []))
+    values: dict[str, object] = {}
+    exec(cell.source, values)
+    assert given.items() <= values.items()
 
 
 class TestSurroundings:

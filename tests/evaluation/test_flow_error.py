@@ -161,9 +161,9 @@ class TestStereo:
 
 class TestFile:
     def test_is_read_as_scored_frames(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        path = flow_error.write(rows, {"seed": 0}, weights, tmp_path)
+        path = flow_error.write(rows, {"seed": 0}, tmp_path, weights)
         again = path.read_bytes()
-        flow_error.write(rows, {"seed": 0}, weights, tmp_path)
+        flow_error.write(rows, {"seed": 0}, tmp_path, weights)
         assert path.read_bytes() == again
         run = read_run(tmp_path, "flow_error:flow=dis,intervals=2")
         assert list(run.scores.index) == [(f"{speed:03d}", "00000012") for speed in range(1, 6)]
@@ -181,19 +181,19 @@ class TestFile:
         assert sorted(file.name for file in tmp_path.iterdir()) == ["flow_error.csv", "flow_error.json"]
 
     def test_says_what_made_it(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        flow_error.write(rows, {"seed": 7}, weights, tmp_path)
+        flow_error.write(rows, {"seed": 7}, tmp_path, weights)
         made_by = json.loads((tmp_path / "flow_error.json").read_text())
         assert made_by["parameters"] == {"seed": 7}
         assert made_by["weights_sha256"] == sha256(weights)
         assert made_by["versions"]["scikit-image"]
         without = [row for row in rows if row.flow != "flow-quarter"]
-        flow_error.write(without, {}, tmp_path / "none", tmp_path)
+        flow_error.write(without, {}, tmp_path, tmp_path / "none")
         assert json.loads((tmp_path / "flow_error.json").read_text())["weights_sha256"] is None
 
 
 class TestTable:
     def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        flow_error.write(rows, {}, weights, tmp_path)
+        flow_error.write(rows, {}, tmp_path, weights)
         errors = flow_errors.flow_errors(tmp_path)
         assert len(errors) == 4 * 3
         still = errors.loc["no motion at all"]
@@ -208,7 +208,7 @@ class TestTable:
         assert visible["reason"].endswith("has no epe_visible")
 
     def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
-        flow_error.write(rows, {}, weights, tmp_path)
+        flow_error.write(rows, {}, tmp_path, weights)
         differences = flow_errors.flow_differences(tmp_path, against="still")
         flows = ["our ScopeFlow, quarter width", "DIS", "TV-L1"]
         assert list(differences.index.unique("difference")) == [f"{flow} less no motion at all" for flow in flows]
@@ -222,7 +222,7 @@ class TestTable:
         errors = flow_errors.flow_errors(tmp_path)
         assert errors["estimate"].isna().all()
         assert set(errors["reason"]) == {no_weights, "needs notebook 15 run"}
-        flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, weights, tmp_path)
+        flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, tmp_path, weights)
         assert set(flow_errors.flow_errors(tmp_path)["reason"]) == {no_weights, ""}
         assert flow_errors.flow_differences(tmp_path)["reason"].iloc[0] == "needs notebook 15 run"
         (tmp_path / "weights").mkdir()

@@ -296,7 +296,7 @@ def test_weights_come_back_in_parts_and_training_goes_on_from_them(
 
 @pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.stem)
 def test_recipes_are_read_as_yaml_reads_them(path: Path) -> None:
-    content = yaml.safe_load(path.read_text())["13_train"]
+    content = yaml.safe_load(path.read_text())
     name, recipe = read_recipe(path)
     known = {field.name for field in dataclasses.fields(Recipe)}
     assert recipe == Recipe.from_values({key: value for key, value in content.items() if key in known})
@@ -306,11 +306,11 @@ def test_recipes_are_read_as_yaml_reads_them(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("10_evaluate:\n  model: eqvi\n", "holds no recipe"),
-        ("13_train:\n  stage\n", "line 2 is no 'name: value'"),
-        ("13_train:\n  stages: 3\n", "a recipe has no 'stages'"),
-        ("13_train:\n  crop: 100\n", "crop 100 cannot be used"),
-        ("13_train:\n  crop: wide\n", "must be of type int"),
+        ("# nothing\n", "holds no recipe"),
+        ("seed: 1\nstage\n", "line 2 is no 'name: value'"),
+        ("stages: 3\n", "a recipe has no 'stages'"),
+        ("crop: 100\n", "crop 100 cannot be used"),
+        ("crop: wide\n", "must be of type int"),
     ],
 )
 def test_mistakes_in_a_recipe_are_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -43,8 +43,7 @@ class TestNames:
 
 class TestParameterFiles:
     def given(self, name: str) -> dict:
-        stems = {path.stem for path in study.all_notebooks()}
-        shared = study.read_yaml(PARAMS / f"{name}.yaml", stems)
+        shared = study.read_params(PARAMS / f"{name}.yaml", ())
         return study.assign(shared, [], {NOTEBOOK: headless.parameters_of(NOTEBOOK)})[NOTEBOOK]
 
     def test_every_published_figure_has_one(self):
@@ -63,9 +62,9 @@ class TestParameterFiles:
         open_method(name)
 
     def test_a_misspelt_key_is_refused(self, tmp_path):
-        (tmp_path / "bad.yaml").write_text("10_evaluate: {method: [blend]}\n")
-        shared = study.read_yaml(tmp_path / "bad.yaml", {NOTEBOOK.stem})
-        with pytest.raises(InputError, match="has no parameter 'method': did you mean 'methods'"):
+        (tmp_path / "bad.yaml").write_text("method: [blend]\n")
+        shared = study.read_params(tmp_path / "bad.yaml", ())
+        with pytest.raises(InputError, match="has a parameter 'method': did you mean 'methods'"):
             study.assign(shared, [], {NOTEBOOK: headless.parameters_of(NOTEBOOK)})
 
     def test_no_file_stands_idle(self):

@@ -112,7 +112,7 @@ class TestLive:
         return displayed
 
     def carry_out(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(monitor, "save", lambda picture, name: folder / "curves.png")
+        monkeypatch.setattr(monitor, "save_own", lambda picture, name: folder / "curves.png")
         make_run(folder, 4, 4)
         with monitor.LiveCurves(folder, "13_curves") as live:
             for step in (0, 2, 4):

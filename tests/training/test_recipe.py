@@ -9,7 +9,7 @@ import pytest
 from small_runs import TINY, small_recipe
 
 from eqvi.cli import headless, study
-from eqvi.cli.train import NOTEBOOK, recipe_values
+from eqvi.cli.train import recipe_values
 from eqvi.errors import InputError
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
@@ -112,7 +112,7 @@ def test_what_a_recipe_names_is_refused_if_it_cannot_be_used(
 
 
 def test_parameters_of_notebook_13_are_the_recipe() -> None:
-    declared = headless.parameters_of(NOTEBOOKS / f"{NOTEBOOK}.ipynb")
+    declared = headless.parameters_of(NOTEBOOKS / "13_train.ipynb")
     fields = {field.name: type(field.metadata["default"]) for field in dataclasses.fields(Recipe)}
     others = {"out": str, "device": str, "workers": int, "minutes": float, "threads": int, "restart": bool}
     assert list(declared) == [*fields, *others]
@@ -125,12 +125,11 @@ def test_every_stage_has_a_recipe_file() -> None:
     assert {Recipe.from_values(recipe_values(path)[0]).stage for path in RECIPES} == set(STAGES)
 
 
-@pytest.mark.parametrize("path", [*RECIPES, PARAMS / "quick.yaml"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*RECIPES, study.QUICK / "13_train.yaml"], ids=lambda path: path.stem)
 def test_notebook_13_takes_the_recipe_file(path: Path) -> None:
-    notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
-    shared = study.read_yaml(path, {each.stem for each in study.all_notebooks()})
+    notebook = NOTEBOOKS / "13_train.ipynb"
     defaults = headless.parameters_of(notebook)
-    given = study.assign(shared, [], {notebook: defaults})[notebook]
+    given = study.assign({"all": study.read_yaml(path)}, [], {notebook: defaults})[notebook]
     values = {name: ast.literal_eval(text) for name, text in defaults.items()} | given
     names = [field.name for field in dataclasses.fields(Recipe)]
     Recipe.from_values({name: values[name] for name in names})
@@ -138,7 +137,7 @@ def test_notebook_13_takes_the_recipe_file(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_files_leave_nothing_to_two_different_defaults(path: Path) -> None:
-    notebook = NOTEBOOKS / f"{NOTEBOOK}.ipynb"
+    notebook = NOTEBOOKS / "13_train.ipynb"
     given = recipe_values(path)[0]
     for name, text in headless.parameters_of(notebook).items():
         known = {field.name: field.metadata["default"] for field in dataclasses.fields(Recipe)}
