@@ -47,9 +47,8 @@ check: $(INSTALLED) ## check style, types, stripped notebooks and generated text
 	$(STRIP) --verify $(NOTEBOOKS) || { echo '$(STRIP) notebooks/*.ipynb  # would mend it' >&2; exit 1; }
 	$(RUN) -m eqvi readme --check
 
-lab: $(INSTALLED) ## open JupyterLab on the notebooks, on this machine only
-	@$(RUN) -m jupyterlab notebooks --ip=127.0.0.1 --LabApp.extension_manager=readonly \
-	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None $(LAB_OPTIONS)
+lab: $(INSTALLED) ## open JupyterLab on the notebooks, on this machine only; what it saves goes to build/lab/
+	@$(RUN) -m eqvi lab --options="$(LAB_OPTIONS)"
 
 lock: ## compile requirements.lock anew from pyproject.toml
 	@rm -rf build/lock; $(make_environment) build/lock

@@ -30,6 +30,7 @@ COMMANDS = {
     "render": "make clips whose motion is known, laid out like REDS_VTSR",
     "download": "fetch REDS_VTSR or published weights, or take them from files and mirrors",
     "study": "run the study's notebooks",
+    "lab": "open the notebooks in JupyterLab; what it saves stays out of them",
     "readme": "write the generated parts of README.md anew",
     "doctor": "say what is installed, which devices and weights are here, and what is missing",
 }
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     nobody reads the output."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     try:
         for name, purpose in COMMANDS.items():
             # Only the command that was asked for is imported: the others' imports take time.
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except SystemExit:
             sys.stdout.flush()  # of --help
             raise
+        if args.command is None:
+            parser.print_help()
+            return 0
         # Names that are no UTF-8 can be printed.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -14,15 +14,17 @@ from typing import Any
 import nbformat
 
 from eqvi.files import sha256
-from eqvi.paths import PACKAGE, RESULTS, ROOT, WEIGHTS
+from eqvi.paths import FIGURES, PACKAGE, RESULTS, ROOT, WEIGHTS
 
 #: How the names of notebooks begin that read the rows of others: they run after those, and again when rows change.
 _READERS = ("03b_", "12_", "2")
+#: How those begin that show the figures of others as well: they run last.
+_LAST = ("00_",)
 
 
-def reads_results(notebook: Path) -> bool:
-    """Whether a notebook reads rows that other notebooks write."""
-    return notebook.stem.startswith(_READERS)
+def stage(notebook: Path) -> int:
+    """When a notebook runs: 0 first, 1 if it reads rows that others write, 2 if it shows their figures."""
+    return 2 if notebook.stem.startswith(_LAST) else int(notebook.stem.startswith(_READERS))
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any]) -> str:
@@ -33,8 +35,10 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any]) -> str:
     inputs = [*modules, ROOT / "requirements.lock"]
     if PACKAGE / "model" / "checkpoint.py" in modules:
         inputs += sorted(WEIGHTS.rglob("*.safetensors"))
-    if reads_results(notebook):
+    if stage(notebook):
         inputs += sorted(path for path in RESULTS.rglob("*") if path.suffix in {".csv", ".json"})
+    if stage(notebook) == 2:
+        inputs += sorted(FIGURES.iterdir())
     hashes = {str(path): sha256(path) for path in inputs if path.is_file()}
     text = json.dumps([[cell.source for cell in cells], dict(parameters), hashes], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

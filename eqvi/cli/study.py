@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from eqvi.cli.dependencies import fingerprint, reads_results
+from eqvi.cli.dependencies import fingerprint, stage
 from eqvi.cli.workers import outcomes
 from eqvi.errors import InputError
 from eqvi.files import alone, reason, replacing, sha256, write_failure
@@ -143,7 +143,7 @@ def replaced_by(values: Parameters, given: Parameters, defaults: Mapping[str, st
 
 
 def _execute_all(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> tuple[list[Path], str | None]:
-    """Execute notebooks, several at a time, those that read the results of others last.
+    """Execute notebooks, several at a time, those that read what others write after them.
 
     Args:
         tasks: as of `outcomes`; each begins with the notebook.
@@ -154,10 +154,9 @@ def _execute_all(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> t
         Those that ran to their end, and the failure that ended it, if one did.
     """
     executed: list[Path] = []
-    readers = [task for task in tasks if reads_results(task[0])]
-    others = [task for task in tasks if task not in readers]
+    stages = [[task for task in tasks if stage(task[0]) == number] for number in range(3)]
     with tqdm(total=len(tasks), unit="notebook", disable=None, file=sys.stderr) as bar:
-        for group in (others, readers):
+        for group in filter(None, stages):
             for path, seconds, failure in outcomes(group, jobs, threads):
                 if failure is not None:
                     return executed, failure

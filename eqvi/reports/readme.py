@@ -20,6 +20,7 @@ from eqvi.reports import (
     claims,
     comparisons,
     error_budget,
+    findings,
     flow_errors,
     gpu,
     proved,
@@ -28,72 +29,12 @@ from eqvi.reports import (
     trajectory_rows,
     verdict_simulation,
 )
-from eqvi.reports.claim_list import COMMAND, LISTS, OF_PAPER, OF_STUDY
-from eqvi.reports.claim_list import README as CODE
-from eqvi.reports.runs import NEEDS_WEIGHTS, read_frames
+from eqvi.reports.claim_list import LISTS
+from eqvi.reports.runs import read_frames
 from eqvi.reports.tables import across, markdown, signed
-from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 #: The documents that have generated parts.
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md", WEIGHTS / "README.md")
-#: Claims of one question, first to last choice: the first that was measured stands in README.
-Choice = str | tuple[str, ...]
-_REAL = ("PSNR, nine real scenes, x2, DIS flow", "PSNR, real clips, x2, DIS flow")
-#: What was found, for README: a sentence; the claims whose estimates stand in it, each followed by "(not decided)"
-#: where it is not; and the verdicts on which the sentence itself relies. A verdict that changes makes `findings`
-#: refuse, so that no sentence outlives its evidence.
-FINDINGS: tuple[tuple[str, tuple[Choice, ...], dict[str, str]], ...] = (
-    ("**Quadratic motion helps.** Over linear motion it gains {} in trained models and {} with nothing learned; on "
-     "real footage, with nothing learned, {}.", (
-        "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights",
-        "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow",
-        tuple(f"quadratic motion beats linear motion: {real}" for real in _REAL),
-    ), {"quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights": HOLDS}),
-    ("**RQFP does not help here.** Rectifying the parabola changes PSNR by {} in trained models, by {} in trained "
-     "models on the flow of our own network instead of DIS, and by {} with nothing learned; on real footage, with "
-     "nothing learned, {}.", (
-        "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights",
-        "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
-        "our weights",
-        "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow",
-        tuple(f"RQFP beats plain quadratic motion: {real}" for real in _REAL),
-    ), {
-        "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights": FAILS,
-        "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, "
-        "our weights": FAILS,
-    }),
-    ("**Where on its path a pixel stands matters more than which pixels match**, on nine real scenes "
-     "([the error budget](results/README.md#the-error-budget)). Paths over eight frames, without weights, earn {} at "
-     "x2 and {} at x4 there, where cameras hardly shake; on a rendered shake they earn decibels "
-     "([notebook 03b](notebooks/03b_longer_trajectories.ipynb)).", (
-        "paths over eight frames beat the paper's motion: PSNR, nine real scenes, x2, DIS flow",
-        "paths over eight frames beat the paper's motion: PSNR, nine real scenes, x4, DIS flow",
-    ), {}),
-    ("**RCSN helps, MS-Fusion does not.** The residual network adds {}; the fusion of two scales, with only the "
-     "fusion network trained, and briefly, changes PSNR by {}, less than matters. Training all parts together beats "
-     "training by stages by {}.", (
-        "RCSN beats no synthesis: PSNR, rendered clips, our weights",
-        "MS-Fusion raises PSNR, rendered clips, our weights",
-        "training from scratch beats stages: PSNR, rendered clips, our weights",
-    ), {
-        "RCSN beats no synthesis: PSNR, rendered clips, our weights": HOLDS,
-        "MS-Fusion raises PSNR, rendered clips, our weights": FAILS,
-        "training from scratch beats stages: PSNR, rendered clips, our weights": HOLDS,
-    }),
-    ("**Our weights gain {} over the same method without weights** on rendered clips. On real footage it is {} at x2 "
-     "(twice the frames), and {} at x4.", (
-        "our model beats the baseline without weights: PSNR, rendered clips",
-        "our model beats the baseline without weights: PSNR, real clips, x2",
-        "our model beats the baseline without weights: PSNR, real clips, x4",
-    ), {"our model beats the baseline without weights: PSNR, rendered clips": HOLDS}),
-    ("**Conventions outweigh models.** Computed in the usual ways, the PSNR of one clip's same frames spans {} from "
-     "lowest to highest; the published differences made by one part, or one way of training, are {published}.", (
-        "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips",
-    ), {
-        "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips":
-        HOLDS,
-    }),
-)  # fmt: skip
 
 
 def filled(path: Path) -> str:
@@ -123,69 +64,6 @@ def part(name: str) -> str:
         if name.split()[:1] == [kind] and len(subject) == len(subjects):
             return make(*subject)
     raise InputError(f"there is no generated part {name!r}: write one of {', '.join(map(repr, PARTS))}")
-
-
-def findings(folder: Path = RESULTS) -> str:
-    """`FINDINGS` as a list, with estimates and intervals from the ledger, and the counts of its lists.
-
-    Raises:
-        InputError: a claim has another verdict than its sentence relies on.
-    """
-    ledger = claims.ledger(folder)
-    by_claim = ledger.set_index("claim")
-    of_models = ledger.query("kind == 'difference' and metric == 'psnr'")
-    sizes = of_models.loc[of_models["source"] == CODE, "published"].abs()
-    lines = []
-    for sentence, choices, relied in FINDINGS:
-        for claim, verdict in relied.items():
-            if by_claim.loc[claim, "verdict"] != verdict:
-                raise InputError(
-                    f"README says of {claim!r} that it {verdict}, the ledger says {by_claim.loc[claim, 'verdict']!r}: "
-                    "rewrite that sentence in eqvi/reports/readme.py"
-                )
-        numbers = [_finding(by_claim, choice) for choice in choices]
-        lines.append(f"- {sentence.format(*numbers, published=f'{sizes.min():.3f} to {sizes.max():.3f} dB')}")
-    return "\n".join([*lines, *_three_lists(ledger)])
-
-
-def _finding(by_claim: pd.DataFrame, choice: Choice) -> str:
-    """The estimate of the first measured claim of a choice, as it stands in a finding."""
-    names = [choice] if isinstance(choice, str) else list(choice)
-    rows = list(by_claim.loc[names].itertuples())
-    line = next((row for row in rows if row.verdict != MISSING), rows[0])
-    if line.verdict == MISSING:
-        return f"not measured ({line.reason})"
-    where = f" on {line.scenes} scenes" if "real" in line.data else ""
-    undecided = " (too few to decide)" if pd.isna(line.p) else " (not decided)"
-    return f"{_with_interval(line)}{where}{undecided if line.verdict == OPEN else ''}"
-
-
-def _three_lists(ledger: pd.DataFrame) -> list[str]:
-    """What of each list is decided: claims of the paper, of this study, properties. They are never added up."""
-    paper = ledger[ledger["list"] == OF_PAPER]
-    missing, decided = paper[paper["verdict"] == MISSING], paper[paper["verdict"] != MISSING]
-    scores = (missing["kind"] == "figure").sum()
-    measurable = (missing["reason"] == NEEDS_WEIGHTS).sum()
-    others = "".join(f" Decided: {one.claim}: {one.verdict} ({one.reason})." for one in decided.itertuples())
-    own = claims.counts(ledger, OF_STUDY)
-    return [
-        f"- **Claims of the paper**, about the published weights: {len(missing)} are not measured here, the {scores} "
-        f"published scores among them. `{COMMAND}` measures {measurable} of them; the others need yet other data "
-        f"or weights.{others}",
-        f"- **Claims of this study**, about its own models and scenes: {own[HOLDS]} hold, {own[FAILS]} do not, "
-        f"{own[OPEN]} are not decided, {own[MISSING]} are not measured "
-        "([each with its evidence](results/README.md#claims), [the rule](notebooks/22_claims.ipynb)).",
-        f"- **Properties proved by tests**: {len(proved.PROPERTIES)} ([list](results/README.md#proved-by-tests)).",
-    ]
-
-
-def _with_interval(line: Any) -> str:
-    """A line of the ledger as estimate and interval in dB, with as many digits as the interval is wide."""
-    places = 3 if line.high - line.low < 0.1 else 2
-    form = f".{places}f"
-    if line.kind == "span":
-        return f"{line.estimate:{form}} dB [{line.low:{form}}, {line.high:{form}}]"
-    return f"{signed(line.estimate, places)} dB [{signed(line.low, places)}, {signed(line.high, places)}]"
 
 
 def weights(folder: Path = RESULTS) -> pd.DataFrame:
@@ -266,7 +144,7 @@ def _leads(file: str, model: str) -> str:
 
 #: The generated parts: how a marker names each, and what makes its text.
 PARTS: dict[str, Callable[..., str]] = {
-    "findings": findings,
+    "findings": findings.as_list,
     "overview": lambda: markdown(comparisons.overview(RESULTS), digits=2),
     "published": _published,
     "claims LIST": _claims,

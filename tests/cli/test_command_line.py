@@ -66,6 +66,8 @@ def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]
         main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
+    assert main([]) == 0
+    assert capsys.readouterr().out == shown
     for command in COMMANDS:
         assert command in shown
         with pytest.raises(SystemExit) as stop:
@@ -74,7 +76,7 @@ def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]
         assert f"usage: eqvi {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["interpolate"], ["interpolate", "a", "b", "--factor", "x"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["interpolate"], ["interpolate", "a", "b", "--factor", "x"]])
 def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)

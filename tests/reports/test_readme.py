@@ -8,7 +8,7 @@ import pytest
 
 from eqvi.cli import readme as readme_command
 from eqvi.errors import InputError
-from eqvi.reports import claims, readme
+from eqvi.reports import claims, findings, readme
 from eqvi.reports.claim_list import OF_PAPER, OF_STUDY
 from eqvi.reports.verdict_rule import HOLDS, MISSING, OPEN
 
@@ -25,8 +25,8 @@ def test_a_run_that_was_not_measured_has_a_table_that_says_so() -> None:
 
 def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = claims.read()
-    monkeypatch.setattr(claims, "ledger", lambda folder: ledger)
-    text = readme.findings()
+    monkeypatch.setattr(claims, "read", lambda folder: ledger)
+    text = readme.part("findings")
     assert "+0.93 dB [+0.28, +1.56]" in text
     assert str(len(ledger)) not in text.replace(".", " ").split()  # the lists are never added up
     for name in ("Claims of the paper", "Claims of this study", "Properties proved by tests"):
@@ -36,9 +36,9 @@ def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPat
     assert "spans 1.58 dB [0.73, 2.46]" in text  # of a span, which has no sign
     assert "are 0.007 to 0.10" in text  # the file has four digits of the largest, which round otherwise
     changed = ledger.assign(verdict=OPEN)
-    monkeypatch.setattr(claims, "ledger", lambda folder: changed)
+    monkeypatch.setattr(claims, "read", lambda folder: changed)
     with pytest.raises(InputError, match=r"README says of 'quadratic motion beats.* that it holds, the ledger says"):
-        readme.findings()
+        readme.part("findings")
 
 
 def test_an_undecided_claim_says_so_in_its_finding() -> None:
@@ -46,9 +46,9 @@ def test_an_undecided_claim_says_so_in_its_finding() -> None:
     (claim,) = ledger.index[:1]
     row = {"verdict": OPEN, "low": -0.1, "high": 0.3, "estimate": 0.1, "kind": "difference", "p": 0.2}
     rows = pd.DataFrame([row | {"data": "real clips", "scenes": 9, "reason": ""}], index=[claim])
-    assert readme._finding(rows, claim) == "+0.10 dB [-0.10, +0.30] on 9 scenes (not decided)"
-    assert readme._finding(rows.assign(p=float("nan")), claim).endswith("(too few to decide)")
-    assert readme._finding(rows.assign(verdict=MISSING, reason="needs x"), claim) == "not measured (needs x)"
+    assert findings._number(rows, claim) == "+0.10 dB [-0.10, +0.30] on 9 scenes (not decided)"
+    assert findings._number(rows.assign(p=float("nan")), claim).endswith("(too few to decide)")
+    assert findings._number(rows.assign(verdict=MISSING, reason="needs x"), claim) == "not measured (needs x)"
 
 
 def test_an_unknown_list_is_refused() -> None:

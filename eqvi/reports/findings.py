@@ -1,0 +1,236 @@
+"""What was found, in a few sentences: README, the first notebook and the site's first page say the same.
+
+A sentence stands here; its estimates and intervals come from the ledger of claims, and it names the verdicts on which
+it relies. A verdict that changes makes `findings` refuse, so that no sentence outlives its evidence.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from eqvi.errors import InputError
+from eqvi.paths import RESULTS
+from eqvi.reports import claims, error_budget, proved
+from eqvi.reports.claim_list import COMMAND, OF_PAPER, OF_STUDY
+from eqvi.reports.claim_list import README as CODE
+from eqvi.reports.runs import NEEDS_WEIGHTS
+from eqvi.reports.tables import signed
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
+
+#: Claims of one question, first to last choice: the first that was measured stands in the sentence.
+Choice = str | tuple[str, ...]
+
+
+class Statement(NamedTuple):
+    """One thing that was found.
+
+    Attributes:
+        title: in a few words.
+        sentence: Markdown with a place ``{}`` for the estimate of each choice, and ``{budget:VARIANT}`` for what that
+            gains by the error budget; links as seen from the project's folder.
+        choices: the claims whose estimates stand in it, each followed by "(not decided)" where it is not.
+        relied: the verdicts on which title and sentence rely, by claim.
+        picture: a file in ``figures/``.
+        evidence: words and target of a link.
+    """
+
+    title: str
+    sentence: str
+    choices: tuple[Choice, ...]
+    relied: dict[str, str]
+    picture: str
+    evidence: tuple[str, str]
+
+
+class Finding(NamedTuple):
+    """A statement with its figures; `picture` and `evidence` as there."""
+
+    title: str
+    sentence: str
+    picture: str
+    evidence: tuple[str, str]
+
+    @property
+    def markdown(self) -> str:
+        """Title, sentence and links."""
+        words, target = self.evidence
+        return f"**{self.title}** {self.sentence} Evidence: [{words}]({target}), [picture](figures/{self.picture})."
+
+
+_REAL = ("PSNR, nine real scenes, x2, DIS flow", "PSNR, real clips, x2, DIS flow")
+_QUADRATIC = "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights"
+_RQFP = "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights"
+_RQFP_OWN_FLOW = (
+    "RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR, rendered clips, our weights"
+)
+_RCSN = "RCSN beats no synthesis: PSNR, rendered clips, our weights"
+_FUSION = "MS-Fusion raises PSNR, rendered clips, our weights"
+_SCRATCH = "training from scratch beats stages: PSNR, rendered clips, our weights"
+_OURS = "our model beats the baseline without weights: PSNR, "
+_SPAN = "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips"
+
+STATEMENTS = (
+    Statement(
+        "Quadratic motion helps.",
+        "Over linear motion it gains {} in trained models and {} with nothing learned; on real footage, with nothing "
+        "learned, {}.",
+        (
+            _QUADRATIC,
+            "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow",
+            tuple(f"quadratic motion beats linear motion: {real}" for real in _REAL),
+        ),
+        {_QUADRATIC: HOLDS},
+        "22_motion_claims.png",
+        ("notebook 22", "notebooks/22_claims.ipynb"),
+    ),
+    Statement(
+        "RQFP does not help here.",
+        "Rectifying the parabola changes PSNR by {} in trained models, by {} in trained models on the flow of our own "
+        "network instead of DIS, and by {} with nothing learned; on real footage, with nothing learned, {}.",
+        (
+            _RQFP,
+            _RQFP_OWN_FLOW,
+            "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow",
+            tuple(f"RQFP beats plain quadratic motion: {real}" for real in _REAL),
+        ),
+        {_RQFP: FAILS, _RQFP_OWN_FLOW: FAILS},
+        "23_rqfp.png",
+        ("notebook 23", "notebooks/23_ablation.ipynb"),
+    ),
+    Statement(
+        "Where on its path a pixel stands matters more than which pixels match.",
+        "On nine real scenes at x2 the true place on the path would gain {budget:true common part}, the true match "
+        "{budget:true difference}. Paths over eight frames, without weights, earn {} at x2 and {} at x4 there, where "
+        "cameras hardly shake; on a rendered shake they earn decibels "
+        "([notebook 03b](notebooks/03b_longer_trajectories.ipynb)).",
+        (
+            "paths over eight frames beat the paper's motion: PSNR, nine real scenes, x2, DIS flow",
+            "paths over eight frames beat the paper's motion: PSNR, nine real scenes, x4, DIS flow",
+        ),
+        {},
+        "24_budget.png",
+        ("the error budget", "results/README.md#the-error-budget"),
+    ),
+    Statement(
+        "RCSN helps, MS-Fusion does not.",
+        "The residual network adds {}; the fusion of two scales, with only the fusion network trained, and briefly, "
+        "changes PSNR by {}, less than matters. Training all parts together beats training by stages by {}.",
+        (_RCSN, _FUSION, _SCRATCH),
+        {_RCSN: HOLDS, _FUSION: FAILS, _SCRATCH: HOLDS},
+        "23_parts.png",
+        ("notebook 23", "notebooks/23_ablation.ipynb"),
+    ),
+    Statement(
+        "Our weights beat the same method without weights on rendered clips.",
+        "They gain {}. On real footage it is {} at x2 (twice the frames), and {} at x4.",
+        tuple(f"{_OURS}{where}" for where in ("rendered clips", "real clips, x2", "real clips, x4")),
+        {f"{_OURS}rendered clips": HOLDS},
+        "10_psnr.png",
+        ("by clip", "results/README.md#on-real-footage"),
+    ),
+    Statement(
+        "Conventions outweigh models.",
+        "Computed in the usual ways, the PSNR of one clip's same frames spans {} from lowest to highest; the published "
+        "differences made by one part, or one way of training, are {published}.",
+        (_SPAN,),
+        {_SPAN: HOLDS},
+        "20_conventions.png",
+        ("notebook 20", "notebooks/20_results_table.ipynb"),
+    ),
+)
+
+
+def findings(folder: Path = RESULTS) -> list[Finding]:
+    """What was found: `STATEMENTS` with estimates and intervals from the ledger, as notebook 22 has written it.
+
+    Raises:
+        InputError: there is no ledger, or a claim has another verdict in it than its sentence relies on.
+    """
+    ledger = claims.read(folder)
+    by_claim = ledger.set_index("claim")
+    of_models = ledger.query("kind == 'difference' and metric == 'psnr'")
+    sizes = of_models.loc[of_models["source"] == CODE, "published"].abs()
+    published = f"{sizes.min():.3f} to {sizes.max():.3f} dB"
+    found, budget = [], _Budget(folder)
+    for statement in STATEMENTS:
+        for claim, verdict in statement.relied.items():
+            if by_claim.loc[claim, "verdict"] != verdict:
+                raise InputError(
+                    f"README says of {claim!r} that it {verdict}, the ledger says {by_claim.loc[claim, 'verdict']!r}: "
+                    "rewrite that sentence in eqvi/reports/findings.py"
+                )
+        numbers = [_number(by_claim, choice) for choice in statement.choices]
+        sentence = statement.sentence.format(*numbers, published=published, budget=budget)
+        found.append(Finding(statement.title, sentence, statement.picture, statement.evidence))
+    return found
+
+
+def three_lists(folder: Path = RESULTS) -> list[str]:
+    """What of each list is decided: claims of the paper, of this study, properties. They are never added up."""
+    ledger = claims.read(folder)
+    paper = ledger[ledger["list"] == OF_PAPER]
+    missing, decided = paper[paper["verdict"] == MISSING], paper[paper["verdict"] != MISSING]
+    scores = (missing["kind"] == "figure").sum()
+    measurable = (missing["reason"] == NEEDS_WEIGHTS).sum()
+    others = "".join(f" Decided: {one.claim}: {one.verdict} ({one.reason})." for one in decided.itertuples())
+    own = claims.counts(ledger, OF_STUDY)
+    return [
+        f"**Claims of the paper**, about the published weights: {len(missing)} are not measured here, the {scores} "
+        f"published scores among them. `{COMMAND}` measures {measurable} of them; the others need yet other data "
+        f"or weights.{others}",
+        f"**Claims of this study**, about its own models and scenes: {own[HOLDS]} hold, {own[FAILS]} do not, "
+        f"{own[OPEN]} are not decided, {own[MISSING]} are not measured "
+        "([each with its evidence](results/README.md#claims), [the rule](notebooks/22_claims.ipynb)).",
+        f"**Properties proved by tests**: {len(proved.PROPERTIES)} ([list](results/README.md#proved-by-tests)).",
+    ]
+
+
+def as_list(folder: Path = RESULTS) -> str:
+    """Findings and the three lists as one list in Markdown, with links from the project's folder.
+
+    Raises:
+        InputError: as `findings`.
+    """
+    return "\n".join(f"- {text}" for text in [*(one.markdown for one in findings(folder)), *three_lists(folder)])
+
+
+class _Budget:
+    """Formats the name of a variant of the error budget at x2 as what it gains.
+
+    Args:
+        folder: of results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._table = error_budget.budget(folder, "error_budget_x2")
+
+    def __format__(self, variant: str) -> str:
+        line = self._table.loc[variant]
+        return f"not measured ({line['reason']})" if line["reason"] else _in_db(*line[["estimate", "low", "high"]])
+
+
+def _number(by_claim: pd.DataFrame, choice: Choice) -> str:
+    """The estimate of the first measured claim of a choice, as it stands in a finding."""
+    names = [choice] if isinstance(choice, str) else list(choice)
+    rows = list(by_claim.loc[names].itertuples())
+    line = next((row for row in rows if row.verdict != MISSING), rows[0])
+    if line.verdict == MISSING:
+        return f"not measured ({line.reason})"
+    where = f" on {line.scenes} scenes" if "real" in line.data else ""
+    undecided = " (too few to decide)" if pd.isna(line.p) else " (not decided)"
+    return f"{_with_interval(line)}{where}{undecided if line.verdict == OPEN else ''}"
+
+
+def _with_interval(line: Any) -> str:
+    """A line of the ledger as estimate and interval."""
+    return _in_db(line.estimate, line.low, line.high, line.kind != "span")
+
+
+def _in_db(estimate: float, low: float, high: float, sign: bool = True) -> str:
+    """An estimate and its interval in dB, with as many digits as the interval is wide."""
+    places = 3 if high - low < 0.1 else 2
+    first, second, third = (
+        signed(number, places) if sign else f"{number:.{places}f}" for number in (estimate, low, high)
+    )
+    return f"{first} dB [{second}, {third}]"
