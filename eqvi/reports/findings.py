@@ -151,7 +151,7 @@ def findings(folder: Path = RESULTS) -> list[Finding]:
     by_claim = ledger.set_index("claim")
     of_models = ledger.query("kind == 'difference' and metric == 'psnr'")
     sizes = of_models.loc[of_models["source"] == CODE, "published"].abs()
-    published = f"{sizes.min():.3f} to {sizes.max():.3f} dB"
+    published = f"{sizes.min():.4f} to {sizes.max():.4f} dB"
     found, budget = [], _Budget(folder)
     for statement in STATEMENTS:
         for claim, verdict in statement.relied.items():

@@ -34,7 +34,7 @@ def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPat
     assert f"{claims.counts(ledger, OF_PAPER)[MISSING]} are not measured here" in text
     assert f"{claims.counts(ledger, OF_STUDY)[HOLDS]} hold" in text
     assert "spans 1.58 dB [0.73, 2.46]" in text  # of a span, which has no sign
-    assert "are 0.007 to 0.10" in text  # the file has four digits of the largest, which round otherwise
+    assert "are 0.0073 to 0.1065 dB" in text
     changed = ledger.assign(verdict=OPEN)
     monkeypatch.setattr(claims, "read", lambda folder: changed)
     with pytest.raises(InputError, match=r"README says of 'quadratic motion beats.* that it holds, the ledger says"):
