@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ class Server:
         tag: ETag of every file.
         linked: sha256 by path that a redirection announces, as Hugging Face does.
         content_type: of every answer.
+        pace: seconds between pieces of 16 kB; 0 sends as fast as can be.
         asked: (path, Range header) of every request that reached a file.
     """
 
@@ -33,6 +35,7 @@ class Server:
     tag: str = '"1"'
     linked: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/zip"
+    pace: float = 0.0
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -73,8 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         cut = state.cuts.pop(0) if state.cuts else None
         with contextlib.suppress(ConnectionError):
-            self.wfile.write(content[start:] if cut is None else content[start : start + cut])
-            self.wfile.flush()
+            body = content[start:] if cut is None else content[start : start + cut]
+            for begin in range(0, len(body), 1 << 14 if state.pace else len(body) or 1):
+                self.wfile.write(body[begin : begin + (1 << 14)] if state.pace else body)
+                self.wfile.flush()
+                time.sleep(state.pace)
         if cut is not None and state.silent:
             state.stopped.wait(30)
         self.close_connection = True
@@ -88,10 +94,10 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """A running server; its port is free again afterwards."""
+def serving(port: int = 0) -> Iterator[Server]:
+    """A running server, at any free port if none is given; its port is free again afterwards."""
     state = Server()
-    server = _Quiet(("127.0.0.1", 0), _Handler)
+    server = _Quiet(("127.0.0.1", port), _Handler)
     server.state = state  # type: ignore[attr-defined]
     state.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

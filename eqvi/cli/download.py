@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from eqvi.datasets import checksums
-from eqvi.datasets.download import SOURCES, check_space_for, install, locate
+from eqvi.datasets.download import SOURCES, check_space_for, install, is_there, locate
 from eqvi.errors import InputError
 from eqvi.files import write_failure
 from eqvi.paths import WEIGHTS
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     places = {name: locate(sources[name], args.place, alone=len(names) == 1) for name in names}
     missing = []
     for name, folder in folders.items():
-        if all((folder / part).exists() for part in sources[name].contents):
+        if is_there(sources[name], folder):
             how = f"; `python -m eqvi doctor --data {root}` checks it" if args.kind == "data" else ""
             print(f"{name}: is there already, in {folder}{how}")
             continue

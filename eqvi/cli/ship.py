@@ -64,14 +64,18 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
     if not is_finished(folder):
         raise InputError(f"{folder}: holds no finished training run: finish it with `python -m eqvi train` first")
     record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    curve, scores = (read_curve(folder / name) for name in (CURVE_FILE, SCORES_FILE))
+    for file, rows in ((CURVE_FILE, curve), (SCORES_FILE, scores)):
+        if not rows or rows[-1].get("step") != str(record["steps"]):
+            raise InputError(f"{folder / file}: does not end at step {record['steps']}: restore it, or train again")
     load = checkpoint.load_flow if record["recipe"]["stage"] == "flow" else checkpoint.load
     target, home = weights / f"{name}.safetensors", training / name
     for place in (target.parent, home):
         place.mkdir(parents=True, exist_ok=True)
     checkpoint.save(load(folder / WEIGHTS_FILE), target, torch.float16)
     write_record(home, record | {"shipped_sha256": sha256(target)})
-    write_curve(home / CURVE_FILE, thinned(read_curve(folder / CURVE_FILE), _ROWS))
-    write_curve(home / SCORES_FILE, read_curve(folder / SCORES_FILE))
+    write_curve(home / CURVE_FILE, thinned(curve, _ROWS))
+    write_curve(home / SCORES_FILE, scores)
     return target
 
 

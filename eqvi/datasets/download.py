@@ -128,8 +128,20 @@ def install(name: str, source: Source, place: str | Path, folder: Path, record: 
     """Download a source unless `place` is a file, check it, and move its contents to `folder` when all is well.
 
     Raises:
-        InputError: the file is damaged, or another one than it should be; or as `fetch` and `unpack`.
+        InputError: the file is damaged, or another one than it should be; another process installs it; or as `fetch`
+            and `unpack`.
     """
+    with files.alone(folder / name, 0):
+        if not is_there(source, folder):  # nor has another process put it there meanwhile
+            _install(name, source, place, folder, record, keep)
+
+
+def is_there(source: Source, folder: Path) -> bool:
+    """Whether everything that a source holds is in a folder."""
+    return all((folder / part).exists() for part in source.contents)
+
+
+def _install(name: str, source: Source, place: str | Path, folder: Path, record: Path, keep: bool) -> None:
     file = place if isinstance(place, Path) else folder / source.filename
     staging = folder / f".{name}.unpacking"
     try:

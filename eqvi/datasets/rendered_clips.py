@@ -20,8 +20,11 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
 from eqvi.datasets.reds import SPACING, rate_folder
 from eqvi.errors import InputError
-from eqvi.files import replacing, replacing_folder
+from eqvi.files import reason, replacing, replacing_folder
 from eqvi.metrics import to_8bit
+
+# What to do about metadata that cannot be read.
+_ADVICE = "remove this file and the folders named {} beside its own, and render the clip again"
 
 
 def write_rendered_clip(root: Path, name: str, clip: RenderedClip, fastest: int = 60) -> int:
@@ -87,9 +90,9 @@ def read_metadata(root: Path, split: str, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}): remove it and render the clip again") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)}): {_ADVICE.format(name)}") from None
     if not isinstance(content, dict) or not isinstance(content.get("frames"), dict):
-        raise InputError(f"{path}: is no record of a rendered clip: remove it and render the clip again")
+        raise InputError(f"{path}: is no record of a rendered clip: {_ADVICE.format(name)}")
     return content
 
 

@@ -121,7 +121,7 @@ def _download(url: str, partial: Path, tag_file: Path, timeout: float) -> Remote
             first, total = content_range.groups() if content_range else (None, "*")
             start = size if first is None else int(first)
             remote = remote._replace(size=None if total == "*" else int(total))
-            if start != size or tag_file.read_text(encoding="utf-8") != f"{remote.tag} {remote.size}":
+            if start != size or tag_file.read_bytes() != f"{remote.tag} {remote.size}".encode():
                 partial.unlink()
                 raise _Interrupted("the file has changed on the server")
             if response.status_code == 416:  # all bytes arrived before the interruption

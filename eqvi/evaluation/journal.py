@@ -1,8 +1,8 @@
 """Rows of results on disk: journals of unfinished runs, which survive a kill, and finished CSV files.
 
 An unfinished run lies in the hidden folder ``.RUN.part`` beside its CSV file: ``run.json`` identifies the run, and
-every process appends the rows that it finishes to a journal of its own. The process that finds all rows there sorts
-them into the CSV file and removes the folder. Rows that are in any journal are not computed again.
+every process appends the rows that it finishes to a journal of its own, each with its CRC-32. The process that finds
+all rows there sorts them into the CSV file and removes the folder. Rows that are in any journal are not computed again.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -88,7 +89,8 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        with self._named_failures():  # closing writes what a full disk has not taken
+            self._open.close()
 
     def rows(self) -> dict[RowKey, list[str]]:
         """All finished rows, of every process."""
@@ -101,7 +103,9 @@ class Journal:
     def append(self, row: Mapping[str, str]) -> None:
         """Write one finished row through to the disk."""
         with self._named_failures():
-            csv.DictWriter(self._file, COLUMNS, lineterminator="\n").writerow(row)
+            text = io.StringIO()
+            csv.DictWriter(text, COLUMNS, lineterminator="").writerow(row)
+            self._file.write(f"{text.getvalue()},{_checksum(text.getvalue())}\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -180,11 +184,15 @@ def _same_record(out: Path, record: Mapping[str, Any]) -> bool:
 
 
 def _whole_rows(path: Path) -> Iterator[list[str]]:
-    """The rows of a journal, less a last one that a kill cut short."""
-    text = path.read_text(encoding="utf-8")
-    for row in csv.reader(io.StringIO(text[: text.rfind("\n") + 1])):
-        if len(row) == len(COLUMNS):
-            yield row
+    """The rows of a journal, less a last one that a kill cut short and those that are not as they were written."""
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        text, _, checksum = line.rpartition(",")
+        if checksum == _checksum(text):
+            yield from csv.reader([text])
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _truncate_torn_row(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -21,6 +22,8 @@ from eqvi.media.image import Image
 # FFmpeg's names of the containers that derive a video's length from decoding times. With a variable frame rate and
 # reordered frames those are not spaced as the frames are.
 _LENGTH_BY_DTS = ("mp4", "mov", "ipod")
+# OpenCV's CPU_AVX_512F, which its Python module does not name.
+_AVX_512F = 13
 
 
 class Encoding(NamedTuple):
@@ -89,7 +92,7 @@ def encode(
         size: (width, height) in pixels.
         rate: frames a second, a hint to players: frames appear at the times that they are added with.
         time_base: seconds a tick; frames' times are rounded to it.
-        threads: encoder threads; one is as repeatable as the encoder is (see `eqvi.media.h264`).
+        threads: encoder threads; with one, equal frames give equal bytes.
         colour: tags to write.
         pixel_aspect: width over height of a pixel as shown, where it is not 1.
         companion: the video to copy sound, titles and chapters from.
@@ -105,7 +108,7 @@ def encode(
         try:
             # bitexact: no random identifiers and no version strings, so that equal input gives equal bytes.
             container = stack.enter_context(av.open(file_url(partial), "w", options={"fflags": "+bitexact"}))
-            options = encoding.options | ({"x264-params": hdr10} if hdr10 and encoding.holds_hdr10 else {})
+            options = encoding.options | (_x264_params(hdr10) if encoding.codec.startswith("libx264") else {})
             stream = container.add_stream(
                 encoding.codec, rate=rate, time_base=time_base, options=options, width=size[0], height=size[1]
             )
@@ -132,6 +135,17 @@ def encode(
             if isinstance(error, OSError):
                 raise  # `replacing` has the message for a full disk
             raise InputError(f"{path}: cannot be encoded: {error}") from None
+
+
+def _x264_params(hdr10: str) -> dict[str, str]:
+    """x264's own options.
+
+    Its AVX-512 code for macroblock trees gives one of many results for equal frames, depending on what lies in memory;
+    its AVX2 code always gives that of its C code.
+    """
+    repeatable = "asm=avx2" if cv2.checkHardwareSupport(_AVX_512F) else ""
+    params = ":".join(filter(None, (repeatable, hdr10)))
+    return {"x264-params": params} if params else {}
 
 
 class VideoWriter:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def load_state(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        with zipfile.ZipFile(path) as parts:  # torch itself compares no checksums
+            if damaged := parts.testzip():
+                raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location="cpu", weights_only=True)
         state = {name: content[name] for name in _STATE_FIELDS}
     except Exception as error:  # a damaged pickle can fail in any way

@@ -6,10 +6,13 @@ reversal (`eqvi.training.augment`) make new windows of them, whose flows follow 
 ScopeFlow only the frames are stored: it estimates flow in training. To train a flow network, exact flows are stored.
 """
 
+import functools
 import json
 import math
 import os
 import random
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,7 +27,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
-from eqvi.files import replacing, write_failure
+from eqvi.files import reason, replacing, write_failure
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
@@ -39,7 +42,7 @@ StoredFlow = FlowKind | Literal["exact"]
 # Constant rate factors of H.264 that compressed windows draw from: from hardly visible to plainly visible loss.
 _CRF = (8, 22)
 _TIMES = (0.25, 0.5, 0.75)  # of the true frames
-_RECORD = "store.json"
+_RECORD, _CHECKSUMS = "store.json", "crc32"
 _FRAMES, _TRUTHS, _FLOWS = "frames.npy", "truths.npy", "flows.npy"
 
 
@@ -69,7 +72,7 @@ class StoredWindows:
         epoch, place = divmod(number, self.epoch)
         index = epoch_order(self.seed, epoch, self.epoch)[place]
         rng = random.Random(f"stored {self.seed} {number}")
-        frames, truths, *flows = (array[index] for array in self._arrays)
+        frames, truths, *flows = self._stored(index)
         k = rng.randrange(len(truths))
         window = FrameSample(
             torch.from_numpy(frames).float() / 255,
@@ -86,6 +89,20 @@ class StoredWindows:
         options = {"size": list(self.size), "augment": self.augment, "seed": self.seed}
         return {"source": "stored windows", **options, "store": self._record}
 
+    def _stored(self, index: int) -> list[np.ndarray]:
+        """The arrays of a window, compared with their checksum when it is read first."""
+        window = [array[index] for array in self._arrays]
+        if index not in self._verified:
+            checksums = self._content.get(_CHECKSUMS)  # a store of an earlier version has none
+            if checksums and checksums[index] not in (None, _checksum(window)):
+                raise InputError(f"{self.folder}: window {index} of the store is damaged: remove the folder")
+            self._verified.add(index)
+        return window
+
+    @cached_property
+    def _verified(self) -> set[int]:
+        return set()
+
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         # Mode "c" copies a window on access: torch may use the array, and nothing is written back.
@@ -98,7 +115,11 @@ class StoredWindows:
 
     @cached_property
     def _record(self) -> dict[str, Any]:
-        return json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
+        return {name: value for name, value in self._content.items() if name != _CHECKSUMS}
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return _read_record(self.folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredWindows, (self.folder, self.size, self.augment, self.seed)  # workers open the files themselves
@@ -200,7 +221,8 @@ def fill_store(folder: Path, store: RenderedStore, workers: int = 0, progress: b
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        done = _windows_done(folder, store.record())
+        checksums = _checksums_of_done(folder, store.record())
+        done = len(checksums)
         if done == store.count:
             return
         arrays = _open_arrays(folder, store, is_new=not done)
@@ -211,11 +233,12 @@ def fill_store(folder: Path, store: RenderedStore, workers: int = 0, progress: b
         for index, window in enumerate(bar, start=done):
             for array, values in zip(arrays, window, strict=True):
                 array[index] = values
+            checksums.append(_checksum(window))
             if (index + 1) % 50 == 0 or index + 1 == store.count:
                 for array in arrays:
                     array.flush()
                 with replacing(folder / _RECORD) as partial:
-                    partial.write_text(json.dumps({**store.record(), "done": index + 1}), encoding="utf-8")
+                    partial.write_text(json.dumps({**store.record(), "done": index + 1, _CHECKSUMS: checksums}))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {write_failure(error)}") from None
 
@@ -230,19 +253,34 @@ def _names(flow: StoredFlow) -> tuple[str, ...]:
     return (_FRAMES, _TRUTHS) if flow == "scopeflow" else (_FRAMES, _TRUTHS, _FLOWS)
 
 
-def _windows_done(folder: Path, expected: dict[str, Any]) -> int:
-    """The number of windows that a store has; InputError where its record is not the expected one."""
+def _checksum(window: Iterable[Any]) -> int:
+    """One CRC-32 for all arrays of a window."""
+    return functools.reduce(lambda value, array: zlib.crc32(np.asarray(array).tobytes(), value), window, 0)
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """What a store's record says, InputError where it says nothing."""
     path = folder / _RECORD
-    if not path.is_file():
-        return 0
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        done = record.pop("done")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: is no record of a store: give another folder, or remove it") from None
+        if not isinstance(record["done"], int) or len(record.get(_CHECKSUMS, [])) not in (0, record["done"]):
+            raise ValueError("it does not say what is done")
+        return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is no record of a store ({reason(error)}): give another folder, or remove it"
+        ) from None
+
+
+def _checksums_of_done(folder: Path, expected: dict[str, Any]) -> list[int | None]:
+    """A checksum, if there is one, for each window that a store has; InputError where it is not the expected store."""
+    if not (folder / _RECORD).is_file():
+        return []
+    record = _read_record(folder)
+    done, checksums = record.pop("done"), record.pop(_CHECKSUMS, None)
     if record != expected:
         raise InputError(f"{folder}: holds other windows ({record}): give another folder, or remove it")
-    return done
+    return checksums or [None] * done
 
 
 def _open_arrays(folder: Path, store: RenderedStore, is_new: bool) -> list[np.memmap]:

@@ -1,6 +1,7 @@
 """Keeping a finished run's weights and record."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,11 @@ def test_a_folder_may_stand_before_the_name(finished: Path, tmp_path: Path) -> N
     assert record["device_time"]["minutes"] >= 0
     with pytest.raises(InputError, match="name 'a/b/c' cannot be used"):
         ship(finished, "a/b/c", tmp_path, tmp_path)
+
+
+def test_a_curve_that_lacks_its_end_is_refused(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "curve.csv").write_text("step,epoch,rate,total\n1,0,0.1,0.5\n")
+    with pytest.raises(InputError, match=r"curve\.csv: does not end at step 4: restore it, or train again"):
+        ship(tmp_path / "run", "mine", tmp_path / "weights", tmp_path / "training")
+    assert not (tmp_path / "weights").exists()

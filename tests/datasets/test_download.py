@@ -171,7 +171,8 @@ class TestCommand:
         finally:
             run.send_signal(signal.SIGKILL)
             run.wait(10)
-        assert names(shop.folder / "val") == [".val_15fps.zip.part", ".val_15fps.zip.part.tag"]
+        left = [".val_15fps.lock", ".val_15fps.zip.part", ".val_15fps.zip.part.tag"]
+        assert names(shop.folder / "val") == left
         shop.server.stopped.set()
         assert main(shop.arguments("val_15fps")) == 0
         assert names(shop.folder / "val") == ["val_15fps"]

@@ -74,6 +74,23 @@ def test_two_processes_write_the_rows_of_one(reds, tmp_path):
     assert not list((tmp_path / "two").glob(".*"))
 
 
+def test_a_damaged_row_of_a_journal_is_computed_again(reds, tmp_path):
+    assert main(arguments(reds, tmp_path / "whole")) == 0
+    journal = tmp_path / "hurt/.baseline_rendered_x4.part/0-of-1.csv"
+    process = start(reds, tmp_path / "hurt")
+    while process.is_alive() and not (journal.is_file() and journal.read_bytes().count(b"\n") > 5):
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    content = bytearray(journal.read_bytes())
+    place = content.index(b"\n") + 40  # a digit of the second row
+    content[place] ^= 1
+    journal.write_bytes(content)
+    assert main(arguments(reds, tmp_path / "hurt")) == 0
+    name = "baseline_rendered_x4.csv"
+    assert (tmp_path / "hurt" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_only_the_torn_row_of_a_journal_is_computed_again(reds, tmp_path, monkeypatch):
     cases, out = open_dataset(reds, "rendered", clips=1), tmp_path / "x_rendered.csv"
     asked: list[float] = []

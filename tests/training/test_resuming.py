@@ -197,10 +197,16 @@ class TestFailures:
         assert torch.load(tmp_path / "state.pt")["step"] == 2
         assert same(run(recipe, tmp_path), run(recipe, tmp_path / "whole"))
 
-    @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
+    @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other", "bit"])
     def test_a_damaged_state_is_refused(self, damage: str, whole: Path, store: Path, tmp_path: Path) -> None:
         path, content = tmp_path / "state.pt", (whole / "state.pt").read_bytes()
         path.write_bytes({"cut": content[: len(content) // 2], "text": b"nonsense"}.get(damage, b""))
+        if damage == "bit":  # in the middle of a tensor, where torch itself looks at no checksum
+            path.write_bytes(
+                content[: len(content) // 2]
+                + bytes([content[len(content) // 2] ^ 1])
+                + content[len(content) // 2 + 1 :]
+            )
         if damage == "other":
             torch.save({"weights": torch.zeros(1)}, path)
         with pytest.raises(InputError, match=r"state.pt: cannot be read .*: remove it to start anew"):

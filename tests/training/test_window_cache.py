@@ -1,6 +1,7 @@
 """Stored windows: filled once, resumed if interrupted, read with their flows."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def test_an_interrupted_fill_goes_on(store: Path, tmp_path: Path, monkeypatch: p
     for name, array in zip(names, arrays, strict=False):
         array[2:] = 7
         np.save(tmp_path / name, array)
-    (tmp_path / "store.json").write_text(json.dumps(json.loads(saved["store.json"]) | {"done": 2}))
+    record = json.loads(saved["store.json"])
+    (tmp_path / "store.json").write_text(json.dumps(record | {"done": 2, "crc32": record["crc32"][:2]}))
     fill_store(tmp_path, RenderedStore(4, (96, 96)), progress=False)
     assert {name: (tmp_path / name).read_bytes() for name in names} == saved
     monkeypatch.setattr(
@@ -57,6 +59,16 @@ def test_scopeflow_has_its_flows_found_while_training(tmp_path: Path, store: Pat
     window = StoredWindows(tmp_path, (64, 64)).sample(3)
     assert window.flows is None
     assert window.frames.shape == (4, 3, 64, 64)
+
+
+def test_a_damaged_window_is_refused(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    content = bytearray((tmp_path / "store" / "truths.npy").read_bytes())
+    content[-5] ^= 1  # of the last window
+    (tmp_path / "store" / "truths.npy").write_bytes(content)
+    windows = StoredWindows(tmp_path / "store", (64, 64))
+    with pytest.raises(InputError, match="window 3 of the store is damaged: remove the folder"):
+        [windows.sample(number) for number in range(4)]
 
 
 def test_a_file_that_is_gone(store: Path, tmp_path: Path) -> None:
