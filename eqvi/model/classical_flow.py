@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
-from skimage.registration import optical_flow_tvl1
 from torch import Tensor, nn
 
 from eqvi.metrics import LUMA
@@ -67,5 +66,7 @@ class TVL1(ClassicalFlow):
     """TV-L1 at scikit-image's defaults."""
 
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        from skimage.registration import optical_flow_tvl1  # takes a second that others need not wait for
+
         rows, columns = optical_flow_tvl1(a, b)
         return np.stack((columns, rows))

@@ -6,6 +6,7 @@ once, and new frames are cached.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from eqvi.model.ensemble import ENSEMBLES, Ensemble
 from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion
 from eqvi.model.geometry import reverse_flow
 from eqvi.model.motion import displacement
+from eqvi.model.trajectories import Position, chain
 from eqvi.viz.quadruplet import Quadruplet
 
 #: The ensemble that a switch adds: four members, all but the first mirrored.
@@ -84,6 +86,7 @@ class Exploration:
         self.default = Switches(config.motion == "rectified", config.residual, config.multi_scale)
         self._motions: dict[bool, Any] = {}
         self._results: dict[tuple[float, Switches], Interpolation] = {}
+        self._paths: dict[int, Position] | None = None
 
     def cached(self, t: float, switches: Switches) -> bool:
         """Whether `result` needs no computation."""
@@ -120,6 +123,32 @@ class Exploration:
     def motion(self) -> Motion:
         """The six flows of the quadruplet."""
         return self._motion(ensemble=False)
+
+    @property
+    def followed(self) -> bool:
+        """Whether `paths` needs no computation."""
+        return self._paths is not None
+
+    @torch.inference_mode()
+    def paths(self) -> dict[int, Position]:
+        """The positions of every pixel of I1 in the frames around by time, -3 .. 4 or as far as the clip goes."""
+        if self._paths is None:
+            frames = self.quadruplet.around()
+            count = 2 * min(1 - min(frames), max(frames))
+            estimator = self._variant(Switches())
+            assert isinstance(estimator, EQVI)
+
+            @cache
+            def flows(a: int, b: int) -> tuple[Tensor, Tensor]:
+                motion = estimator.estimate_motion(torch.stack((frames[a], frames[b]), dim=1))
+                return motion.flow_12, motion.flow_21
+
+            def flow(a: int, b: int) -> Tensor:
+                return flows(a, b)[0] if a < b else flows(b, a)[1]
+
+            ahead, behind = chain(flow, 0, 1, count // 2), chain(flow, 0, -1, count // 2 - 1)
+            self._paths = dict(enumerate(ahead, 1)) | {-s: position for s, position in enumerate(behind, 1)}
+        return self._paths
 
     @torch.inference_mode()
     def holes(self, t: float, switches: Switches) -> tuple[Bool[Tensor, "1 1 h w"], Bool[Tensor, "1 1 h w"]]:

@@ -25,7 +25,7 @@ const show = (image, data, alt) => {
 
 // --- grid -----------------------------------------------------------------------------------------------------------
 
-function tile(picture, model) {
+function tile(picture, model, hover) {
   const image = make("img", { draggable: "false" });
   const marks = make("svg:svg", { class: "eqvi-marks", "aria-hidden": "true" });
   const frame = make("div", { class: "eqvi-picture", tabindex: "0", role: "group" }, image, marks);
@@ -36,14 +36,24 @@ function tile(picture, model) {
   figure.dataset.name = picture.name;
 
   const send = (content) => model.send(content);
-  frame.addEventListener("click", (event) => {
+  const pixel = (event) => {
     const box = frame.getBoundingClientRect();
     const [width, height] = model.get("size");
     const place = (at, from, length, pixels) =>
       Math.min(pixels - 1, Math.max(0, Math.floor(((at - from) / length) * pixels)));
-    const x = place(event.clientX, box.left, box.width, width);
-    const y = place(event.clientY, box.top, box.height, height);
-    send({ kind: "click", name: figure.dataset.name, x, y });
+    return { x: place(event.clientX, box.left, box.width, width), y: place(event.clientY, box.top, box.height, height) };
+  };
+  frame.addEventListener("click", (event) => send({ kind: "click", name: figure.dataset.name, ...pixel(event) }));
+  // A moving pointer asks again when the last answer is there, and at most 20 times a second.
+  frame.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "touch") return;
+    hover.name = figure.dataset.name;
+    hover.place = pixel(event);
+    hover.ask();
+  });
+  frame.addEventListener("pointerleave", () => {
+    hover.name = hover.place = null;
+    send({ kind: "leave" });
   });
   frame.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -74,7 +84,7 @@ function tile(picture, model) {
   return { figure, marks, update };
 }
 
-function mark(marks, figure, model) {
+function mark(marks, figure, model, hover) {
   const [width, height] = model.get("size");
   const found = model.get("marks");
   marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -95,6 +105,11 @@ function mark(marks, figure, model) {
     }
     draw("path", { d: path }, 0.3 * unit, 0.4 * unit);
   }
+  const path = model.get("path_marks");
+  if (path.line && (figure.dataset.at === "0" || figure.dataset.name === hover.name)) {
+    draw("polyline", { points: path.line.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" ") }, 0.25 * unit, 0.4 * unit);
+    for (const [x, y] of path.dots) draw("circle", { cx: x + 0.5, cy: y + 0.5, r: 0.6 * unit }, 0.3 * unit, 0.4 * unit);
+  }
   const at = found[figure.dataset.at];
   if (!at) return;
   if (figure.dataset.at === "0" && found.curve)
@@ -113,11 +128,16 @@ function grid({ model, el }) {
   const speed = make("span", { class: "eqvi-speed" });
   const bar = make("div", { class: "eqvi-bar-of-time" }, make("label", {}, "t ", slider), value, busy, speed);
   const body = make("div", { class: "eqvi-groups" });
+  const path = make("div", { class: "eqvi-path" });
+  const pathSentence = make("p", { class: "eqvi-path-sentence" });
   const drawing = make("div", { class: "eqvi-drawing" });
   const table = make("div", { class: "eqvi-table" });
   const sentence = make("p", { class: "eqvi-sentence", "aria-live": "polite" });
-  const pixel = make("section", { class: "eqvi-pixel", "aria-label": "the chosen pixel" }, sentence, drawing, table);
-  el.append(bar, body, pixel);
+  const numbers = make("details", {}, make("summary", {}, "the pixel in numbers"), table);
+  const pixel = make("section", { class: "eqvi-pixel", "aria-label": "the chosen pixel" },
+    make("h4", {}, "the chosen pixel, four motion models"), drawing, sentence, numbers,
+    make("h4", {}, "the pixel under the pointer, through 2 to 8 frames"), path, pathSentence);
+  el.append(bar, make("div", { class: "eqvi-main" }, body, pixel));
   const rooms = new Map();
   for (const name of model.get("groups")) {
     const room = make("div", { class: "eqvi-tiles" });
@@ -126,6 +146,12 @@ function grid({ model, el }) {
   }
 
   const tiles = new Map();
+  const hover = { name: null, place: null, timer: null, ask() {
+    hover.timer ??= setTimeout(() => {
+      hover.timer = null;
+      if (hover.place) model.send({ kind: "hover", name: hover.name, ...hover.place });
+    }, 50);
+  } };
   let asked = null; // when the shown answer was asked for
   let waiting = false; // the kernel has not answered yet
   let wanted = null; // what to ask for next
@@ -134,6 +160,8 @@ function grid({ model, el }) {
   const ask = (step) => {
     waiting = true;
     asked = performance.now();
+    busy.textContent = `computing the frame at t = ${word(step)}`;
+    el.classList.add("eqvi-waiting");
     model.set("step", step);
     model.save_changes();
   };
@@ -151,6 +179,8 @@ function grid({ model, el }) {
   });
   const answered = () => {
     waiting = false;
+    busy.textContent = model.get("busy");
+    el.classList.toggle("eqvi-waiting", model.get("busy") !== "");
     const next = wanted;
     wanted = null;
     if (next !== null && next !== model.get("step")) ask(next);
@@ -167,12 +197,12 @@ function grid({ model, el }) {
     const ready = [];
     for (const picture of pictures) {
       let found = tiles.get(picture.name);
-      if (!found) tiles.set(picture.name, (found = tile(picture, model)));
+      if (!found) tiles.set(picture.name, (found = tile(picture, model, hover)));
       if (found.data !== picture.data) ready.push(found.update(picture));
       found.data = picture.data;
       const room = rooms.get(picture.group);
       if (found.figure.parentNode !== room) room.append(found.figure);
-      mark(found.marks, found.figure, model);
+      mark(found.marks, found.figure, model, hover);
     }
     for (const room of rooms.values()) room.parentNode.hidden = room.children.length === 0;
     await Promise.all(ready);
@@ -185,10 +215,10 @@ function grid({ model, el }) {
     }
     answered();
   };
-  const remark = () => tiles.forEach(({ figure, marks }) => mark(marks, figure, model));
+  const remark = () => tiles.forEach(({ figure, marks }) => mark(marks, figure, model, hover));
   const tell = () => {
     busy.textContent = model.get("busy");
-    body.classList.toggle("eqvi-old", model.get("busy") !== "");
+    el.classList.toggle("eqvi-waiting", model.get("busy") !== "");
     // A frame that is being made is an answer too: what is asked for meanwhile must get through.
     if (model.get("busy")) {
       asked = null;
@@ -200,13 +230,18 @@ function grid({ model, el }) {
     drawing.innerHTML = model.get("drawing");
     table.innerHTML = model.get("table");
   };
+  const trace = () => {
+    path.innerHTML = model.get("path_drawing") || "<p>appears once the flows between eight frames are known</p>";
+    pathSentence.textContent = model.get("path_sentence");
+  };
   const listening = { "change:moving": draw, "change:fixed": draw, "change:marks": remark, "change:busy": tell,
-    "change:sentence": explain, "change:drawing": explain, "change:steps": limits, "change:step": limits };
+    "change:sentence": explain, "change:drawing": explain, "change:path_marks": remark, "change:path_drawing": trace, "change:steps": limits, "change:step": limits };
   for (const [name, heard] of Object.entries(listening)) model.on(name, heard);
   limits();
   draw();
   tell();
   explain();
+  trace();
   return () => Object.entries(listening).forEach(([name, heard]) => model.off(name, heard));
 }
 

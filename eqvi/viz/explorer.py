@@ -6,45 +6,22 @@ that they are ready when the slider gets there.
 """
 
 import asyncio
-import dataclasses
 import html
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets
 from traitlets import link
 
 from eqvi.errors import InputError
 from eqvi.model.registry import DEFAULT_MODEL, load_model
-from eqvi.viz import choices, pixel_motion, result_layers
+from eqvi.viz import choices, pixel_motion, pixel_path, result_layers
 from eqvi.viz.exploration import NAMES, Exploration, Switches, toggled
-from eqvi.viz.widgets import EFFECTS, INPUTS, MOTION, RESULT, Divider, FilmStrip, Grid, Tile, tile
+from eqvi.viz.explorer_jobs import Job, compute, input_tiles
+from eqvi.viz.widgets import Divider, FilmStrip, Grid, Tile
 
-#: Pixels from one arrow to the next.
-ARROWS = 16
 #: Seconds between two computations, in which a browser's messages come through.
 PAUSE = 0.02
-# The time that a tile of the inputs shows.
-_AT = dict(zip((*result_layers.INPUTS, *result_layers.INPUT_FLOWS), ("-1", "0", "1", "2", "0", "1"), strict=True))
-_ORDER = (
-    result_layers.FRAME, *result_layers.WARPED, result_layers.MASK, result_layers.RESIDUAL,
-    result_layers.TRUTH, result_layers.ERROR, *result_layers.FLOWS, *result_layers.HOLES,
-)  # fmt: skip
-
-
-class _Job(NamedTuple):
-    """One computation, which gives some tiles.
-
-    Attributes:
-        step: t is step / steps.
-        switches: as they are set.
-        subject: of the layers, whether they have arrows; of the comparison, the other variant; of the effect of a
-            switch, its name.
-    """
-
-    step: int
-    switches: Switches
-    subject: bool | Switches | str
 
 
 class Explorer:
@@ -66,8 +43,9 @@ class Explorer:
         self._height, self._steps = height, steps
         self._exploration: Exploration | None = None
         self._displayed: set[str] = set()
-        self._tiles: dict[_Job, list[Tile]] = {}
+        self._tiles: dict[Job, list[Tile]] = {}
         self._pixel = (0, 0)
+        self._path = ""
         self._task: asyncio.Task[None] | None = None
         self._silent = False
 
@@ -80,8 +58,9 @@ class Explorer:
 
         for name, widget in (("grid", self.grid), ("divider", self.divider), ("film", self.film)):
             widget.on_msg(lambda _, content, __, name=name: self._receive(name, content))
-        for control in (controls.clip, controls.path):
-            control.observe(lambda _: self._reopen(new_clip=True), "value")
+        controls.clip.observe(lambda _: self._reopen(new_clip=True), "value")
+        controls.path.observe(lambda _: self._take_path(), "value")
+        controls.path.on_msg(lambda *_: self._take_path())  # Enter, also where the text is as before
         for control in (controls.position, controls.model):
             control.observe(lambda _: self._reopen(new_clip=False), "value")
         for control in (*controls.switches.values(), controls.arrows, controls.effects, controls.other):
@@ -118,9 +97,17 @@ class Explorer:
                 x, y = self._pixel[0] + x, self._pixel[1] + y
             else:
                 x, y = self._pixel_of_frame_1(content["name"], x, y)
-            width, height = self.grid.size
-            self._pixel = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+            self._pixel = self._inside(x, y)
             self._show_pixel()
+        elif kind in ("hover", "leave") and self._exploration is not None and self._exploration.followed:
+            if kind == "hover":
+                self._show_path(*self._inside(*self._pixel_of_frame_1(content["name"], content["x"], content["y"])))
+            else:
+                self._show_path(*self._pixel)
+
+    def _inside(self, x: int, y: int) -> tuple[int, int]:
+        width, height = self.grid.size
+        return min(max(x, 0), width - 1), min(max(y, 0), height - 1)
 
     def _pixel_of_frame_1(self, name: str, x: int, y: int) -> tuple[int, int]:
         """The pixel of frame 1 that is seen at (x, y) of a tile."""
@@ -132,6 +119,16 @@ class Explorer:
             dx, dy = self.exploration.motion().flow_21[0, :, y, x].tolist()
             return round(x + dx), round(y + dy)
         return x, y
+
+    def _take_path(self) -> None:
+        """Open the path that was typed, whatever clip is selected."""
+        controls, typed = self.controls, bool(self.controls.path.value.strip())
+        if self._silent or (typed and controls.clip.value == choices.FOOTAGE and self._path == controls.path.value):
+            return
+        if typed:
+            self._set(controls.clip, value=choices.FOOTAGE)
+        if controls.clip.value == choices.FOOTAGE:
+            self._reopen(new_clip=True)
 
     def _reopen(self, new_clip: bool) -> None:
         if self._displayed and not self._silent:
@@ -147,6 +144,7 @@ class Explorer:
     def _open(self, new_clip: bool) -> None:
         """Open what is chosen; the positions of a new clip are new, too."""
         controls = self.controls
+        self._path = controls.path.value
         if new_clip:
             positions = choices.positions(controls.clip.value, controls.path.value)
             self._set(controls.position, options=positions)
@@ -166,7 +164,7 @@ class Explorer:
         if self.grid.size != [width, height]:
             self._pixel = (width * 42 // 100, height // 2)
         self.grid.size = self.divider.size = [width, height]
-        self.grid.fixed = self._input_tiles()
+        self.grid.fixed = input_tiles(self.exploration, self.controls.arrows.value)
 
     def _set(self, widget: Any, **values: Any) -> None:
         """Change a control without reacting to the change."""
@@ -198,10 +196,16 @@ class Explorer:
     def _compute_next(self) -> bool:
         """Do the most urgent job; whether there was one."""
         job = next((job for job in self._jobs() if job not in self._tiles), None)
-        if job is None:
+        follow = not self.exploration.followed and self.grid.shown == self.grid.step
+        if job is None and not follow:
             return False
         try:
-            self._tiles[job] = _compute(self.exploration, job, job.step / self._steps)
+            if follow:  # once the first frame is seen
+                self.exploration.paths()
+                self._show_path(*self._pixel)
+                return True
+            assert job is not None
+            self._tiles[job] = compute(self.exploration, job, job.step / self._steps)
         except InputError as error:
             self._report(str(error))
             self.grid.busy = self.divider.busy = self.film.busy = ""
@@ -209,30 +213,25 @@ class Explorer:
         self._show()
         return True
 
-    def _jobs(self) -> Iterator[_Job]:
+    def _jobs(self) -> Iterator[Job]:
         """All jobs of what is displayed, the most urgent first."""
         switches, controls = self.switches, self.controls
         nearest = sorted(range(1, self._steps), key=lambda step: abs(step - self.grid.step))
         other = controls.other.value if "divider" in self._displayed else ""
         pair = toggled(switches, other) if other in self.exploration.available else None
         for step in nearest:
-            yield _Job(step, switches, controls.arrows.value)
+            yield Job(step, switches, controls.arrows.value)
             if step == self.grid.step:
                 if pair:
-                    yield _Job(step, switches, pair)
+                    yield Job(step, switches, pair)
                 if controls.effects.value:
-                    yield from (_Job(step, switches, name) for name in self.exploration.available)
+                    yield from (Job(step, switches, name) for name in self.exploration.available)
         if pair:
-            yield from (_Job(step, switches, pair) for step in nearest)
-
-    def _input_tiles(self) -> list[Tile]:
-        arrows = ARROWS if self.controls.arrows.value else 0
-        layers = result_layers.input_frames(self.exploration) | result_layers.input_flows(self.exploration, arrows)
-        return [tile(name, layer, INPUTS, _AT[name]) for name, layer in layers.items()]
+            yield from (Job(step, switches, pair) for step in nearest)
 
     def _show(self) -> None:
         step, switches, controls = self.grid.step, self.switches, self.controls
-        every = [self._tiles.get(_Job(n, switches, controls.arrows.value)) for n in range(1, self._steps)]
+        every = [self._tiles.get(Job(n, switches, controls.arrows.value)) for n in range(1, self._steps)]
         ready = [tiles for tiles in every if tiles]
         controls.progress.value = len(ready)
         controls.progress.description = "all ready" if len(ready) == len(every) else f"{len(ready)} of {len(every)}"
@@ -241,13 +240,13 @@ class Explorer:
             self.grid.busy = f"computing the frame at t = {step}/{self._steps}"
         else:
             names = self.exploration.available if controls.effects.value else ()
-            effects = [self._tiles.get(_Job(step, switches, name)) for name in names]
+            effects = [self._tiles.get(Job(step, switches, name)) for name in names]
             with self.grid.hold_sync():
                 self.grid.busy = "computing what each switch changes" if None in effects else ""
                 self.grid.shown = step
                 self.grid.moving = tiles + [effect[0] for effect in effects if effect]
                 if bool(self.grid.fixed[-1]["arrows"]) != controls.arrows.value:
-                    self.grid.fixed = self._input_tiles()
+                    self.grid.fixed = input_tiles(self.exploration, self.controls.arrows.value)
                 self._show_pixel()
         if "divider" in self._displayed:
             self._show_pair(tiles)
@@ -261,7 +260,7 @@ class Explorer:
         options = tuple((text, name) for name, text in names.items())
         if control.options != options:
             self._set(control, options=options, value=control.value if control.value in names else available[0])
-        pair = self._tiles.get(_Job(step, switches, toggled(switches, control.value)))
+        pair = self._tiles.get(Job(step, switches, toggled(switches, control.value)))
         if tiles is None or pair is None:
             self.divider.busy = f"computing both frames at t = {step}/{self._steps}"
             return
@@ -286,23 +285,15 @@ class Explorer:
         with self.grid.hold_sync():
             self.grid.marks, self.grid.sentence = pixel_motion.marks(motion), pixel_motion.describe(motion, t)
             self.grid.drawing, self.grid.table = pixel_motion.draw(motion, t), pixel_motion.table(motion)
+            if self.exploration.followed:
+                self._show_path(*self._pixel)
+
+    def _show_path(self, x: int, y: int) -> None:
+        t = self.grid.step / self._steps
+        path = pixel_path.pixel_path(self.exploration.paths(), x, y, t)
+        with self.grid.hold_sync():
+            self.grid.path_marks, self.grid.path_sentence = pixel_path.marks(path), pixel_path.describe(path, t)
+            self.grid.path_drawing = pixel_path.draw(path, t)
 
     def _report(self, text: str) -> None:
         self.controls.message.value = f'<span role="alert"><b>{html.escape(text)}</b></span>' if text else ""
-
-
-def _compute(exploration: Exploration, job: _Job, t: float) -> list[Tile]:
-    """The tiles of a job: all layers; the other frame and the difference; or one effect."""
-    if isinstance(job.subject, bool):
-        layers = result_layers.layers_at(exploration, t, job.switches, ARROWS if job.subject else 0)
-        motion = (*result_layers.FLOWS, *result_layers.HOLES)
-        names = [name for name in _ORDER if name in layers]
-        return [tile(name, layers[name], MOTION if name in motion else RESULT, "t") for name in names]
-    if isinstance(job.subject, Switches):
-        other = result_layers.frame_layer(exploration, t, job.subject)
-        difference = result_layers.difference(exploration, t, job.switches, job.subject)
-        return [tile("other", other), tile("difference", difference)]
-    name, layer, on, off = result_layers.switch_effect(exploration, t, job.switches, job.subject)
-    gain = "" if on is None or off is None else f", {on - off:+.2f} dB"
-    layer = dataclasses.replace(layer, note=layer.note + gain, alt=f"{layer.alt.removesuffix('.')}{gain}.")
-    return [tile(name, layer, EFFECTS, "t")]

@@ -1,10 +1,8 @@
 """The motion of one pixel: its observed displacements, the curves through them, and RQFP's decision.
 
-Drawn as plain SVG and HTML for the explorer: matplotlib takes a third of a second for such a plot, this takes a
-millisecond. The drawing is dark on white, like every figure, and no line is identified by its colour alone.
+Drawn as plain SVG and HTML for the explorer (`eqvi.viz.small_plot`).
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,7 +13,8 @@ from torch import Tensor
 from eqvi.errors import InputError
 from eqvi.model import motion as motions
 from eqvi.model.eqvi import Motion
-from eqvi.viz.figure import COLOURS, INK, MUTED
+from eqvi.viz.figure import COLOURS
+from eqvi.viz.small_plot import Pen, Point, plot, stack
 
 #: Times at which a pixel's displacement from frame 1 is observed.
 OBSERVED = (-1.0, 1.0, 2.0)
@@ -121,98 +120,23 @@ def table(motion: PixelMotion) -> str:
     return f"<table>{caption}{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
-# A colour, a dash and a width for each curve, from the lowest to the topmost: where they coincide all stay visible.
-_LINES = {
-    "rectified": (COLOURS[0], "", 5.0),
-    "linear": (COLOURS[4], "2 4", 2.2),
-    "quadratic": (COLOURS[1], "9 4", 2.2),
-    "least squares": (COLOURS[2], "9 3 2 3", 2.2),
+# The lowest line first; where they coincide all stay visible.
+_PENS = {
+    "rectified": Pen(COLOURS[0], "", 5.0, 0.6),
+    "linear": Pen(COLOURS[4], "2 4"),
+    "quadratic": Pen(COLOURS[1], "9 4"),
+    "least squares": Pen(COLOURS[2], "9 3 2 3"),
 }
-# Pixels: size of a plot, what its labels take, and the gap between both plots.
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP = 330, 230, 46, 26, 38, 20
 
 
 def draw(motion: PixelMotion, t: float) -> str:
-    """Displacement against time as SVG, x in the left plot and y in the right one; `motion` has curves at `TIMES`."""
-    width, height = 2 * _WIDTH + _GAP, _HEIGHT + 24
-    plots = (
-        f'<g transform="translate({axis * (_WIDTH + _GAP)} 0)">{_plot(motion, t, axis, name)}</g>'
-        for axis, name in enumerate("xy")
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{describe(motion, t)}" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">'
-        f'<rect width="{width}" height="{height}" fill="white"/>{"".join(plots)}{_key()}</svg>'
-    )
-
-
-def _plot(motion: PixelMotion, t: float, axis: int, name: str) -> str:
-    lines = {label: motion.curves[label][:, axis].tolist() for label in _LINES}
-    points = [(0.0, 0.0), *zip(OBSERVED, motion.observed[:, axis].tolist(), strict=True)]
-    values = [value for line in lines.values() for value in line] + [value for _, value in points]
-    # At least four pixels are shown, so that a pixel that hardly moves looks so.
-    middle, reach = (max(values) + min(values)) / 2, max(max(values) - min(values), 4.0) * 0.55
-    first, last = float(TIMES[0]), float(TIMES[-1])
-    right, bottom = _WIDTH - 8, _HEIGHT - _BOTTOM
-
-    def across(time: float) -> float:
-        return _LEFT + (time - first) / (last - first) * (right - _LEFT)
-
-    def down(value: float) -> float:
-        return _TOP + (middle + reach - value) / (2 * reach) * (bottom - _TOP)
-
-    parts = [f'<text x="{_LEFT}" y="16" font-weight="600">displacement in {name}, px</text>']
-    for tick in _ticks(middle - reach, middle + reach):
-        parts.append(f'<path d="M{_LEFT} {down(tick):.1f}H{right}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 5}" y="{down(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
-    for time in (-1, 0, 1, 2):
-        x = f"{across(time):.1f}"
-        parts.append(f'<path d="M{x} {_TOP}V{bottom}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{_number(time)}</text>')
-    parts.append(f'<text x="{across(0.5):.1f}" y="{_HEIGHT - 6}" text-anchor="middle">time</text>')
-    parts.append(f'<path d="M{across(t):.1f} {_TOP}V{bottom}" stroke="{MUTED}" stroke-dasharray="3 3"/>')
-    parts.append(f'<text x="{across(t) + 3:.1f}" y="{_TOP + 10}" fill="{MUTED}">t</text>')
-    for label, line in lines.items():
-        places = " ".join(f"{across(s):.1f},{down(v):.1f}" for s, v in zip(TIMES.tolist(), line, strict=True))
-        parts.append(f'<polyline points="{places}" fill="none" {_pen(label)}/>')
-    parts += [_circle(across(time), down(value)) for time, value in points]
-    parts.append(_diamond(across(t), down(motion.landing[axis] - motion.pixel[axis])))
-    return "".join(parts)
-
-
-def _key() -> str:
-    """The legend below both plots."""
-    parts: list[str] = []
-    x, y = float(_LEFT), _HEIGHT + 12
-    for label in _LINES:
-        parts.append(f'<path d="M{x} {y}h34" {_pen(label)}/><text x="{x + 40}" y="{y + 4}">{label}</text>')
-        x += 54 + 6.5 * len(label)
-    parts.append(_circle(x + 4, y) + f'<text x="{x + 14}" y="{y + 4}">observed</text>')
-    parts.append(_diamond(x + 88, y) + f'<text x="{x + 99}" y="{y + 4}">lands at t</text>')
-    return "".join(parts)
-
-
-def _pen(label: str) -> str:
-    colour, dash, width = _LINES[label]
-    opacity = ' stroke-opacity="0.45"' if label == "rectified" else ""
-    return f'stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dash}"{opacity}'
-
-
-def _circle(x: float, y: float) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="white" stroke="{INK}" stroke-width="1.6"/>'
-
-
-def _diamond(x: float, y: float) -> str:
-    return f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="{COLOURS[5]}" stroke="{INK}" stroke-width="1.4"/>'
-
-
-def _number(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Four to eight round numbers within the limits."""
-    rough = (high - low) / 5
-    size = math.pow(10, math.floor(math.log10(rough)))
-    step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)
-    return [round(n * step, 6) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    """Displacement against time as SVG, x above y; `motion` has curves at `TIMES`."""
+    plots = []
+    for axis, name in enumerate("xy"):
+        values = [(0.0, 0.0), *zip(OBSERVED, motion.observed[:, axis].tolist(), strict=True)]
+        lines = {label: (TIMES.tolist(), motion.curves[label][:, axis].tolist()) for label in _PENS}
+        landing = motion.landing[axis] - motion.pixel[axis]
+        points = [Point(time, value) for time, value in values]
+        span = float(TIMES[0]), float(TIMES[-1])
+        plots.append(plot(f"displacement in {name}, px", span, lines, _PENS, points, t, landing))
+    return stack(plots, _PENS, describe(motion, t))

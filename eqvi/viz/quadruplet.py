@@ -15,6 +15,9 @@ from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip
 from eqvi.media.image import ClipFrame, resize_image, to_tensor
 
+#: Times of the frames through which pixels are followed: eight around the gap.
+FOLLOWED = range(-3, 5)
+
 
 @dataclass(frozen=True)
 class Quadruplet:
@@ -24,17 +27,23 @@ class Quadruplet:
         name: what it shows and where it comes from, for readers.
         frames: (1, 4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
         truth: the frame at t in (0, 1); None at times at which it is not known.
+        around: the frames by time, from the four on up to -3 .. 4, as far as the clip has them.
     """
 
     name: str
     frames: Float[Tensor, "1 4 3 h w"]
     truth: Callable[[float], Float[Tensor, "1 3 h w"] | None]
+    around: Callable[[], dict[int, Float[Tensor, "1 3 h w"]]]
 
 
 def from_scene(scene: Scene, name: str, start: float = 0.0) -> Quadruplet:
     """Frames of a rendered scene, the second at time `start`; the truth is known at every t."""
     frames = render(scene, torch.tensor([-1.0, 0.0, 1.0, 2.0]) + start)[None]
-    return Quadruplet(name, frames, lambda t: render(scene, start + t))
+
+    def around() -> dict[int, Float[Tensor, "1 3 h w"]]:
+        return {s: frames[:, 1 + s] if -1 <= s <= 2 else render(scene, torch.tensor([start + s])) for s in FOLLOWED}
+
+    return Quadruplet(name, frames, lambda t: render(scene, start + t), around)
 
 
 def from_clip(path: Path, start: int | None = None, step: int = 2, longest: int = 448) -> Quadruplet:
@@ -72,9 +81,15 @@ def from_clip(path: Path, start: int | None = None, step: int = 2, longest: int 
         place = Fraction(t).limit_denominator(1000) * step
         return tensor(frames[step + int(place)]) if place.denominator == 1 and 0 < place < step else None
 
+    def around() -> dict[int, Float[Tensor, "1 3 h w"]]:
+        times = [s for s in FOLLOWED if 0 <= start + s * step < count]
+        begin = start + times[0] * step
+        wanted = islice(open_clip(path).read(), begin, start + times[-1] * step + 1, step)
+        return {s: tensor(frame) for s, frame in zip(times, wanted, strict=False)}
+
     every = {1: "frame", 2: "second", 3: "third"}.get(step, f"{step}th")
     name = f"{path.name}, frame {start}, every {every}"
-    return Quadruplet(name, torch.stack([tensor(frame) for frame in frames[::step]], dim=1), truth)
+    return Quadruplet(name, torch.stack([tensor(frame) for frame in frames[::step]], dim=1), truth, around)
 
 
 def clip_length(clip: Clip) -> int:

@@ -55,7 +55,8 @@ class Grid(_Front):
     """Pictures under headings, a slider for t, and the chosen pixel's motion.
 
     The browser sends ``{"kind": "ready"}`` once it is displayed, ``{"kind": "click", "name", "x", "y"}`` in pixels of
-    the picture, and ``{"kind": "move", "x", "y"}`` for arrow keys.
+    the picture, ``{"kind": "move", "x", "y"}`` for arrow keys, ``{"kind": "hover", "name", "x", "y"}`` while the
+    pointer is over a picture, and ``{"kind": "leave"}``.
     """
 
     shape = Unicode("grid").tag(sync=True)
@@ -74,6 +75,10 @@ class Grid(_Front):
     sentence = Unicode().tag(sync=True)
     drawing = Unicode().tag(sync=True)
     table = Unicode().tag(sync=True)
+    #: The path through up to eight frames of the pixel under the pointer: marks, a sentence and SVG.
+    path_marks = Dict().tag(sync=True)
+    path_sentence = Unicode().tag(sync=True)
+    path_drawing = Unicode().tag(sync=True)
 
 
 class Divider(_Front):

@@ -337,7 +337,7 @@ class TestWhatIsReplaced:
 )
 def test_papermill_reads_the_parameter_file(file: Path) -> None:
     """As ``papermill -f`` does: names of the notebook alone, and a cell that Python reads."""
-    name = file.stem if file.parent.name == "quick" else "13_train"
+    name = file.stem if file.parent == study.QUICK else "13_train"
     name = "10_evaluate" if "methods" in study.read_yaml(file) else name
     notebook = papermill.iorw.load_notebook_node(str(paths.NOTEBOOKS / f"{name}.ipynb"))
     with warnings.catch_warnings():

@@ -60,7 +60,7 @@ class TestExploration:
             Exploration(exploration.model, small)
 
     def test_psnr_needs_a_truth(self, exploration: Exploration, quadruplet: Quadruplet) -> None:
-        blind = Exploration(exploration.model, Quadruplet("blind", quadruplet.frames, lambda t: None))
+        blind = Exploration(exploration.model, Quadruplet("blind", quadruplet.frames, lambda t: None, dict))
         assert blind.psnr(0.5, Switches()) is None
         found = exploration.psnr(0.5, Switches())
         assert found is not None

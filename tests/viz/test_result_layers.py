@@ -42,7 +42,7 @@ class TestLayers:
         assert isinstance(found["residual"].legend, Bar)
 
     def test_layers_without_data_are_left_out(self, baseline: Exploration) -> None:
-        blind = Exploration(baseline.model, Quadruplet("blind", baseline.quadruplet.frames, lambda t: None))
+        blind = Exploration(baseline.model, Quadruplet("blind", baseline.quadruplet.frames, lambda t: None, dict))
         found = result_layers.layers_at(blind, 0.5, blind.default)
         assert {"residual", "truth", "error"} & set(found) == set()
         assert "no truth at this t" in found["new frame"].alt

@@ -15,7 +15,8 @@ from eqvi.datasets.rendering import demo_scene, render, write_clip
 from eqvi.errors import InputError
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
-from eqvi.viz import choices, pixel_motion, widgets
+from eqvi.model.trajectories import frame_times
+from eqvi.viz import choices, pixel_motion, pixel_path, widgets
 from eqvi.viz.explorer import Explorer
 from eqvi.viz.pixel_motion import PixelMotion
 from eqvi.viz.widgets import EFFECTS, GROUPS, Tile
@@ -167,6 +168,46 @@ class TestPixel:
         assert explorer.grid.marks["0"] == [0, 0]
 
 
+class TestPath:
+    """The path of the pixel under the pointer through up to eight frames."""
+
+    def test_hovering_shows_another_path_and_leaving_the_chosen_one(self, explorer: Explorer) -> None:
+        explorer._receive("grid", {"kind": "click", "name": "I₁", "x": 60, "y": 40})
+        chosen = explorer.grid.path_sentence
+        assert chosen.startswith("Pixel (60, 40) followed through 8 frames")
+        explorer._receive("grid", {"kind": "hover", "name": "I₁", "x": 10, "y": 20})
+        assert explorer.grid.path_sentence.startswith("Pixel (10, 20) followed")
+        assert explorer.grid.path_marks["dots"][3] == [10, 20]
+        assert len(explorer.grid.path_marks["dots"]) == 8
+        assert explorer.grid.marks["0"] == [60, 40]
+        explorer._receive("grid", {"kind": "leave"})
+        assert explorer.grid.path_sentence == chosen
+
+    def test_drawing_is_labelled_and_tells_lines_apart_without_colour(self, explorer: Explorer) -> None:
+        picture = ElementTree.fromstring(explorer.grid.path_drawing)
+        assert picture.get("aria-label") == explorer.grid.path_sentence
+        lines = list(picture.iter("{http://www.w3.org/2000/svg}polyline"))
+        assert len(lines) == 8
+        assert len({one.get("stroke-dasharray") for one in lines}) == 4
+
+    def test_polynomials_pass_through_their_frames(self, explorer: Explorer) -> None:
+        path = pixel_path.pixel_path(explorer.exploration.paths(), 60, 40, 0.5)
+        motion = explorer.exploration.motion()
+        assert torch.allclose(path.places[4], motion.flow_12[0, :, 40, 60])
+        for count in pixel_path.COUNTS:
+            used = [path.times.index(time) for time in frame_times(count)]
+            times = torch.tensor([float(time) for time in frame_times(count)])
+            assert torch.allclose(pixel_path.curve(path, count, times), path.places[used], atol=1e-3)
+        assert path.at_t[2] == pytest.approx((path.places[4] / 2).tolist(), abs=1e-5)
+
+    def test_a_short_clip_has_a_shorter_path(self, tmp_path: Path) -> None:
+        write_clip(tmp_path / "clip", render(demo_scene("linear", (64, 112)), torch.linspace(0, 1, 9)))
+        explorer = Explorer(path=str(tmp_path / "clip"), model="baseline", height=64, steps=4)
+        explorer._receive("grid", READY)
+        assert sorted(explorer.exploration.paths()) == [-1, 1, 2]
+        assert "through 4 frames" in explorer.grid.path_sentence
+
+
 class TestDrawing:
     def test_drawing_is_well_formed_and_labelled(self, explorer: Explorer) -> None:
         picture, table = ElementTree.fromstring(explorer.grid.drawing), ElementTree.fromstring(explorer.grid.table)
@@ -249,6 +290,19 @@ class TestChoices:
         explorer.grid.step = 1
         assert "truth" not in tiles(explorer)
         assert tiles(explorer)["new frame"]["note"] == "no truth at this t"
+
+    def test_a_path_is_taken_whatever_is_selected(self, explorer: Explorer, clip: Path) -> None:
+        explorer.controls.model.value = "baseline"
+        before = tiles(explorer)["I₁"]["data"]
+        explorer.controls.path.value = str(clip)
+        assert explorer.controls.clip.value == choices.FOOTAGE
+        opened = tiles(explorer)["I₁"]["data"]
+        assert opened != before
+        explorer.controls.clip.value = "portrait, cubic path"
+        assert tiles(explorer)["I₁"]["data"] == before
+        explorer.controls.path._handle_custom_msg({"event": "submit"}, [])  # Enter once more on the same text
+        assert explorer.controls.clip.value == choices.FOOTAGE
+        assert tiles(explorer)["I₁"]["data"] == opened
 
     @pytest.mark.parametrize(
         ("path", "words"),
