@@ -108,7 +108,7 @@ function mark(marks, figure, model, hover) {
   const path = model.get("path_marks");
   if (path.line && (figure.dataset.at === "0" || figure.dataset.name === hover.name)) {
     draw("polyline", { points: path.line.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" ") }, 0.25 * unit, 0.4 * unit);
-    for (const [x, y] of path.dots) draw("circle", { cx: x + 0.5, cy: y + 0.5, r: 0.6 * unit }, 0.3 * unit, 0.4 * unit);
+    for (const [x, y] of path.dots) draw("circle", { class: "eqvi-dot", cx: x + 0.5, cy: y + 0.5, r: 0.6 * unit }, 0.3 * unit, 0.4 * unit);
   }
   const at = found[figure.dataset.at];
   if (!at) return;

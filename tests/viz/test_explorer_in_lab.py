@@ -77,7 +77,17 @@ def test_explorer(project: Path) -> None:
         picture.click(position={"x": 60, "y": 50})
         page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=first)
         clicked, curves = sentence.inner_text(), page.locator(".eqvi-drawing").inner_html()
-        assert picture.locator("circle").count() == 2
+        assert picture.locator("circle:not(.eqvi-dot)").count() == 2
+
+        # The path of the pixel under the pointer, drawn in the picture that it is over, too.
+        path = page.locator(".eqvi-path-sentence")
+        chosen = path.inner_text()
+        assert "through 8 frames" in chosen
+        page.locator("[data-name='Fₜ₁'] .eqvi-picture").hover(position={"x": 20, "y": 20})
+        page.wait_for_function("old => document.querySelector('.eqvi-path-sentence').textContent !== old", arg=chosen)
+        page.wait_for_function("() => document.querySelectorAll(\"[data-name='Fₜ₁'] .eqvi-dot\").length === 16")
+        assert picture.locator(".eqvi-dot").count() == 16
+        picture.focus()
         picture.press("ArrowRight")
         page.wait_for_function("old => document.querySelector('.eqvi-sentence').textContent !== old", arg=clicked)
         assert page.locator(".eqvi-drawing").inner_html() != curves
