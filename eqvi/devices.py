@@ -1,9 +1,12 @@
-"""Compute devices by name, and the rank of this process where torchrun started several."""
+"""Compute devices by name, what they can do and hold, and the rank of this process where torchrun started several."""
 
 import contextlib
+import ctypes
 import os
 import platform
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from eqvi.errors import InputError
 
@@ -59,6 +62,38 @@ def has_bfloat16(device: str) -> bool:
     if platform.machine().lower() in ("x86_64", "amd64"):
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that a device has free; None where it cannot be asked."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _kilobytes("/proc/meminfo", "MemAvailable") if device == "cpu" else None
+
+
+def used_memory(device: str) -> int:
+    """Bytes that this process holds on a device now; 0 where it cannot be asked."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _kilobytes("/proc/self/status", "VmRSS") or 0
+
+
+def release_memory() -> None:
+    """Give memory of the CPU that was freed back to the system, where the C library keeps it (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
+def _kilobytes(file: str, name: str) -> int | None:
+    """A line of a file that Linux keeps, in bytes; None on other systems."""
+    path = Path(file)
+    value = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE) if path.exists() else None
+    return int(value[1]) * 1024 if value else None
 
 
 @contextlib.contextmanager

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     precision = "float32 in the order that is fastest here, exactly as measured, or bfloat16 where there is hardware"
     add("--precision", choices=("float32", "exact", "bfloat16"), default="float32", help=precision + " (%(default)s)")
+    memory = "most memory to use, such as 4GB: larger frames are computed in tiles (default: most of what is free)"
+    add("--memory", metavar="SIZE", help=memory)
     add("--rounding", choices=("round", "truncate"), default="round", help="truncate: as the published writer")
     add("--lossless", action="store_true", help="keep every bit: FFV1 in .mkv, H.264 RGB in .mp4, VP9 in .webm")
     add("--crf", type=int, help="video quality, smaller is better (default 18 for H.264, 28 for VP9)")
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     # Imported here, because torch, OpenCV and PyAV take seconds and --help needs none of them.
     from eqvi.devices import choose_device
     from eqvi.media.convert import Settings, convert, print_message, summary_lines
+    from eqvi.media.memory_budget import parse_memory
     from eqvi.media.output import is_video
     from eqvi.media.precision import for_clips
     from eqvi.model.registry import load_model
@@ -58,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         device = choose_device(args.device)
         model, identity = load_model(args.model, device, args.trajectory)
-        model, identity = for_clips(model, args.precision, device), f"{identity}, {args.precision}"
+        memory = None if args.memory is None else parse_memory(args.memory)
+        model, identity = for_clips(model, args.precision, device, memory), f"{identity}, {args.precision}"
         summary = convert(args.source, args.target, model, settings, device, identity)
     except KeyboardInterrupt:
         frames = f"the frames in {args.target} are kept, the same command goes on from there"

@@ -1,15 +1,16 @@
 """Interpolation of a whole clip: input frames are read, the frames of the schedule are computed and written."""
 
+import contextlib
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -17,44 +18,17 @@ from eqvi.errors import InputError
 from eqvi.media.clip import Clip, open_clip, parse_box, parse_size, slowed
 from eqvi.media.colour import BT709
 from eqvi.media.companion import Companion
-from eqvi.media.frame_names import REDS_RATE, FrameNamer, reds_spacing
-from eqvi.media.image import Rounding
-from eqvi.media.image_files import FORMATS, list_frames
+from eqvi.media.frame_names import FrameNamer
+from eqvi.media.image_files import FORMATS
 from eqvi.media.output import FrameWriter, is_video, open_folder
+from eqvi.media.pipeline import WriteBehind, read_ahead
 from eqvi.media.repeats import cadence_note, without_repeats
 from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.schedule import Schedule, common_tick, parse_rate, parse_slow
+from eqvi.media.settings import FRAME_SETTINGS, check_options, folder_rate, with_factor
+from eqvi.media.settings import Settings as Settings
 from eqvi.media.video_writer import choose_encoding, encode
 from eqvi.media.window import Interpolator, Window, neighbours_of, windows
-
-# The settings that the frames in a folder depend on: a run is resumed only if these are equal.
-_FRAME_SETTINGS = ["factor", "fps", "drop_inputs", "size", "crop", "naming", "scene_cuts", "rounding", "limit"]
-_FRAME_SETTINGS += ["dedupe"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of ``python -m eqvi interpolate``, under the same names."""
-
-    factor: int | None = None  # output frames for every input frame; None: 2, or as `slow` needs; 1 only copies
-    fps: str | None = None  # output frames a second instead, such as 60, 29.97 or 30000/1001
-    drop_inputs: bool = False  # output new frames only
-    size: str | None = None  # WxH to resize input frames to
-    crop: str | None = None  # WxH[+X+Y], the part of the (resized) input frames to use
-    naming: Literal["generic", "reds"] = "generic"  # see `eqvi.media.frame_names`
-    scene_cuts: bool = True  # detect scene cuts and do not interpolate across them
-    input_fps: str | None = None  # rate of a folder of frames; by default 30
-    rounding: Rounding = "round"  # or truncate, as the published writer does
-    format: Literal["png", "jpg", "webp"] | None = None  # of a folder's frames; None = as the input
-    limit: int | None = None  # use the first so many input frames only
-    overwrite: bool = False  # replace an existing output
-    lossless: bool = False  # for this and the next three see `eqvi.media.video_writer`
-    crf: int | None = None
-    encoder_threads: int = 1
-    audio: bool = True
-    complete: bool = False  # refuse a folder in which frame numbers are missing
-    dedupe: bool = False  # leave out frames that repeat the one before
-    slow: str | None = None  # how many times longer a video becomes, such as 2 or 1.5
 
 
 class Summary(NamedTuple):
@@ -91,21 +65,39 @@ def convert(
         InputError: the input or a setting cannot be used; no half-written file is left.
     """
     started = time.monotonic()
-    settings = _with_factor(settings or Settings())
+    with contextlib.ExitStack() as reading:
+        summary = _convert(source, target, model, settings or Settings(), device, model_identity, reading)
+    return summary._replace(seconds=time.monotonic() - started)
+
+
+def _convert(
+    source: Path,
+    target: Path,
+    model: Any,
+    settings: Settings,
+    device: str,
+    model_identity: str,
+    reading: contextlib.ExitStack,
+) -> Summary:
+    """As `convert`; `reading` gets what has to be closed."""
+    settings = with_factor(settings)
     to_video = is_video(target)
-    _check_options(settings, source, target, to_video)
+    check_options(settings, source, target, to_video)
     slow = parse_slow(settings.slow) if settings.slow else None
-    folder_rate = _folder_rate(source, settings)
+    rate_of_folder = folder_rate(source, settings)
     size = parse_size(settings.size) if settings.size else None
-    clip = open_clip(source, folder_rate, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
+    clip = open_clip(source, rate_of_folder, size, parse_box(settings.crop) if settings.crop else None, settings.limit)
     if clip.holes and settings.complete:
         raise InputError(f"{source}: numbers are missing between {clip.holes[0][0]} and {clip.holes[0][1]}")
+    if hasattr(model, "grid"):
+        model.grid(clip.size[1], clip.size[0])  # a budget of memory that is too small shows before anything is written
     if settings.dedupe:
         clip = without_repeats(clip)
     if slow is not None:
         settings = settings if settings.factor or settings.fps else replace(settings, fps=str(clip.rate))
         clip = slowed(clip, slow)
-    all_windows = windows(clip.read(), CutDetector() if settings.scene_cuts else None, neighbours_of(model))
+    frames = reading.enter_context(contextlib.closing(read_ahead(clip.read())))
+    all_windows = windows(frames, CutDetector() if settings.scene_cuts else None, neighbours_of(model))
     # The first frames are read before anything is written: most faults of an input show here.
     first = next(all_windows)
     if first.second is None and (settings.fps or settings.factor != 1):
@@ -125,7 +117,7 @@ def convert(
     notes = _notes(clip, target, to_video, suffix, settings)
     if settings.factor != 1 and not settings.dedupe and (note := cadence_note(clip)):
         notes.append(note)
-    if folder_rate is None and clip.stems and (to_video or settings.fps):
+    if rate_of_folder is None and clip.stems and (to_video or settings.fps):
         notes.append(f"no --input-fps given: the folder's frames are taken at {clip.rate} a second")
     for note in notes:
         print_message(f"note: {note}")
@@ -133,13 +125,12 @@ def convert(
     if to_video:
         output = _open_video(target, clip, schedule, settings)
     else:
-        facts = {name: getattr(settings, name) for name in _FRAME_SETTINGS}
+        facts = {name: getattr(settings, name) for name in FRAME_SETTINGS}
         facts |= {"input": clip.identity, "model": model_identity, "rate": str(clip.rate), "format": suffix}
         output = open_folder(target, suffix, facts, settings.overwrite)
-    with output as writer:
+    with output as writer, WriteBehind(writer) as behind:
         interpolator = Interpolator(model, device, settings.rounding)
-        summary = _write_frames(chain([first], all_windows), schedule, namer, writer, interpolator, new)
-    return summary._replace(seconds=time.monotonic() - started)
+        return _write_frames(chain([first], all_windows), schedule, namer, behind, interpolator, new)
 
 
 def summary_lines(summary: Summary, target: Path) -> list[str]:
@@ -169,7 +160,7 @@ def _write_frames(
     frames: Iterable[Window],
     schedule: Schedule,
     namer: FrameNamer,
-    writer: FrameWriter,
+    writer: WriteBehind,
     interpolator: Interpolator,
     new: int | None,
 ) -> Summary:
@@ -210,45 +201,6 @@ def _count_new(clip: Clip, namer: FrameNamer, schedule: Schedule) -> int | None:
     sample = max(2, round(clip.rate))
     new = namer.count_new(schedule, [f"{position:06d}" for position in range(sample)], clip.rate)
     return None if clip.count is None else round(new * (clip.count - 1) / (sample - 1))
-
-
-def _check_options(settings: Settings, source: Path, target: Path, to_video: bool) -> None:
-    """Refuse options that would be without effect."""
-    if target.resolve() == source.resolve():
-        raise InputError(f"{target}: is the input: write elsewhere")
-    if to_video and not target.parent.is_dir():
-        raise InputError(f"{target}: there is no folder {target.parent}: make it first")
-    if settings.slow and not to_video:
-        raise InputError(f"--slow is for videos: {target} is a folder, which has no duration")
-    if settings.limit is not None and settings.limit < 1:
-        raise InputError(f"limit {settings.limit} must be 1 or more")
-    if settings.input_fps and source.is_file():
-        raise InputError(f"--input-fps is for folders of frames: {source} says its own rate")
-    if to_video and (settings.format or settings.naming != "generic"):
-        raise InputError(f"--format and --naming are for folders: {target} is a video")
-    if not to_video and (settings.lossless or settings.crf is not None):
-        raise InputError(f"--lossless and --crf are for videos: {target} is a folder")
-
-
-def _with_factor(settings: Settings) -> Settings:
-    """The settings with their default factor: as many frames as keep the rate of a slowed video, if that is whole."""
-    if settings.factor is not None or settings.fps:
-        return replace(settings, factor=2 if settings.factor is None else settings.factor)
-    slow = parse_slow(settings.slow) if settings.slow else Fraction(2)
-    return replace(settings, factor=int(slow)) if slow.denominator == 1 else settings
-
-
-def _folder_rate(source: Path, settings: Settings) -> Fraction | None:
-    """Frames a second of a folder, by the option or by its REDS names; else None."""
-    rate = parse_rate(settings.input_fps) if settings.input_fps else None
-    if source.is_file():
-        return None
-    if settings.naming == "reds":
-        named = Fraction(REDS_RATE, reds_spacing([path.stem for path in list_frames(source)[0]]))
-        if rate not in (None, named):
-            raise InputError(f"--input-fps {settings.input_fps}: the names in {source} mean {named} frames a second")
-        return named
-    return rate
 
 
 def _notes(clip: Clip, target: Path, to_video: bool, suffix: str, settings: Settings) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -60,7 +60,17 @@ class ClipFrame(NamedTuple):
 
 def to_tensor(image: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 3 h w"]:
     """RGB in [0, 1], float32; grey is repeated, alpha left out (see `alpha_to_tensor`)."""
-    return _planes(image.colour, image.peak, device).expand(1, 3, -1, -1)
+    return levels_to_tensor(to_levels(image, device), image.peak)
+
+
+def to_levels(image: Image, device: str | torch.device = "cpu") -> Integer[Tensor, "h w c"]:
+    """Colours as they are stored, on a device; on the CPU 8-bit ones share the image's memory."""
+    return _levels(image.colour, device)
+
+
+def levels_to_tensor(levels: Integer[Tensor, "h w c"], peak: int) -> Float[Tensor, "1 3 h w"]:
+    """`to_tensor` of an image from its `to_levels`."""
+    return _scaled(levels, peak).expand(1, 3, -1, -1)
 
 
 def alpha_to_tensor(image: Image, device: str | torch.device = "cpu") -> Float[Tensor, "1 1 h w"]:
@@ -118,7 +128,14 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _planes(pixels: Pixels, peak: int, device: str | torch.device) -> Float[Tensor, "1 c h w"]:
+    return _scaled(_levels(pixels, device), peak)
+
+
+def _levels(pixels: Pixels, device: str | torch.device) -> Integer[Tensor, "h w c"]:
     # torch has few operations for uint16, so those go through int32.
-    levels = torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)
+    return torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32)).to(device)
+
+
+def _scaled(levels: Integer[Tensor, "h w c"], peak: int) -> Float[Tensor, "1 c h w"]:
     planes = levels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
     return planes if peak == 1 else planes / peak

@@ -6,31 +6,33 @@ import torch
 
 from eqvi.devices import has_bfloat16
 from eqvi.errors import InputError
+from eqvi.media.memory_budget import MemoryBudget
 from eqvi.model.eqvi import EQVI, Interpolation, Motion
 from eqvi.model.fast_convolution import accelerated
+from eqvi.model.tiles import tiled
 
 #: Of an interpolated clip. ``exact``: float32 as it is measured; ``float32``: the same sums in the order that is the
 #: fastest on the device; ``bfloat16``: the convolutions in that.
 ClipPrecision = Literal["exact", "float32", "bfloat16"]
 
 
-def for_clips(model: EQVI, precision: ClipPrecision, device: str) -> Any:
-    """A model with the same weights, for inference, that computes in that precision.
+def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | None = None) -> Any:
+    """A model with the same weights, for inference, that computes in that precision, in tiles if it has to.
 
     Args:
         model: on `device`; it stays as it is.
         precision: see `ClipPrecision`.
         device: where it computes.
+        memory: bytes that the process may hold on the device; None for most of what is free.
 
     Raises:
         InputError: the device has no such precision.
     """
-    if precision == "exact":
-        return model
     if precision == "bfloat16" and not has_bfloat16(device):
         kind = "this CPU has neither AVX512_BF16 nor AMX" if device == "cpu" else f"{device} has none"
         raise InputError(f"--precision bfloat16: {kind}: give --precision float32")
-    fast = accelerated(model) if torch.device(device).type == "cpu" else model
+    fast = accelerated(model) if torch.device(device).type == "cpu" and precision != "exact" else model
+    fast = tiled(fast, MemoryBudget(model.config, device, memory))
     return _LowPrecision(fast, device) if precision == "bfloat16" else fast
 
 
@@ -39,7 +41,7 @@ class _LowPrecision:
 
     def __init__(self, model: EQVI, device: str) -> None:
         self._model, self._device = model, torch.device(device).type
-        self.window = model.window
+        self.window, self.pair_suffices, self.grid = model.window, model.pair_suffices, model.grid
 
     def estimate_motion(self, frames: torch.Tensor, previous: Motion | None = None) -> Motion:
         with torch.autocast(self._device, torch.bfloat16):

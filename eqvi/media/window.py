@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eqvi.devices import out_of_memory
 from eqvi.errors import InputError
-from eqvi.media.image import ClipFrame, Image, Rounding, alpha_to_tensor, from_tensor, to_tensor
+from eqvi.media.image import ClipFrame, Image, Rounding, alpha_to_tensor, from_tensor, levels_to_tensor, to_levels
 from eqvi.model.geometry import backward_warp
 
 # Motion models assume evenly spaced frames. Rounded timestamps change a gap by a few percent, a dropped or doubled
@@ -109,7 +109,7 @@ class Interpolator:
 
     def __init__(self, model: Any, device: str | torch.device = "cpu", rounding: Rounding = "round") -> None:
         self._model, self._device, self._rounding = model, device, rounding
-        self._tensors: dict[int, Tensor] = {}  # by the frame's number in the clip
+        self._levels: dict[int, Tensor] = {}  # by the frame's number in the clip
         self._stack: Tensor | None = None
         self._motion: Any = None
         self._position = -1
@@ -158,13 +158,17 @@ class Interpolator:
             frames = [*window.earlier[:around][::-1], window.first, window.second, *window.later[:around]]
             images = {window.position - around + index: frame.image for index, frame in enumerate(frames)}
             # A later window needs none of the frames before this one's.
-            self._tensors = {index: tensor for index, tensor in self._tensors.items() if index >= min(images)}
-            for index, image in images.items():
-                if index not in self._tensors:
-                    self._tensors[index] = to_tensor(image, self._device)
-            self._stack = torch.stack([self._tensors[index] for index in images], dim=1)
+            self._levels = {
+                index: self._levels[index] if index in self._levels else to_levels(image, self._device)
+                for index, image in images.items()
+            }
+            peak = window.first.image.peak
+            stack = torch.stack([levels_to_tensor(levels, peak) for levels in self._levels.values()], dim=1)
             previous = self._motion if window.position == self._position + 1 else None
-            self._motion = self._model.estimate_motion(self._stack, previous=previous)
+            self._motion = self._model.estimate_motion(stack, previous=previous)
+            # The frames around the gap are needed as numbers of their own only once.
+            pair_suffices = getattr(self._model, "pair_suffices", False)
+            self._stack = stack[:, around : around + 2].clone() if pair_suffices and around else stack
             self._position = window.position
         return self._model.interpolate(self._stack, self._motion, float(t))
 

@@ -21,7 +21,7 @@ class GreyFrames(NamedTuple):
     """The luma of a batch of images.
 
     Attributes:
-        luma: (B, H, W), float32 in [0, 1], on the CPU.
+        luma: (B, H, W), on the CPU, as `ClassicalFlow.stored` keeps it.
         like: an empty tensor of the images' device and dtype, which the flow gets.
     """
 
@@ -35,7 +35,7 @@ class ClassicalFlow(nn.Module, ABC):
     def features(self, image: Float[Tensor, "b 3 h w"]) -> GreyFrames:
         """The part of the work that depends on one image only, RGB in [0, 1]."""
         luma = (image.detach() * image.new_tensor(LUMA).view(3, 1, 1)).sum(1)
-        return GreyFrames(luma.clamp(0, 1).float().cpu().numpy(), image.new_empty(0))
+        return GreyFrames(self.stored(luma.clamp(0, 1).float().cpu().numpy()), image.new_empty(0))
 
     def between(self, first: GreyFrames, second: GreyFrames) -> Float[Tensor, "b 2 h w"]:
         """F_ab in pixels from the two images' `features`."""
@@ -46,18 +46,25 @@ class ClassicalFlow(nn.Module, ABC):
         """F_ab in pixels between two images, RGB in [0, 1]."""
         return self.between(self.features(image_a), self.features(image_b))
 
+    def stored(self, luma: np.ndarray) -> np.ndarray:
+        """Luma, float32 in [0, 1], in the form in which it is kept until its flows are computed."""
+        return luma
+
     @abstractmethod
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) images in [0, 1]."""
+        """F_ab, (2, H, W) float32 in pixels, x first, between two (H, W) images in [0, 1], or as they are stored."""
 
 
 class DIS(ClassicalFlow):
     """Dense Inverse Search at OpenCV's medium preset, on 8-bit luma."""
 
+    def stored(self, luma: np.ndarray) -> np.ndarray:
+        return np.rint(255 * luma).astype(np.uint8)
+
     def pair(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         # A new object for each pair: it has buffers of the last image's size, and cannot be copied or pickled.
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        grey_a, grey_b = (np.rint(255 * x).astype(np.uint8) for x in (a, b))
+        grey_a, grey_b = (x if x.dtype == np.uint8 else self.stored(x) for x in (a, b))
         flow = search.calc(grey_a, grey_b, None)  # type: ignore[call-overload] # None: no flow to start from
         return np.ascontiguousarray(flow.transpose(2, 0, 1))
 

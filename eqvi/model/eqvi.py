@@ -57,7 +57,7 @@ from torch import Tensor, nn
 from eqvi.errors import InputError
 from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
 from eqvi.model.config import EQVIConfig, FlowKind
-from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
+from eqvi.model.geometry import Reversed, backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
@@ -122,12 +122,32 @@ class Interpolation(NamedTuple):
     stages: tuple[Stage, ...] = ()
 
 
+class SynthesisInput(NamedTuple):
+    """What steps 4 to 7 read.
+
+    Attributes:
+        frame_1, frame_2: (B, 3, H, W), RGB in [0, 1].
+        flow_12, flow_21: (B, 2, H, W) in pixels.
+        to_t1, to_t2: the reversed flows of step 3.
+    """
+
+    frame_1: Float[Tensor, "b 3 h w"]
+    frame_2: Float[Tensor, "b 3 h w"]
+    flow_12: Flow
+    flow_21: Flow
+    to_t1: Reversed
+    to_t2: Reversed
+
+
 class EQVI(nn.Module):
     """The whole method, with random weights; `eqvi.load` reads trained ones.
 
     Args:
         config: which parts the model has, and their widths; the published model by default.
     """
+
+    #: `interpolate` reads the two middle frames only: it may be given a window of those.
+    pair_suffices = True
 
     def __init__(self, config: EQVIConfig | None = None) -> None:
         super().__init__()
@@ -230,8 +250,14 @@ class EQVI(nn.Module):
             return Interpolation(frame.clamp(0, 1), *matched)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
+        del flow_1t, flow_2t  # of a large frame they are worth a tile
+        return self.synthesize(SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2), t)
+
+    def synthesize(self, given: SynthesisInput, t: float | Tensor) -> Interpolation:
+        """Steps 4 to 7 at one scale. `eqvi.model.tiles` does them tile by tile."""
+        frame_1, frame_2 = given.frame_1, given.frame_2
         # 4. and 5. Backward warping, refinement and adaptive flow filter
-        flow_t1, flow_t2, features = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+        flow_t1, flow_t2, features = self.refinement(*given)
         warped_1 = backward_warp(frame_1, flow_t1, self.refinement.outside)
         warped_2 = backward_warp(frame_2, flow_t2, self.refinement.outside)
         # 6. Mask and blending

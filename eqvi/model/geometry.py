@@ -92,7 +92,7 @@ def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
             # To integers before the product: float32 cannot count the pixels of an 8K frame.
             index = torch.where(inside, qy, 0).long() * width + torch.where(inside, qx, 0).long()
             weight = (weight * inside).view(batch, 1, -1)
-            landed = landed.scatter_add(2, index.view(batch, 1, -1).expand_as(payload), payload * weight)
+            landed.scatter_add_(2, index.view(batch, 1, -1).expand_as(payload), payload * weight)
     total = landed[:, 2:].view(batch, 1, height, width)
     flow_t1 = -landed[:, :2].view_as(flow_1t) / torch.where(total > 0, total, 1)
     return Reversed(flow_t1, total)

@@ -19,8 +19,8 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: 
 
 
 def activate(x: Tensor) -> Tensor:
-    """LeakyReLU with EQVI's slope."""
-    return F.leaky_relu(x, SLOPE)
+    """LeakyReLU with EQVI's slope; without gradients in place, in `x` itself."""
+    return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
 def chain(layers: Iterable[nn.Module], x: Tensor) -> Tensor:

@@ -107,15 +107,16 @@ class ContextualResidual(nn.Module):
     def forward(
         self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image
     ) -> Image:
-        context_1, context_2 = self.context(frame_1), self.context(frame_2)
-        gradient_1, gradient_2 = gradient_magnitude(frame_1), gradient_magnitude(frame_2)
         warped = [
-            backward_warp(features, flow, self.outside)
-            for features, flow in (
-                (context_1, flow_t1), (context_2, flow_t2), (gradient_1, flow_t1), (gradient_2, flow_t2)
+            backward_warp(view(frame), flow, self.outside)
+            for view, frame, flow in (
+                (self.context, frame_1, flow_t1), (self.context, frame_2, flow_t2),
+                (gradient_magnitude, frame_1, flow_t1), (gradient_magnitude, frame_2, flow_t2),
             )
         ]  # fmt: skip
-        return self.unet(torch.cat((*warped, warped_1, warped_2), dim=1)).to(frame_1)
+        inputs = torch.cat((*warped, warped_1, warped_2), dim=1)
+        del warped  # a third of the memory of a new frame
+        return self.unet(inputs).to(frame_1)
 
 
 class Fusion(nn.Module):

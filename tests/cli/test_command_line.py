@@ -120,6 +120,8 @@ def test_a_user_interpolates_a_video(tmp_path: Path) -> None:
 def test_missing_and_empty_inputs(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert "nowhere" in mistake(capsys, "interpolate", tmp_path / "nowhere", tmp_path / "out", *FAST)
+    for size in ("lots", "1MB"):
+        assert "give " in mistake(capsys, "interpolate", clip, tmp_path / "out", "--memory", size, *FAST)
     assert "holds no pictures" in mistake(capsys, "interpolate", tmp_path / "empty", tmp_path / "out", *FAST)
     assert "single picture" in mistake(capsys, "interpolate", clip / "001.png", tmp_path / "out", *FAST)
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,7 @@ def decibels(a: Tensor, b: Tensor) -> float:
 
 def test_the_precision_of_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     model, frames = small_model(), panned((128, 128), range(4))[None]
-    assert for_clips(model, "exact", "cpu") is model
+    assert isinstance(for_clips(model, "exact", "cpu"), type(model))
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     low = for_clips(model, "bfloat16", "cpu")
     assert low.window == model.window

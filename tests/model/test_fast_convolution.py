@@ -15,9 +15,7 @@ from eqvi.model.fast_convolution import LANES, PackedConv2d, accelerated, packed
 @pytest.mark.parametrize("width", [32, 45])
 @pytest.mark.parametrize(("inputs", "outputs", "kernel"), [(20, 8, 7), (3, 1, 3), (5, 3, 5), (4, 2, 1)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_packed_pixels_are_the_same_convolution(
-    inputs: int, outputs: int, kernel: int, width: int, bias: bool
-) -> None:
+def test_packed_pixels_are_the_same_convolution(inputs: int, outputs: int, kernel: int, width: int, bias: bool) -> None:
     torch.manual_seed(kernel)
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     packed = PackedConv2d(layer)
