@@ -13,6 +13,7 @@ from small_model import small_model
 from eqvi.datasets.rendering import demo_scene
 from eqvi.reports.claims import COLUMNS
 from eqvi.reports.claims import write as write_claims
+from eqvi.reports.findings import Finding
 from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 from eqvi.site.build import PARTS, Study
 from eqvi.site.explorer_data import ExplorerWindow, write
@@ -96,7 +97,10 @@ def study(root: Path) -> Study:
             cell.id = f"cell-{number}"
         for folder in (notebooks, executed):
             nbformat.write(notebook, folder / f"{name}.ipynb")
-    return Study(root, notebooks, executed, figures, results)
+    found = Finding(
+        "Quadratic motion helps.", "It gains +0.40 dB.", "01_red.png", ("notebook 01", "notebooks/01_first.ipynb")
+    )
+    return Study(root, notebooks, executed, figures, results, lambda folder: [found])
 
 
 def windows() -> dict[str, ExplorerWindow]:

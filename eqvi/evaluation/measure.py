@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from eqvi import metrics
 from eqvi.datasets.cases import Case, Target, data_sha256
@@ -21,6 +20,7 @@ from eqvi.evaluation.lpips import LPIPS, open_lpips
 from eqvi.evaluation.methods import Method
 from eqvi.media.window import windows
 from eqvi.paths import PACKAGE, WEIGHTS
+from eqvi.progress import bar
 from eqvi.provenance import surroundings
 
 #: Scores of a frame (1, 3, H, W) against the true image, by column.
@@ -119,13 +119,13 @@ def measure(
     identity = {key: value for key, value in record.items() if key != "commit"} | {"code": _code()}
     with Journal(out, identity, keys, rank, world, name_column, restart) as journal:
         pending = set(journal.share) - journal.rows().keys()
-        total, hidden = len(journal.share), True if rank or not progress else None  # None: shown on a terminal
-        with tqdm(total=total, initial=total - len(pending), desc=out.stem, unit="frame", disable=hidden) as bar:
+        total, hidden = len(journal.share), bool(rank) or not progress
+        with bar(total=total, initial=total - len(pending), desc=out.stem, unit="frame", hidden=hidden) as shown:
             for group in groups:
                 for case in cases:
                     for row in _score_clip(group, dataset, case, pending, score, lpips):
                         journal.append(row)
-                        bar.update()
+                        shown.update()
         return journal.finish(record)
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ from eqvi.files import replacing_folder, write_failure
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
 from eqvi.reports import proved
 from eqvi.reports.claim_list import COMMAND
+from eqvi.reports.findings import Finding, findings
 from eqvi.site import explorer_data, links, notebooks, verdicts
 from eqvi.site.links import relative
-from eqvi.site.markdown import Heading, Renderer, generated_part
+from eqvi.site.markdown import Heading, Renderer, accessible, generated_part
 from eqvi.site.notebooks import ASSETS, PictureStore
 
 #: Largest size of a site in bytes, which free hosts accept.
@@ -43,6 +44,7 @@ class Study:
     executed: Path = BUILD / "notebooks"
     figures: Path = FIGURES
     results: Path = RESULTS
+    findings: Callable[[Path], Sequence[Finding]] = findings
 
     @property
     def documents(self) -> dict[str, tuple[Path, str]]:
@@ -177,7 +179,7 @@ class _Builder:
         target = self.folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
         text = self.templates.get_template(template).render(root="" if root == "." else f"{root}/", **values)
-        target.write_text(text, encoding="utf-8")
+        target.write_text(accessible(text), encoding="utf-8")
 
     def _gallery(self) -> list[tuple[str, str | None, list[dict[str, Any]]]]:
         """The figures by notebook: its title, its page, and each figure's place, words and size."""
@@ -193,6 +195,14 @@ class _Builder:
                 figure = {"src": place, "alt": alt, "width": picture.width, "height": picture.height}
             groups.setdefault(title, (title, page.place if page else None, []))[2].append(figure)
         return list(groups.values())
+
+    def _alt(self, figure: str) -> str:
+        """The words of a figure, or its name."""
+        path = self.figures.get(f"figures/{figure}")
+        if path is None:
+            raise InputError(f"figures/{figure}: a finding shows it, and it is missing: run `make reproduce`")
+        with Image.open(path) as picture:
+            return str(picture.info.get("Description", figure))
 
     def _index(self) -> None:
         texts = {path: _text(path) for path, _ in self.study.documents.values()}
@@ -213,6 +223,10 @@ class _Builder:
         self._page(
             "index.html", "index.html", title.removeprefix("# ").strip(),
             abstract=render(rest.partition("\n## ")[0].partition("\n![")[0]),
+            found=[
+                (one, render(one.sentence), render(f"[{one.evidence[0]}]({one.evidence[1]})"), self._alt(one.picture))
+                for one in self.study.findings(self.study.results)
+            ],
             claims=verdicts.lists(self.study.results), command=COMMAND, properties=proved.PROPERTIES,
             tables=tables, settles=_settles(readme, render),
             film={FILM, STRIP} <= self.figures.keys(),

@@ -71,8 +71,8 @@ def windows(size: tuple[int, int] = SIZE) -> dict[str, ExplorerWindow]:
     drawn = from_scene(draw_clip(3, "val", size, "quadratic").scene, "drawn scene; constant acceleration")
     again = replace(portrait, name="the portrait again, by the model that has MS-Fusion")
     return {
-        "portrait": ExplorerWindow(portrait, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
-        "drawn": ExplorerWindow(drawn, quarter, f"{DEFAULT_MODEL}, with RCSN; RQFP may be switched on"),
+        "portrait": ExplorerWindow(portrait, quarter, f"{DEFAULT_MODEL}, trained with RCSN and quadratic motion"),
+        "drawn": ExplorerWindow(drawn, quarter, f"{DEFAULT_MODEL}, trained with RCSN and quadratic motion"),
         "fusion": ExplorerWindow(again, whole, "family/fusion_0, a smaller one, with RQFP, RCSN and MS-Fusion"),
     }
 
@@ -144,7 +144,7 @@ def _write_window(folder: Path, name: str, window: ExplorerWindow, times: Sequen
         "model": window.made_by,
         "width": width,
         "height": height,
-        "parts": [[part, NAMES[part]] for part in whole.available],
+        "parts": [[part, whole.label(part)] for part in whole.available],
         "own": key(whole.default),
         "variants": variant_data,
         "given": given,

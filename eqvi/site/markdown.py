@@ -1,6 +1,7 @@
 """Markdown to HTML: formulas as MathML, tables in scrolling boxes, links into the site."""
 
 import html
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,7 +14,14 @@ from eqvi.site.links import site_link
 
 _TAG = re.compile(r"<[^>]+>")
 _INTERVAL = re.compile(r"\[[+-]?[\d.]+, [+-]?[\d.]+\]")
+_EMPTY_HEADER = re.compile(r"<th((?: [^>]*)?)>(?:\s|&nbsp;)*</th>")
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+# Brackets around a matrix, which stretch with all of their line if nothing sets them apart from it.
+_MATRIX = re.compile(r"(<mo[^>]*>[^<]*</mo>)(<mtable[^>]*>.*?</mtable>)(<mo[^>]*>[^<]*</mo>)", re.DOTALL)
+# Brackets of a named size, which browsers stretch to the next size that their font has.
+_NAMED_SIZE = re.compile(r'stretchy="true" fence="true" minsize="([\d.]+em)" maxsize="\1"')
+# Bars around a number, which have the spaces of a relation between two numbers.
+_BAR = re.compile(r'<mo stretchy="false">(&#x0007C;|\||‖|&#x02016;)</mo>')
 #: Commands that latex2mathml ignores silently, by what it knows.
 _NORMS = {r"\lVert": "‖", r"\rVert": "‖", r"\lvert": "|", r"\rvert": "|"}
 
@@ -107,7 +115,19 @@ def mathml(latex: str, display: bool) -> str:
     unknown = re.search(r"\\[a-zA-Z]+", element)
     if unknown:
         raise InputError(f"formula {latex.strip()!r}: {unknown[0]} is not known to latex2mathml: write it otherwise")
-    return element
+    element = _MATRIX.sub(r"<mrow>\1\2\3</mrow>", element)
+    element = _NAMED_SIZE.sub(r'stretchy="false" mathsize="\1"', element)
+    return _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', element)
+
+
+def accessible(page: str) -> str:
+    """The HTML of a whole page for readers without a mouse or without sight.
+
+    Every table has a name of its own, no header cell is empty, and code that is too wide can be scrolled by keyboard.
+    """
+    count = itertools.count(1)
+    page = re.sub('aria-label="table"', lambda _: f'aria-label="table {next(count)}"', page)
+    return _EMPTY_HEADER.sub(r"<td\1></td>", page).replace("<pre>", '<pre tabindex="0">')
 
 
 def generated_part(document: str, name: str) -> str | None:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
 from eqvi.errors import InputError
+from eqvi.progress import bar
 from eqvi.training import run_folder
 from eqvi.training.distributed import Processes, deferred_signals
 from eqvi.training.recipe import Recipe
@@ -67,7 +67,7 @@ def train(
         device: where to train; under torchrun each process has its own.
         workers: processes that prepare samples.
         minutes: time budget; the state is saved when it is used up, and the same call resumes.
-        progress: show a bar where there is a terminal.
+        progress: show a bar, on a terminal or in a notebook.
         on_validation: called after every validation.
         on_refresh: called every `REFRESH_EVERY` seconds between steps, to draw the curves anew.
         save_every: seconds between two states on disk.
@@ -95,10 +95,10 @@ def train(
             workers=workers, tensorboard=tensorboard, restart=restart,
         )  # fmt: skip
         trainer, model, optimizer = run.trainer, run.trainer.model, run.trainer.optimizer
-        bar = stack.enter_context(
-            tqdm(
+        shown = stack.enter_context(
+            bar(
                 total=trainer.steps * recipe.batch, initial=trainer.step * recipe.batch, unit="window",
-                desc=folder.name, disable=None if progress and processes.first else True, smoothing=0.05,
+                desc=folder.name, hidden=not (progress and processes.first), smoothing=0.05,
             )
         )  # fmt: skip
         # From here on a signal ends the run after its step, with the state saved.
@@ -147,8 +147,8 @@ def train(
             trainer.spent["steps"] += 1
 
             # Log and validate
-            bar.set_postfix_str(f"loss {values['total']:.4f}, rate {rate:.2g}", refresh=False)
-            bar.update(recipe.batch)
+            shown.set_postfix_str(f"loss {values['total']:.4f}, rate {rate:.2g}", refresh=False)
+            shown.update(recipe.batch)
             if processes.first:
                 row = {"step": trainer.step, "epoch": epoch, "rate": rate, **values}
                 log_row(folder / run_folder.CURVE_FILE, row, 8, run.board)

@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
 
 from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import draw_training_clip
@@ -32,6 +31,7 @@ from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
 from eqvi.model.motion import FLOW_PAIRS
+from eqvi.progress import bar
 from eqvi.training.augment import Augmentation, augment, crop
 from eqvi.training.rendered import START_RANGE
 from eqvi.training.samples import FlowSample, FrameSample
@@ -229,8 +229,8 @@ def fill_store(folder: Path, store: RenderedStore, workers: int = 0, progress: b
         rest: Any = Subset(store, range(done, store.count))  # type: ignore[arg-type] # has the two methods that are used
         context = "spawn" if workers else None
         loader = DataLoader(rest, batch_size=None, num_workers=workers, multiprocessing_context=context)
-        bar = tqdm(loader, "rendering", store.count, initial=done, unit="window", disable=None if progress else True)
-        for index, window in enumerate(bar, start=done):
+        shown = bar(loader, "rendering", store.count, initial=done, unit="window", hidden=not progress)
+        for index, window in enumerate(shown, start=done):
             for array, values in zip(arrays, window, strict=True):
                 array[index] = values
             checksums.append(_checksum(window))

@@ -134,9 +134,11 @@ def lines(series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylab
         for order, (name, values) in enumerate(measured.items()):
             colour, marker = COLOURS[order % len(COLOURS)], _MARKERS[order % len(_MARKERS)]
             label = f"{name} {values[max(values)]:.2f}"
+            # A colour that is used a second time is dashed.
+            dashes = "-" if order < len(COLOURS) else "--"
             axes.plot(
                 list(values), list(values.values()), label=label, color=colour, marker=marker, markersize=4.5,
-                linewidth=1.7,
+                linewidth=1.7, linestyle=dashes,
             )  # fmt: skip
         if measured:
             handles, labels = axes.get_legend_handles_labels()

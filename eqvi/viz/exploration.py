@@ -88,6 +88,12 @@ class Exploration:
         self._results: dict[tuple[float, Switches], Interpolation] = {}
         self._paths: dict[int, Position] | None = None
 
+    def label(self, name: str) -> str:
+        """The name of a switch, and whether it is of a part that a trained model was trained without."""
+        without = name != "ensemble" and not getattr(self.default, name)
+        trained = any(True for _ in self.model.parameters())
+        return NAMES[name] + (" (this model was trained without it)" if without and trained else "")
+
     def cached(self, t: float, switches: Switches) -> bool:
         """Whether `result` needs no computation."""
         return (t, switches) in self._results

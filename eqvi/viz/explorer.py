@@ -158,6 +158,7 @@ class Explorer:
         self._exploration = exploration
         for name, box in controls.switches.items():
             box.disabled = name not in exploration.available
+            box.description = NAMES[name] if box.disabled else exploration.label(name)
             if not same_model:
                 self._set(box, value=getattr(exploration.default, name))
         height, width = quadruplet.frames.shape[-2:]

@@ -85,13 +85,26 @@ class TestPages:
             assert page.locator("h1").count() == 1
             assert page.locator("img:not([alt])").count() == 0
 
-    def test_verdicts_are_seen_first(self, visit: Visit) -> None:
+    def test_findings_are_seen_first(self, visit: Visit) -> None:
         page = visit.open("index.html")
-        buttons = page.locator(".tally button")
-        assert buttons.count() == 4
-        for n in range(4):
-            box = buttons.nth(n).bounding_box()
-            assert box["y"] + box["height"] <= page.viewport_size["height"], "below the fold"
+        assert page.locator(".tally button").count() == 4
+        finding = page.locator(".finding").first
+        box = finding.bounding_box()
+        assert box["y"] + box["height"] <= page.viewport_size["height"], "below the fold"
+        assert page.get_by_text("No published score was measured here").is_visible()
+        finding.get_by_role("link", name="notebook 01").click()
+        page.wait_for_url("**/01_first.html")
+
+    def test_a_table_can_be_downloaded(self, visit: Visit) -> None:
+        page = visit.open("index.html")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="download the claims of this study as CSV").click()
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert lines[0].startswith("claim,published,")
+        assert any(line.startswith(str(small_site.LEDGER.loc[0, "claim"])) for line in lines)
+        names = page.locator("[role=region]").evaluate_all("all => all.map(one => one.ariaLabel)")
+        assert len(set(names)) == len(names)
+        assert page.locator("th:empty").count() == 0
 
     def test_verdicts_can_be_filtered_by_keyboard(self, visit: Visit) -> None:
         page = visit.open("index.html")

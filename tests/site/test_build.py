@@ -18,7 +18,7 @@ from eqvi.site import links
 from eqvi.site.build import PARTS, Study, build
 from eqvi.site.explorer_data import variants
 from eqvi.site.links import check
-from eqvi.site.markdown import Renderer, generated_part, mathml, slug
+from eqvi.site.markdown import Renderer, accessible, generated_part, mathml, slug
 from eqvi.site.verdicts import interval
 from eqvi.viz.exploration import Exploration, Switches
 
@@ -224,6 +224,20 @@ class TestMarkdown:
 
 
 class TestFormulas:
+    def test_brackets_stretch_with_what_they_hold_alone(self) -> None:
+        matrix = mathml(r"\begin{pmatrix} v \\ a \end{pmatrix} = \bigl(|b| - 5\bigr)", display=True)
+        assert re.search(r"<mrow><mo>[^<]*</mo><mtable>.*</mtable><mo>[^<]*</mo></mrow><mo>", matrix)
+        assert matrix.count('stretchy="false" mathsize="1.2em"') == 2
+        assert matrix.count('lspace="0" rspace="0"') == 2
+
+    def test_a_page_has_names_for_its_tables_and_no_empty_headers(self) -> None:
+        row = '<tr><th class="blank">&nbsp;</th><th>a</th></tr>'
+        table = f'<div role="region" aria-label="table"><table>{row}</table></div>'
+        page = accessible(2 * table + "<pre>x</pre>")
+        assert [f'aria-label="table {number}"' in page for number in (1, 2, 3)] == [True, True, False]
+        assert page.count('<td class="blank"></td><th>a</th>') == 2
+        assert '<pre tabindex="0">' in page
+
     def test_every_formula_of_the_notebooks_can_be_set(self) -> None:
         formula = re.compile(r"\$\$(.+?)\$\$|(?<![$\\])\$(.+?)(?<![$\\])\$", re.DOTALL)
         found = 0

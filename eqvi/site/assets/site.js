@@ -24,6 +24,30 @@
   if (buttons.length) apply();
 })();
 
+// Every table can be taken along as a CSV file.
+(() => {
+  const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const line = (row) => [...row.cells].flatMap((one) =>
+    [cell(one.textContent.replace(/\s+/g, " ").trim()), ...Array(one.colSpan - 1).fill("")]).join(",");
+  const page = location.pathname.split("/").pop().replace(".html", "") || "index";
+  [...document.querySelectorAll(".scroll > table")].forEach((table, number) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "csv";
+    button.textContent = "CSV";
+    button.title = "download this table";
+    button.setAttribute("aria-label", `download ${table.parentNode.getAttribute("aria-label")} as CSV`);
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([[...table.rows].map(line).join("\n") + "\n"], { type: "text/csv" }));
+      link.download = `${page}_table_${number + 1}.csv`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+    table.parentNode.before(button);
+  });
+})();
+
 // Code cells: closed, and opened all at once by whoever wants to read them.
 (() => {
   const button = document.querySelector("[data-code]");
