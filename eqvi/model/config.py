@@ -26,6 +26,9 @@ class EQVIConfig:
             least 4; 0 for the paper's motion.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
+        finishing: a mask and a residual over the weight-free method (`eqvi.model.finishing`) in place of steps 5 to 7;
+            excludes ``refine`` and ``matching``.
+        detail: whether what a bilinear warp loses is given back (`eqvi.model.detail`).
         residual: RCSN (step 7); needs ``refine``.
         start: of refinement, mask and RCSN: ``published``, from flows with holes, zeros beyond it and an even mask;
             ``weight_free``, from the weight-free method (`eqvi.model.weight_free_start`).
@@ -44,6 +47,8 @@ class EQVIConfig:
     start: Start = "published"
     multi_scale: bool = False
     matching: bool = False
+    finishing: bool = False
+    detail: bool = False
     flow_width: float = 1.0
     refine_width: float = 1.0
     synthesis_width: float = 1.0
@@ -67,6 +72,8 @@ class EQVIConfig:
             raise InputError(f"flow_scalings={self.flow_scalings!r} must be 2 (published) or 1")
         if self.matching and self.refine:
             raise InputError("matching=True needs refine=False: it stands in place of refinement, mask and residual")
+        if self.finishing and (self.refine or self.matching):
+            raise InputError("finishing=True needs refine=False and matching=False: it stands in their place")
         if self.start == "weight_free" and not self.refine:
             raise InputError("start='weight_free' needs refine=True: other models start there anyway")
         if self.residual and not self.refine:
@@ -77,7 +84,7 @@ class EQVIConfig:
     @property
     def has_weights(self) -> bool:
         """Whether any part of the model has weights."""
-        return self.flow == "scopeflow" or self.refine or self.matching
+        return self.flow == "scopeflow" or self.refine or self.matching or self.finishing
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "EQVIConfig":
@@ -94,7 +101,7 @@ _QUARTER = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, 
 _EIGHTH = EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=8)
 
 #: Configurations by name. `eqvi` and `eqvi-ms` have the published widths; the baselines have no weights;
-#: `matching` is a model of our own.
+#: `matching` and `finishing` are models of our own.
 PRESETS: dict[str, EQVIConfig] = {
     "eqvi": EQVIConfig(),
     "eqvi-ms": EQVIConfig(multi_scale=True),
@@ -104,6 +111,7 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
     "eqvi-eighth-dis": _EIGHTH,
     "matching": dataclasses.replace(_WEIGHT_FREE, motion="quadratic", trajectory=8, matching=True),
+    "finishing": dataclasses.replace(_WEIGHT_FREE, motion="quadratic", trajectory=8, finishing=True, detail=True),
     "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
     "baseline-linear": dataclasses.replace(_WEIGHT_FREE, motion="linear"),
     "baseline-rectified": _WEIGHT_FREE,

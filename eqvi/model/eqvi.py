@@ -24,7 +24,8 @@ Time is counted in frame intervals from I1. The other files of the package cite 
    each flow an offset d and a correction r: F_t1 becomes warp(F_t1, 10 tanh(d)) + r. Step 4 is repeated with the new
    flows. The U-Net's last feature map h is kept for step 6.
 6. Mask and blending. M = sigmoid(mask network(I_1t, I_2t, h)), one channel;
-   I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)).
+   I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)). Beyond the paper, an option: detail that the
+   bilinear warps of step 4 lose is given back (`eqvi.model.detail`).
 7. Residual contextual synthesis network, RCSN [1]. C = the first convolution of an ImageNet ResNet-18 at stride 1:
    context features [5]; G = the gradient magnitude per channel.
    I_t += U-Net(C1 and C2 warped to t, G1 and G2 warped to t, I_1t, I_2t). Clamp to [0, 1].
@@ -57,6 +58,8 @@ from torch import Tensor, nn
 from eqvi.errors import InputError
 from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
 from eqvi.model.config import EQVIConfig, FlowKind
+from eqvi.model.detail import lost_detail
+from eqvi.model.finishing import Finishing
 from eqvi.model.geometry import Reversed, backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
@@ -70,6 +73,7 @@ from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedM
 SMALLEST = 64
 
 Flow = Float[Tensor, "b 2 h w"]
+Image = Float[Tensor, "b 3 h w"]
 Frames = Float[Tensor, "b n 3 h w"]
 
 
@@ -108,7 +112,8 @@ class Interpolation(NamedTuple):
         flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (after step 5).
         warped_1, warped_2: (B, 3, H, W), frames 1 and 2 warped to t.
         mask: (B, 1, H, W), M of step 6, before t weighs in.
-        residual: (B, 3, H, W), added by RCSN or by matching; None without them.
+        residual: (B, 3, H, W), added to the blended frame: RCSN's, matching's or finishing's, and the detail that
+            warping lost; None without them.
         stages: with matching, the flows after each of its corrections (`eqvi.model.matching.Stage`); else empty.
     """
 
@@ -161,6 +166,7 @@ class EQVI(nn.Module):
         self.residual = residual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
         self.matching = Matching() if config.matching else None
+        self.finishing = Finishing() if config.finishing else None
         self.correct = correct
         self.flow.requires_grad_(False)
 
@@ -244,10 +250,10 @@ class EQVI(nn.Module):
         if motion.positions is not None:
             flow_1t = self.correct(flow_1t, motion.positions[0], t)
             flow_2t = self.correct(flow_2t, motion.positions[1], 1 - t)
-        if self.matching is not None:
-            matched = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
-            frame = blend(matched.warped_1, matched.warped_2, matched.mask, t) + matched.residual
-            return Interpolation(frame.clamp(0, 1), *matched)
+        own = self.matching or self.finishing
+        if own is not None:
+            result = own(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
+            return self._composed(frame_1, frame_2, *result, t)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         del flow_1t, flow_2t  # of a large frame they are worth a tile
@@ -262,12 +268,24 @@ class EQVI(nn.Module):
         warped_2 = backward_warp(frame_2, flow_t2, self.refinement.outside)
         # 6. Mask and blending
         mask = self.mask(warped_1, warped_2, features)
-        frame, residual = blend(warped_1, warped_2, mask, t), None
         # 7. Residual contextual synthesis
+        residual = None
         if self.residual is not None:
             residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
+        return self._composed(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual, (), t)
+
+    def _composed(
+        self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image,
+        mask: Float[Tensor, "b 1 h w"], residual: Image | None, stages: tuple[Stage, ...], t: float | Tensor,
+    ) -> Interpolation:  # fmt: skip
+        """The blended frame with the residual, and with the detail that bilinear warping lost if the model has it."""
+        frame = blend(warped_1, warped_2, mask, t)
+        if self.config.detail:
+            detail = lost_detail(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, t)
+            residual = detail if residual is None else residual + detail
+        if residual is not None:
             frame = frame + residual
-        return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+        return Interpolation(frame.clamp(0, 1), flow_t1, flow_t2, warped_1, warped_2, mask, residual, stages)
 
     def _flows(self, frames: Frames, previous: Motion | None) -> Motion:
         """The flows that the motion model reads, without computing again those that `previous` has."""

@@ -15,6 +15,8 @@ from torch import Tensor
 
 #: What a warp reads beyond the frame: zeros, as in the published model, or the nearest pixel of the frame.
 Outside = Literal["zeros", "border"]
+#: How a warp samples between pixels: by the published model's kernel, or by Keys' (1981), which keeps more detail.
+Kernel = Literal["bilinear", "bicubic"]
 
 
 class Reversed(NamedTuple):
@@ -45,26 +47,30 @@ def per_axis(x: float, y: float, like: Tensor) -> Float[Tensor, "2 1 1"]:
 
 
 def backward_warp(
-    image: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 h w"], outside: Outside = "zeros"
+    image: Float[Tensor, "b c h w"],
+    flow: Float[Tensor, "b 2 h w"],
+    outside: Outside = "zeros",
+    kernel: Kernel = "bilinear",
 ) -> Float[Tensor, "b c h w"]:
-    """Sample `image` at x + flow(x), bilinear (step 4 of `eqvi.model.eqvi`).
+    """Sample `image` at x + flow(x) (step 4 of `eqvi.model.eqvi`).
 
     With `image` at time b and `flow` = F_ab the result is registered to time a.
     """
-    return sample_at(image, pixel_grid(image.shape[-2], image.shape[-1], like=flow) + flow, outside)
+    return sample_at(image, pixel_grid(image.shape[-2], image.shape[-1], like=flow) + flow, outside, kernel)
 
 
 def sample_at(
     image: Float[Tensor, "b c h w"],
     places: Float[Tensor, "b 2 p q"] | Float[Tensor, "2 p q"],
     outside: Outside = "border",
+    kernel: Kernel = "bilinear",
 ) -> Float[Tensor, "b c p q"]:
-    """`image` at the coordinates (x, y) of `places`, in its pixels, bilinear."""
+    """`image` at the coordinates (x, y) of `places`, in its pixels."""
     height, width = image.shape[-2:]
     x, y = (places if places.ndim == 4 else places.expand(image.shape[0], -1, -1, -1)).unbind(1)
     # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode=outside, align_corners=True)
+    return F.grid_sample(image, grid, mode=kernel, padding_mode=outside, align_corners=True)
 
 
 def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:

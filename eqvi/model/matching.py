@@ -33,6 +33,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.model.geometry import backward_warp, pad_to, reverse_flow, sampled_inside
+from eqvi.model.layers import SLOPE
 from eqvi.model.matching_layers import (
     FEATURES,
     Correction,
@@ -104,12 +105,7 @@ class Matching(nn.Module):
         self.synthesis = MaskAndResidual()
         #: How much the visibility mask's logit counts in the mask's: fully in a new model.
         self.prior = nn.Parameter(torch.ones(1))
-        for name, layer in self.named_modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, a=0.1)
-                nn.init.zeros_(layer.get_parameter("bias"))
-                if name.endswith("head"):
-                    nn.init.zeros_(layer.weight)
+        initialize(self)
 
     def forward(
         self,
@@ -177,7 +173,7 @@ class Matching(nn.Module):
             for features, flow in ((features_1, pair.flow_t1), (features_2, pair.flow_t2))
         ]
         known = torch.cat((pair.logit, with_time(lower(hints), t), inside), dim=1)
-        rest, residual = self.synthesis(padded(warped_1), padded(warped_2), *contexts, known)
+        rest, residual = self.synthesis((padded(warped_1), padded(warped_2)), contexts, known)
         mask = raise_mask(scale_logit(visible, self.prior), (logit + rest)[..., :height, :width])
         return Matched(flow_t1, flow_t2, warped_1, warped_2, mask, residual[..., :height, :width], tuple(stages))
 
@@ -186,3 +182,13 @@ def padded(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
     """`x` with its last row and column repeated up to a multiple of `MULTIPLE`."""
     height, width = (-(-side // MULTIPLE) * MULTIPLE for side in x.shape[-2:])
     return pad_to(x, height, width)
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw the convolutions' weights; those of last layers, named ``head``, are zero."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            nn.init.zeros_(layer.get_parameter("bias"))
+            if name.endswith("head"):
+                nn.init.zeros_(layer.weight)

@@ -3,6 +3,7 @@
 Everything is at one resolution, with flows in its pixels; t is a number or (B, 1, 1, 1).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,13 +28,17 @@ Features = Float[Tensor, "b c h w"]
 
 
 class Encoder(nn.Module):
-    """Features of a frame at 1/2, 1/4 and 1/8 of its resolution; the lower two normalised per channel and frame."""
+    """Features of a frame at 1/2, 1/4 and 1/8 of its resolution; the lower two normalised per channel and frame.
 
-    def __init__(self) -> None:
+    Args:
+        levels: as many of them.
+    """
+
+    def __init__(self, levels: int = len(FEATURES)) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         inputs = 3
-        for channels in FEATURES:
+        for channels in FEATURES[:levels]:
             self.layers.append(nn.ModuleList((conv(inputs, channels, stride=2), conv(channels, channels))))
             inputs = channels
 
@@ -135,40 +140,41 @@ class FineCorrection(nn.Module):
 
 
 class MaskAndResidual(nn.Module):
-    """A U-Net from half resolution down: the mask's logit and the residual, from all that is warped to t."""
+    """A U-Net from half resolution down: the mask's logit and the residual, from all that is warped to t.
 
-    def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
+    Args:
+        frames: pictures at full resolution that it reads.
+        known: further channels at half resolution.
+        channels: of its layers at 1/2, 1/4 and 1/8.
+    """
+
+    def __init__(self, frames: int = 2, known: int = 7, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
         super().__init__()
         a, b, c = channels
-        self.fine = nn.ModuleList((conv(2 * 12 + 1 + 4 + 2, a), conv(a, a)))
+        self.fine = nn.ModuleList((conv(12 * frames + known, a), conv(a, a)))
         self.middle = nn.ModuleList((conv(a + 2 * FEATURES[1], b), conv(b, b)))
         self.coarse = nn.ModuleList((conv(b, c), conv(c, c)))
         self.up = nn.ModuleList((conv(c + b, b), conv(b + a, a)))
         self.head = conv(a, 4 * 4)
 
     def forward(
-        self,
-        warped_1: Image,
-        warped_2: Image,
-        features_1: Float[Tensor, "b c r s"],
-        features_2: Float[Tensor, "b c r s"],
-        known: Float[Tensor, "b 7 p q"],
+        self, pictures: Sequence[Image], contexts: Sequence[Float[Tensor, "b c r s"]], known: Float[Tensor, "b k p q"]
     ) -> tuple[Weight, Image]:
         """The logit and the residual at full resolution.
 
         Args:
-            warped_1, warped_2: the frames, warped to t at full resolution.
-            features_1, features_2: theirs at 1/4, warped to t.
-            known: at half resolution: the mask's logit so far, t, both holes, the logit of the visibility mask, both
-                shares that are sampled inside the frame.
+            pictures: the frames, warped to t at full resolution.
+            contexts: both frames' features at 1/4, warped to t.
+            known: at half resolution: of the mask's logit so far, t, both holes, the logit of the visibility mask, and
+                both shares that are sampled inside the frame, as many as the network reads.
         """
-        frames = [F.pixel_unshuffle(warped, 2) - 0.5 for warped in (warped_1, warped_2)]
+        frames = [F.pixel_unshuffle(picture, 2) - 0.5 for picture in pictures]
         half = chain(self.fine.children(), torch.cat((*frames, known), dim=1))
-        quarter = chain(self.middle.children(), torch.cat((lower(half), features_1, features_2), dim=1))
+        quarter = chain(self.middle.children(), torch.cat((lower(half), *contexts), dim=1))
         eighth = chain(self.coarse.children(), lower(quarter))
         quarter = activate(self.up[0](torch.cat((double(eighth), quarter), dim=1)))
         half = activate(self.up[1](torch.cat((double(quarter), half), dim=1)))
-        logit, residual = F.pixel_shuffle(self.head(half), 2).to(warped_1).split((1, 3), dim=1)
+        logit, residual = F.pixel_shuffle(self.head(half), 2).to(pictures[0]).split((1, 3), dim=1)
         return logit, residual
 
 

@@ -26,6 +26,7 @@ Stages as published, and how each is known:
     scratch      stages 1 to 3 at once with RQFP, by the recipe above: 21 699 500 of 28 071 018 parameters (released)
     scratch-vgg  as scratch, with a distance in VGG-16's conv4_3 features (the README); its weight is not published
     matching     matching at t (ours), from windows of eight frames with exact flow
+    finishing    mask and residual over the weight-free method (ours), from the same windows
     flow         the flow network: ours, as ScopeFlow's own training was not released
 """
 
@@ -65,7 +66,7 @@ class Recipe:
         InputError: a value that cannot be used, on construction.
     """
 
-    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch, scratch-vgg or matching", choices=STAGES)
+    stage: str = _option("scratch", "flow, 1, 2, 3, 4, scratch, scratch-vgg, matching or finishing", choices=STAGES)
     preset: str = _option("eqvi", "widths and flow estimator, by preset", choices=PRESETS)
     motion: str = _option(
         "",

@@ -44,6 +44,7 @@ STAGES: dict[str, Stage] = {
     "4": Stage("adds MS-Fusion, trains it alone", ("fusion",), multi_scale=True, after="3"),
     "scratch": Stage("stages 1 to 3 at once, from nothing", _SYNTHESIS),
     "matching": Stage("matching at t, from windows with exact flow", ("matching",), "quadratic", residual=False),
+    "finishing": Stage("mask and residual over the weight-free method", ("finishing",), "quadratic", residual=False),
     "scratch-vgg": Stage("as scratch, with a perceptual term in the loss (EQVI-P)", _SYNTHESIS, perceptual=True),
 }
 
@@ -59,13 +60,14 @@ def stage_config(
         motion, residual: for ablations, instead of the stage's own.
 
     Raises:
-        InputError: matching is trained by a stage of its own.
+        InputError: matching and finishing are each trained by a stage of their own.
     """
-    if base.matching != ("matching" in stage.trains):
-        raise InputError("stage matching and preset matching belong together: give both, or neither")
+    for name in ("matching", "finishing"):
+        if getattr(base, name) != (name in stage.trains):
+            raise InputError(f"stage {name} and preset {name} belong together: give both, or neither")
     return dataclasses.replace(
         base,
-        refine=not base.matching,
+        refine=not (base.matching or base.finishing),
         motion=motion or stage.motion,
         residual=stage.residual if residual is None else residual,
         multi_scale=stage.multi_scale,

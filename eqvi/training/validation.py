@@ -173,7 +173,9 @@ class FlowValidation:
 
 def weight_free(model: EQVI, device: torch.device) -> EQVI:
     """The same flow and motion model without any trained part."""
-    config = dataclasses.replace(model.config, refine=False, residual=False, multi_scale=False, matching=False)
+    config = dataclasses.replace(
+        model.config, refine=False, residual=False, multi_scale=False, matching=False, finishing=False
+    )
     plain = EQVI(config).to(device)
     plain.flow = model.flow
     return plain

@@ -21,9 +21,9 @@ from eqvi.model.synthesis import blend
 from eqvi.training.losses import charbonnier
 from eqvi.training.samples import WindowBatch
 
-#: Terms and their weights: Charbonnier distances of the frame and of the blend, the frame's error in dB (the negative of
-#: its PSNR), end-point errors in pixels. A window at 40 dB counts in the dB as much as one at 20, which has ten times its
-#: Charbonnier distance: without them, what disturbs the many easy windows costs nothing.
+#: Terms and their weights: Charbonnier distances of the frame and of the blend, the frame's error in dB (its PSNR's
+#: negative), end-point errors in pixels. In dB a window at 40 dB counts as much as one at 20, whose Charbonnier
+#: distance is ten times as large: without them, what disturbs the many easy windows costs nothing.
 TERMS = {"charbonnier": 1.0, "blend": 0.3, "decibel": 0.004, "difference": 0.02, "common": 0.006}
 #: The mean squared error below which a window's dB count no further.
 LEAST_ERROR = 1e-5
