@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
     trajectory = "correct motion by paths over up to N frames, 4 or more, even (default 8); 0: the paper's motion"
     add("--trajectory", type=int, default=TRAJECTORY, metavar="N", help=trajectory)
+    add(
+        "--no-detail",
+        dest="detail",
+        action="store_const",
+        const=False,
+        help="frames as soft as bilinear warps make them",
+    )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     precision = "float32 in the order that is fastest here, exactly as measured, or bfloat16 where there is hardware"
     add("--precision", choices=("float32", "exact", "bfloat16"), default="float32", help=precision + " (%(default)s)")
@@ -60,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     to_video = is_video(args.target)
     try:
         device = choose_device(args.device)
-        model, identity = load_model(args.model, device, args.trajectory)
+        model, identity = load_model(args.model, device, args.trajectory, args.detail)
         memory = None if args.memory is None else parse_memory(args.memory)
         model, identity = for_clips(model, args.precision, device, memory), f"{identity}, {args.precision}"
         summary = convert(args.source, args.target, model, settings, device, identity)

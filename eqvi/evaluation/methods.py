@@ -1,6 +1,7 @@
 """Methods that can be measured, by their names in the tables: published models, ours, weight-free EQVI, and others."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +37,9 @@ MOTIONS: tuple[MotionKind, ...] = ("linear", "quadratic", "least_squares", "rect
 #: Methods other than EQVI, see `eqvi.evaluation.baselines`.
 BASELINES = ("blend", "minterpolate")
 
+# MODEL+8, MODEL+detail or MODEL+8+detail
+_OPTIONS = re.compile(r"(.+?)(?=\+)(?:\+([0-9]{1,4}))?(\+detail)?")
+
 
 class Method(NamedTuple):
     """An interpolation method.
@@ -61,7 +65,8 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     Args:
         name: of a published model, a preset, a motion model of the baseline, one of `BASELINES`, or a checkpoint's
             path. MODEL@FLOW is a model of ours with another flow network of ours: ``eqvi-quarter-dis@flow-quarter``;
-            MODEL+8 a weight-free preset or a model of ours with trajectories over eight frames.
+            MODEL+8 a weight-free preset or a model of ours with trajectories over eight frames; MODEL+detail,
+            MODEL+8+detail with the detail that warps lose (`eqvi.model.detail`).
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
@@ -90,12 +95,14 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         model.flow = checkpoint.load_flow(files[1])
         title = f"{files[1].stem}_{files[0].stem}"
         return from_model(title, model.to(device), device, members, weights_sha256=sha256(files[0]))
-    base, plus, frames = name.rpartition("+")
-    if plus and frames.isascii() and frames.isdigit() and not Path(name).is_file():
-        model, _ = load_model(base, device, int(frames))
+    if not Path(name).is_file() and (options := _OPTIONS.fullmatch(name)):
+        base, frames, detail = options.groups()
+        trajectory = int(frames) if frames else None
+        model, _ = load_model(base, device, trajectory, True if detail else None)
         base_digest = sha256(weights_file(base)) if model.config.has_weights else None
-        title = f"{base if base in PRESETS else weights_file(base).stem}+{frames}"
-        return from_model(title, model, device, members, f"{base}, trajectory {frames}", base_digest)
+        title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
+        described = [base, f"trajectory {frames}" if frames else "", "detail" if detail else ""]
+        return from_model(title, model, device, members, ", ".join(filter(None, described)), base_digest)
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)

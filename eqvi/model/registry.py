@@ -16,23 +16,28 @@ TRAJECTORY = 8
 MODEL_HELP = f"preset or checkpoint (default {DEFAULT_MODEL}: our weights, not the published ones; baseline needs none)"
 
 
-def load_model(name: str, device: str = "cpu", trajectory: int | None = None) -> tuple[Any, str]:
+def load_model(
+    name: str, device: str = "cpu", trajectory: int | None = None, detail: bool | None = None
+) -> tuple[Any, str]:
     """A model in evaluation mode, and its identity: the preset's name or the start of its file's SHA-256.
 
     Args:
         name: a weight-free preset, the path of a checkpoint, or NAME for ``results/weights/NAME.safetensors``.
         device: where the model goes.
         trajectory: frames of its trajectories in place of its own number; see `eqvi.EQVIConfig`.
+        detail: whether the detail that warps lose is given back, in place of its own; see there.
 
     Raises:
         InputError: there is no such preset or file, the file is not a model's, or no such number of frames is possible.
     """
     import eqvi  # here, so that --help does not import torch
 
-    if trajectory is not None:
+    if trajectory is not None or detail is not None:
         model, identity = load_model(name, device)
-        model.config = dataclasses.replace(model.config, trajectory=trajectory)
-        return model, f"{identity}+{trajectory}"
+        given = {"trajectory": trajectory, "detail": detail}
+        given = {key: value for key, value in given.items() if value is not None}
+        model.config = dataclasses.replace(model.config, **given)
+        return model, "".join((identity, *(f"+{key}={value}" for key, value in given.items())))
 
     path = weights_file(name)
     if name in PRESETS and not PRESETS[name].has_weights:

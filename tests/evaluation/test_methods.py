@@ -86,6 +86,12 @@ def test_our_own_weights_are_found_by_their_preset(tmp_path, monkeypatch):
     assert methods.presets_with_weights() == ["eqvi-quarter-dis"]
 
 
+def test_detail_after_a_model_means_that_what_warps_lose_is_given_back():
+    method = open_method("baseline+8+detail")
+    assert (method.name, method.preset) == ("baseline+8+detail", "baseline, trajectory 8, detail")
+    assert open_method("baseline+detail").preset == "baseline, detail"
+
+
 def test_a_number_of_frames_after_a_model_means_trajectories_over_them():
     method = open_method("baseline+8")
     assert (method.name, method.preset, method.weights_sha256) == ("baseline+8", "baseline, trajectory 8", None)
