@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from eqvi.errors import InputError
-from eqvi.files import replacing, sha256, write_failure
+from eqvi.files import reason, replacing, sha256, write_failure
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -106,13 +106,19 @@ def read_curve(path: Path) -> list[dict[str, str]]:
     """The complete rows of a curve: a kill may have cut the last one short.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or holds something else.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        for row in rows:
+            if None in row or None in row.values() or int(row["step"]) < 0:
+                raise ValueError("a row of other columns")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: name a run that has a curve") from None
-    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+    except (ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"{path}: is no curve of a run ({reason(error)}): restore it, or train again") from None
+    return rows
 
 
 def write_curve(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -192,8 +198,8 @@ def is_finished(folder: Path) -> bool:
     """Whether a folder holds a finished run with unchanged weights."""
     try:
         record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return record.get("weights_sha256") == sha256(folder / WEIGHTS_FILE)
-    except (OSError, ValueError):
+        return record["weights_sha256"] == sha256(folder / WEIGHTS_FILE)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
 
 

@@ -33,7 +33,7 @@ class Child:
         self, action: Callable[[], int], log: Path, mark: str, powerless: bool = False, memory: int | None = None
     ) -> None:
         self.log, self.mark = log, mark
-        self.started = time.monotonic()
+        self._status: int | None = None
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
@@ -70,14 +70,16 @@ class Child:
     def wait(self, seconds: float = PATIENCE) -> int | None:
         """The exit status, negative for a signal; None if it still runs after so many seconds."""
         deadline = time.monotonic() + seconds
-        while True:
+        while self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                return os.waitstatus_to_exitcode(status)
+                self._status = os.waitstatus_to_exitcode(status)
+                break
             left = deadline - time.monotonic()
             if left <= 0:
-                return None
+                break
             time.sleep(min(0.005, left))
+        return self._status
 
     def kill(self) -> int | None:
         """End it at once, and nothing that it started; the exit status."""
