@@ -68,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
         return 128 + signal.SIGPIPE
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"eqvi: error: {str(error.filename)[:60]}...: is too long for a file's name", file=sys.stderr)
+            return 2
         if error.errno != errno.ENOSPC:
             raise
         _silence()

@@ -141,10 +141,28 @@ def read(path: Path) -> NotebookNode:
         raise InputError(f"{path}: {error.strerror}: name a notebook that can be read") from error
     except Exception:  # nbformat raises half a dozen kinds, some of them plain Exception
         notebook = None
-    if not isinstance(notebook, NotebookNode):  # nbformat also reads other JSON that has cells
+    if not isinstance(notebook, NotebookNode) or not _has_cells(notebook):  # nbformat also reads other JSON
         raise InputError(f"{path} is not a Jupyter notebook: name an .ipynb file")
     notebook.metadata.update(_METADATA)
     return notebook
+
+
+def _has_cells(notebook: NotebookNode) -> bool:
+    """Whether all cells are such that can be run and written."""
+    cells = notebook.get("cells")
+    return (
+        isinstance(notebook.get("metadata"), NotebookNode)
+        and isinstance(cells, list)
+        and all(
+            isinstance(cell, NotebookNode)
+            and isinstance(cell.get("cell_type"), str)
+            and isinstance(cell.get("source"), str)
+            and isinstance(cell.get("metadata"), NotebookNode)
+            and isinstance(cell.metadata.get("tags", []), list)
+            and isinstance(cell.get("outputs", None if cell["cell_type"] == "code" else []), list)
+            for cell in cells
+        )
+    )
 
 
 def parameters_of(path: Path) -> dict[str, str]:

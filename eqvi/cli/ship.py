@@ -5,7 +5,6 @@ Its weights go to ``results/weights/NAME.safetensors`` in half precision, its re
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 from statistics import mean
@@ -13,7 +12,7 @@ from statistics import mean
 import torch
 
 from eqvi.errors import InputError
-from eqvi.files import sha256
+from eqvi.files import parse_json, sha256
 from eqvi.model import checkpoint
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.training.run_folder import (
@@ -63,7 +62,7 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
         raise InputError(f"name {name!r} cannot be used: take lower-case letters, digits, hyphens and underscores")
     if not is_finished(folder):
         raise InputError(f"{folder}: holds no finished training run: finish it with `python -m eqvi train` first")
-    record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    record = parse_json((folder / RECORD_FILE).read_text(encoding="utf-8"))
     curve, scores = (read_curve(folder / name) for name in (CURVE_FILE, SCORES_FILE))
     for file, rows in ((CURVE_FILE, curve), (SCORES_FILE, scores)):
         if not rows or rows[-1].get("step") != str(record["steps"]):

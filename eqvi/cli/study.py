@@ -26,10 +26,20 @@ from tqdm import tqdm
 from eqvi.cli.dependencies import fingerprint, stage
 from eqvi.cli.workers import outcomes
 from eqvi.errors import InputError
-from eqvi.files import alone, reason, replacing, sha256, write_failure
+from eqvi.files import alone, parse_json, reason, replacing, sha256, write_failure
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, PARAMS, PLAY, RESULTS, WEIGHTS, shown
 
 Parameters = dict[str, Any]
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a million of them would make a small file a huge value."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias, which is not used here")
+        return super().compose_node(parent, index)
+
 
 #: The parameters of `make reproduce`.
 QUICK = PARAMS / "quick"
@@ -170,7 +180,7 @@ def _execute_all(tasks: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> t
 def _read_record(folder: Path) -> dict[str, str]:
     """The fingerprints of the executed notebooks in a folder, by name; empty where there are none."""
     try:
-        return json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+        return parse_json(folder.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
@@ -216,11 +226,13 @@ def read_yaml(path: Path) -> Parameters:
         InputError: not readable, or not of that form.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader) or {}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: name a YAML file of parameters") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {reason(error)}") from error
+    except RecursionError:
+        raise InputError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:  # of a day that is none, among others
+        raise InputError(f"{path} is not valid YAML: {reason(error)[:300]}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: write 'PARAMETER: VALUE', a line for each")
     return {str(name): value for name, value in content.items()}

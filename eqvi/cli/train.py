@@ -97,7 +97,7 @@ def recipe_values(path: Path) -> tuple[dict[str, Any], Path | None]:
     for name in values:
         if name not in known and name not in OTHER_PARAMETERS:
             raise InputError(f"{path}: a recipe has no {name!r}{nearest(name, known)}")
-    folder = ROOT / values["out"] if values.get("out") else None
+    folder = ROOT / str(values["out"]) if values.get("out") else None
     return {name: value for name, value in values.items() if name in known}, folder
 
 

@@ -14,6 +14,9 @@ from eqvi.datasets.transfer import check_space
 from eqvi.errors import InputError
 from eqvi.files import reason, sha256, write_failure
 
+# Frames and weights hardly compress; zeros do, a thousand times.
+_EXPANSION = 50
+
 
 class DamagedFile(InputError):
     """A file is truncated or altered; another copy would help."""
@@ -39,6 +42,11 @@ def unpack(archive: Path, folder: Path, member: Pattern[str]) -> tuple[dict[str,
         with zipfile.ZipFile(archive) as packed:
             wanted, others = _select(archive, packed.infolist(), member)
             size = sum(info.file_size for info in wanted.values())
+            if size > _EXPANSION * archive.stat().st_size:
+                raise InputError(
+                    f"{archive}: would become {size / 1e6:.0f} MB, more than {_EXPANSION} times its size, as neither "
+                    "frames nor weights do: do not trust this archive"
+                )
             check_space(folder.parent, size, f"unpacking {archive.name}")
             folder.mkdir()
             with tqdm(total=size, desc=f"unpacking {archive.name}", unit="B", unit_scale=True, disable=None) as bar:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqvi.errors import InputError
-from eqvi.files import replacing
+from eqvi.files import parse_json, replacing
 from eqvi.paths import RESULTS
 
 RECORD = RESULTS / "hashes.json"
@@ -73,7 +73,7 @@ def fingerprint(hashes: Iterable[tuple[str, str]]) -> str:
 
 def _read(record: Path) -> dict[str, Checksum]:
     try:
-        entries = json.loads(record.read_text(encoding="utf-8"))
+        entries = parse_json(record.read_text(encoding="utf-8"))
         return {name: Checksum(**entry) for name, entry in entries.items()}
     except FileNotFoundError:
         return {}

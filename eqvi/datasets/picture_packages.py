@@ -7,7 +7,6 @@ as they are taken: photographs to 1600 pixels, cut-outs to 640.
 
 import functools
 import io
-import json
 import lzma
 import tarfile
 from collections.abc import Iterator
@@ -65,7 +64,7 @@ class Picture(NamedTuple):
 @functools.cache
 def known_pictures() -> tuple[dict[str, Package], list[Picture]]:
     """The packages by name, and the pictures that are taken from them."""
-    record = json.loads(_RECORD.read_text(encoding="utf-8"))
+    record = files.parse_json(_RECORD.read_text(encoding="utf-8"))
     packages = {name: Package(**values) for name, values in record["packages"].items()}
     return packages, [Picture(**values) for values in record["pictures"]]
 

@@ -20,7 +20,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import RenderedClip, draw_clip, magnitude
 from eqvi.datasets.reds import SPACING, rate_folder
 from eqvi.errors import InputError
-from eqvi.files import reason, replacing, replacing_folder
+from eqvi.files import parse_json, reason, replacing, replacing_folder
 from eqvi.metrics import to_8bit
 
 # What to do about metadata that cannot be read.
@@ -86,7 +86,7 @@ def read_metadata(root: Path, split: str, name: str) -> dict[str, Any] | None:
     """
     path = metadata_path(root, split, name)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

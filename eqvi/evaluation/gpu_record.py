@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eqvi.files import replacing
+from eqvi.files import parse_json, replacing
 
 #: What a step can end as; ``running`` stays only where the whole command was killed.
 STATUSES = ("running", "done", "failed", "stopped", "skipped")
@@ -55,7 +55,7 @@ class Record:
         """The record as the step's own process left it, or an empty one."""
         record = cls(visit, step, limit)
         if record.path.is_file():
-            record.values = json.loads(record.path.read_text(encoding="utf-8"))
+            record.values = parse_json(record.path.read_text(encoding="utf-8"))
         return record
 
     def add(self, table: str, **row: Any) -> None:

@@ -26,7 +26,7 @@ from eqvi.evaluation.gpu_record import Task
 from eqvi.evaluation.gpu_speed import measure
 from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import Workload, training
-from eqvi.files import replacing
+from eqvi.files import parse_json, replacing
 from eqvi.paths import BUILD
 from eqvi.training.captured import train_captured
 from eqvi.training.recipe import Recipe
@@ -113,7 +113,7 @@ def weights(task: Task) -> None:
 def _is_of(recipe: Recipe, kept: Path) -> bool:
     """Whether a folder has a run of that recipe, as `divide_files` left it."""
     try:
-        record = json.loads((kept / RECORD_FILE).read_text(encoding="utf-8"))
+        record = parse_json((kept / RECORD_FILE).read_text(encoding="utf-8"))
         return record["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe)))
     except (OSError, ValueError, KeyError):
         return False

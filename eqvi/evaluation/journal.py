@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import exclusive, replacing, write_failure
+from eqvi.files import exclusive, parse_json, replacing, write_failure
 
 #: One row for every scored frame; an empty cell was not measured.
 COLUMNS = (
@@ -138,7 +138,7 @@ class Journal:
         if record == self._identity:
             return
         try:
-            before, now = json.loads(record), json.loads(self._identity)
+            before, now = parse_json(record), parse_json(self._identity)
             key = next(key for key in [*now, *before] if before.get(key) != now.get(key))
         except (ValueError, AttributeError, StopIteration):
             key = "content"
@@ -179,7 +179,7 @@ def write_rows(out: Path, header: Sequence[str], rows: Iterable[Iterable[object]
 
 
 def _same_record(out: Path, record: Mapping[str, Any]) -> bool:
-    before = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    before = parse_json(out.with_suffix(".json").read_text(encoding="utf-8"))
     return {**before, "commit": ""} == {**json.loads(json.dumps(record)), "commit": ""}
 
 

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from eqvi.errors import InputError
 
+#: Pixels of the largest frame that is decoded, Pillow's limit for pictures.
+LARGEST = 178_956_970
+
 
 def file_url(path: Path) -> str:
     """The name by which FFmpeg opens exactly the file `path`: a colon in it would otherwise name a protocol."""
@@ -52,6 +55,9 @@ def picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     known = [stream for stream in streams if is_known(stream)]
     if not known:
         raise InputError(f"{path}: FFmpeg has no decoder for its video: convert it with the program that made it")
+    width, height = known[0].codec_context.width, known[0].codec_context.height
+    if width * height > LARGEST:
+        raise InputError(f"{path}: claims frames of {width}x{height}, which take too much memory: is it damaged?")
     return known[0]
 
 

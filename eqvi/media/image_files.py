@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,10 @@ from eqvi.media.png import decode_16, encode_16, read_colour_chunks, unusual
 #: Suffixes of image files, and the format that each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 #: What Pillow raises for a damaged file.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, PIL.Image.DecompressionBombError)
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, ZeroDivisionError, MemoryError,
+    struct.error, zlib.error, PIL.Image.DecompressionBombError,
+)  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # JPEG 95 without chroma subsampling and lossless WebP, so that new frames look no worse than their neighbours. A 720p
 # photograph takes 65 ms at PNG level 3 (Pillow's level 6: 152 ms, 3 % smaller) and 55 ms at WebP method 0 (method 4:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import alone, replacing, write_failure
+from eqvi.files import alone, parse_json, replacing, write_failure
 from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import Image
 from eqvi.media.image_files import FORMATS, write_image
@@ -110,7 +110,7 @@ FrameWriter = FolderWriter | VideoWriter
 
 def _difference(earlier: str, settings: Mapping[str, Any]) -> str:
     try:
-        old = json.loads(earlier)
+        old = parse_json(earlier)
         key = next(key for key in settings if old.get(key) != settings[key])
         return f"holds a run with {key} {old.get(key)}, not {settings[key]}"
     except (ValueError, StopIteration, AttributeError):

@@ -14,8 +14,9 @@ import pickle
 import re
 import warnings
 from _codecs import encode as _codecs_encode
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +24,7 @@ from safetensors.torch import save as save_to_bytes
 from torch import Tensor, nn
 
 from eqvi.errors import InputError
-from eqvi.files import replacing
+from eqvi.files import parse_json, reason, replacing
 from eqvi.model.config import EQVIConfig, MotionKind
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -32,6 +33,7 @@ from eqvi.model.scopeflow import ScopeFlow
 _ALLOWED: list[Any] = [datetime.datetime, _codecs_encode]
 
 _Tensors = dict[str, Tensor]
+_Network = TypeVar("_Network", bound=nn.Module)
 
 # The key of the metadata in our own files: name and version of the format.
 _FORMAT = "eqvi 1"
@@ -50,17 +52,14 @@ def load(path: str | os.PathLike, motion: MotionKind | None = None) -> EQVI:
     path = Path(path)
     tensors, metadata = _read(path)
     if "config" in metadata:
-        config = EQVIConfig.from_dict(metadata["config"])
-        own = tensors
+        config, own = _own_config(path, metadata["config"]), tensors
     elif "flow" in metadata or _is_flow(tensors):
         raise InputError(f"{path}: a flow network's checkpoint, not EQVI's: use eqvi.model.checkpoint.load_flow")
     else:
         config, own = _from_published(path, tensors)
     if motion is not None:
         config = dataclasses.replace(config, motion=motion)
-    model = EQVI(config)
-    _fill(model, own, path)
-    return model.eval()
+    return _built(lambda: EQVI(config), own, path).eval()
 
 
 def load_flow(path: str | os.PathLike) -> ScopeFlow:
@@ -73,8 +72,11 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
     tensors, metadata = _read(path)
     scalings = 2
     if "flow" in metadata:
-        own, width = tensors, float(metadata["flow"]["width"])
-        scalings = int(metadata["flow"].get("scalings", scalings))
+        own = tensors
+        try:
+            width, scalings = float(metadata["flow"]["width"]), int(metadata["flow"].get("scalings", scalings))
+        except (KeyError, ValueError, TypeError, AttributeError):
+            raise InputError(f"{path}: does not say how wide its flow network is: save it again") from None
     elif _is_flow(tensors):
         tensors = {re.sub(r"^(_model\.)?(module\.)*", "", name): value for name, value in tensors.items()}
         own = _rename(path, {f"flownet.{name}": value for name, value in tensors.items()})
@@ -82,9 +84,7 @@ def load_flow(path: str | os.PathLike) -> ScopeFlow:
         width = _width(path, own, "pyramid.levels.0.0.weight", 16)
     else:
         raise InputError(f"{path}: not a flow network's checkpoint: for a whole EQVI use eqvi.load")
-    flow = ScopeFlow(width, scalings)
-    _fill(flow, own, path)
-    return flow.eval()
+    return _built(lambda: ScopeFlow(width, scalings), own, path).eval()
 
 
 def save(model: EQVI | ScopeFlow, path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> None:
@@ -242,19 +242,34 @@ def _rename(path: Path, tensors: _Tensors) -> _Tensors:
     return own
 
 
-def _fill(module: nn.Module, tensors: _Tensors, path: Path) -> None:
-    """Copy `tensors` into `module`, strictly."""
-    expected = module.state_dict()
+def _own_config(path: Path, values: Any) -> EQVIConfig:
+    """The configuration that a file of our own names."""
+    try:
+        return EQVIConfig.from_dict(values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # InputError is a ValueError
+        raise InputError(f"{path}: its configuration cannot be used ({reason(error)[:300]}): save it again") from None
+
+
+def _built(build: Callable[[], _Network], tensors: _Tensors, path: Path) -> _Network:
+    """A network with the tensors of a file, all of which are accounted for before any memory is taken for it."""
+    try:
+        with torch.device("meta"):
+            expected = build().state_dict()
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise InputError(f"{path}: no network can be built of it ({reason(error)[:300]})") from None
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     for problem, names in (("lacks", missing), ("has besides", unknown)):
         if names:
             raise InputError(f"{path}: {problem} {len(names)} of the model's tensors, first {min(names)}")
     for name, value in expected.items():
-        if tensors[name].shape != value.shape:
-            raise InputError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)}, the model's is {tuple(value.shape)}"
-            )
-    module.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()})
+        given = tensors[name]
+        if given.shape != value.shape:
+            raise InputError(f"{path}: {name} has shape {tuple(given.shape)}, the model's is {tuple(value.shape)}")
+        if given.numel() * given.element_size() > given.untyped_storage().nbytes():
+            raise InputError(f"{path}: {name} holds fewer numbers than its shape says")
+    network = build()
+    network.load_state_dict({name: tensors[name].to(value.dtype) for name, value in expected.items()})
+    return network
 
 
 def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
@@ -270,7 +285,10 @@ def _read(path: Path) -> tuple[_Tensors, dict[str, Any]]:
             raise InputError(f"{path}: not a readable safetensors file, perhaps cut short ({error})") from None
         if _FORMAT not in metadata:
             raise InputError(f"{path}: a safetensors file, but not written by eqvi.model.checkpoint.save")
-        return tensors, json.loads(metadata[_FORMAT])
+        try:
+            return tensors, dict(parse_json(metadata[_FORMAT]))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: its metadata cannot be read ({reason(error)}): save it again") from None
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
             # Only the content matters, not the protocol.

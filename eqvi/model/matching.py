@@ -187,7 +187,7 @@ def padded(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
 def initialize(network: nn.Module) -> None:
     """Draw the convolutions' weights; those of last layers, named ``head``, are zero."""
     for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:  # where there are numbers
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             nn.init.zeros_(layer.get_parameter("bias"))
             if name.endswith("head"):

@@ -117,7 +117,7 @@ class ScopeFlow(nn.Module):
         self.refinement = KernelRefinement(features + 3, width)
         self.occlusion = OcclusionDecoder(width)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # where there are numbers
                 nn.init.kaiming_normal_(module.weight)
                 nn.init.zeros_(module.get_parameter("bias"))
 

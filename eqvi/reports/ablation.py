@@ -4,13 +4,13 @@ Every row is trained several times, from other seeds. Its score is the mean over
 units, and the scores of the single seeds stand beside them.
 """
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from eqvi.errors import InputError
+from eqvi.files import parse_json
 from eqvi.reports.runs import members, read_run
 
 #: The file of rows that notebook 16 writes.
@@ -97,7 +97,7 @@ def budget(folder: Path) -> pd.DataFrame:
     lines = []
     for name in ROWS:
         records = [
-            json.loads(path.read_text(encoding="utf-8"))
+            parse_json(path.read_text(encoding="utf-8"))
             for path in sorted((folder / "training" / "family").glob(f"{name}_*/run.json"))
         ]
         line: dict[str, object] = {"row": name, "seeds": "", "continues": ""}

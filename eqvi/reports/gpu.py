@@ -4,13 +4,13 @@ Rehearsals and measurements on a CPU are refused: only what a GPU gave is a resu
 table is one row that says so and why.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from eqvi.errors import InputError
+from eqvi.files import parse_json
 from eqvi.paths import RESULTS
 from eqvi.reports.tables import markdown
 
@@ -39,7 +39,7 @@ def record(step: str, folder: Path = RESULTS / "gpu") -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         measured = content["device_kind"] == "cuda" and not content["toy"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no file of `python -m eqvi gpu` ({error}): remove it") from None

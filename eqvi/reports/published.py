@@ -31,7 +31,7 @@ def read_published(folder: Path) -> pd.DataFrame:
     """
     path = folder / "reported.csv"
     try:
-        table = pd.read_csv(path, true_values=["yes"], false_values=["no"])
+        table = pd.read_csv(path, true_values=["yes"], false_values=["no"], index_col=False)
         figures = table.astype(dict.fromkeys(METRICS, "float64")).reset_index(names="line")
         figures = figures.melt(["line", *_KEYS], list(METRICS), "metric", "published")
     except OSError as error:

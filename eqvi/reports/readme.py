@@ -4,7 +4,6 @@
 """
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eqvi.errors import InputError
-from eqvi.files import sha256
+from eqvi.files import parse_json, sha256
 from eqvi.markdown import csv_table, fill
 from eqvi.paths import RESULTS, ROOT, WEIGHTS
 from eqvi.reports import (
@@ -74,7 +73,7 @@ def weights(folder: Path = RESULTS) -> pd.DataFrame:
         record_file = folder / "training" / name / "run.json"
         line = {"weights": f"`{name}`", "made by": "no record of a training run"}
         if record_file.is_file():
-            line |= _training(json.loads(record_file.read_text(encoding="utf-8")))
+            line |= _training(parse_json(record_file.read_text(encoding="utf-8")))
         lines.append(line | {"MB": f"{path.stat().st_size / 1e6:.2f}", "sha256": f"`{sha256(path)[:16]}`"})
     return pd.DataFrame(lines).fillna("")
 

@@ -5,7 +5,6 @@ differences are over scenes, see `per_scene`. A frame that equals its truth has 
 all means, and of those of the other runs in the file as well.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from eqvi.errors import InputError
+from eqvi.files import parse_json
 from eqvi.reports.statistics import Estimate, estimate
 
 #: Columns that hold names, as text; every other column holds numbers (float64, NaN where not measured).
@@ -131,7 +131,7 @@ def read_run(folder: Path, name: str) -> Run:
         rows = rows[cells.str.startswith(value[:-1]) if value.endswith("*") else cells == value]
         seeds = column if value.endswith("*") else seeds
     try:
-        made_by = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        made_by = parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} has no {stem}.json beside it: evaluate again, its provenance is unknown") from error
     except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle
 
 from eqvi import metrics
-from eqvi.files import replacing
+from eqvi.files import parse_json, replacing
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.motion import FLOW_PAIRS
@@ -104,7 +103,7 @@ def training_curves(folder: Path) -> Page:
         InputError: the folder holds no run.
     """
     scores, curve = (read_curve(folder / name) for name in (SCORES_FILE, CURVE_FILE))
-    record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    record = parse_json((folder / RECORD_FILE).read_text(encoding="utf-8"))
     steps = record["steps"]
     # One axis is for decibels; matching's errors of motion, in pixels, are in the file.
     shown = [name for name in scores[0] if name not in ("difference", "common", "warp_difference", "warp_common")]

@@ -1,12 +1,11 @@
 """Recipes in files, read without PyYAML: a machine that is lent for minutes may not have it."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from eqvi.errors import InputError
-from eqvi.files import reason
+from eqvi.files import parse_json, reason
 from eqvi.training.recipe import Recipe
 
 #: The parameters of notebook 13 that say how a run is carried out; for commands they are options.
@@ -50,6 +49,6 @@ def _plain(text: str) -> Any:
         pairs = (item.partition(":") for item in text[1:-1].split(",") if item.strip())
         return {name.strip(): _plain(value.strip()) for name, _, value in pairs}
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text.strip("'\"")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from eqvi.errors import InputError
-from eqvi.files import reason, replacing, sha256, write_failure
+from eqvi.files import parse_json, reason, replacing, sha256, write_failure
 from eqvi.model import checkpoint
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import ScopeFlow
@@ -197,7 +197,7 @@ def write_result(folder: Path, model: EQVI | ScopeFlow, record: dict[str, Any], 
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a finished run with unchanged weights."""
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        record = parse_json((folder / RECORD_FILE).read_text(encoding="utf-8"))
         return record["weights_sha256"] == sha256(folder / WEIGHTS_FILE)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False

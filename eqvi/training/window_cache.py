@@ -26,7 +26,7 @@ from eqvi.datasets.camera import expose
 from eqvi.datasets.random_scenes import draw_training_clip
 from eqvi.datasets.rendering import exact_flow
 from eqvi.errors import InputError
-from eqvi.files import reason, replacing, write_failure
+from eqvi.files import parse_json, reason, replacing, write_failure
 from eqvi.metrics import to_8bit
 from eqvi.model.config import FlowKind
 from eqvi.model.eqvi import make_flow
@@ -262,7 +262,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     """What a store's record says, InputError where it says nothing."""
     path = folder / _RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(record["done"], int) or len(record.get(_CHECKSUMS, [])) not in (0, record["done"]):
             raise ValueError("it does not say what is done")
         return record

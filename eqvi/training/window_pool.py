@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -31,7 +30,7 @@ from eqvi.datasets.pictures import Pictures, load_pictures
 from eqvi.datasets.window_rendering import render_window
 from eqvi.datasets.windows import Window
 from eqvi.errors import InputError
-from eqvi.files import exclusive, reason, replacing
+from eqvi.files import exclusive, parse_json, reason, replacing
 from eqvi.training.augment import Augmentation, augment, crop
 from eqvi.training.samples import WindowSample
 from eqvi.training.window_cache import epoch_order
@@ -89,7 +88,7 @@ class WindowPool:
             expected = {name: value for name, value in self.record().items() if name != "count"}
             if path.is_file():
                 try:
-                    there = json.loads(path.read_text(encoding="utf-8"))
+                    there = parse_json(path.read_text(encoding="utf-8"))
                 except ValueError:
                     there = None
                 if there != json.loads(json.dumps(expected)):
@@ -264,5 +263,5 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return {name: arrays[name] for name in Window._fields}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)}): remove it") from None
+    except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged files
+        raise InputError(f"{path}: cannot be read ({reason(error)[:200]}): remove it") from None

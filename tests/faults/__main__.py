@@ -47,7 +47,8 @@ def main() -> int:
         for name in names
         if (not args.faults or fault in args.faults) and (not args.commands or name in args.commands) and may(fault)
     ]
-    # Every pair in turn; the network has one command only, so that it comes more often.
+    # Every pair in turn; what takes a second comes more often, and so does the network, which one command asks.
+    pairs += [pair for pair in pairs if pair[1] not in ("train", "study", "pool of windows")] * 2
     pairs += [pair for pair in pairs if pair[0] == "network"] * 3
     random.Random(args.seed).shuffle(pairs)
     rows: list[Row] = []

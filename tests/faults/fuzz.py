@@ -16,12 +16,12 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1"}
 
-from faults.children import Child  # noqa: E402
-from faults.readers import READERS, Reader  # noqa: E402
-from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from faults.children import Child
+from faults.readers import READERS, Reader
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
-from eqvi.errors import InputError  # noqa: E402
+from eqvi.errors import InputError
 
 #: Beside what the package takes itself: bytes of address space, and seconds for one input.
 MEMORY = 3 << 30
@@ -29,12 +29,41 @@ SECONDS = 20
 
 _PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _NESTED = st.recursive(
-    _PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+    _PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
 _WORDS = st.sampled_from(
-    ["-1", "0", "1e999", "nan", "inf", "-0", "1" * 5000, "[" * 2000, "{" * 2000, '"', "'", "\0", "\ufeff", "&a", "*a", "!!python/object:os.system",
-     "../..", "/etc", "💥", "\r\n", ",", ":", "- ", "x" * 300, "--", "=", "4096x4096", "99999x99999", "1/0", "0x0", "%s", "{}", "1_000", "²"]
-)  # fmt: skip
+    [
+        *(
+            [
+                "-1",
+                "0",
+                "1e999",
+                "nan",
+                "inf",
+                "-0",
+                "../..",
+                "/etc",
+                ",",
+                ":",
+                "--",
+                "=",
+                "%s",
+                "{}",
+                "1/0",
+                "0x0",
+                "1_000",
+                "4096x4096",
+                "99999x99999",
+                "&a",
+                "*a",
+            ]
+        ),
+        *("1" * 5000, "x" * 300, "[" * 2000, "{" * 2000, '"', "'", "- ", "\0", "\r\n", "\ufeff", "²", "💥"),
+        "!!python/object/apply:os.system ['touch payload']",
+    ]
+)
 
 
 @st.composite
@@ -48,7 +77,9 @@ def spoilt(draw: st.DrawFn, examples: list[bytes], text: bool) -> bytes:
     content = bytearray(draw(st.sampled_from(examples)))
     for _ in range(draw(st.integers(0, 6))):
         place = draw(st.integers(0, max(0, len(content) - 1)))
-        how = draw(st.sampled_from(["turn", "cut", "remove", "insert", "repeat", "number", "splice"] + ["word"] * (3 * text)))
+        how = draw(
+            st.sampled_from(["turn", "cut", "remove", "insert", "repeat", "number", "splice"] + ["word"] * (3 * text))
+        )
         if how == "turn" and content:
             content[place] ^= 1 << draw(st.integers(0, 7))
         elif how == "cut":
@@ -60,7 +91,9 @@ def spoilt(draw: st.DrawFn, examples: list[bytes], text: bool) -> bytes:
         elif how == "repeat":
             content[place:place] = content[place : place + 30] * draw(st.integers(1, 5))
         elif how == "number":  # where a size or an offset may be stored
-            content[place : place + 4] = draw(st.sampled_from([b"\xff" * 4, b"\x7f" + b"\xff" * 3, bytes(4), b"\0\1\x86\xa0"]))
+            content[place : place + 4] = draw(
+                st.sampled_from([b"\xff" * 4, b"\x7f" + b"\xff" * 3, bytes(4), b"\0\1\x86\xa0"])
+            )
         elif how == "word":
             content[place : place + draw(st.integers(0, 8))] = draw(_WORDS).encode()
         else:
@@ -95,7 +128,9 @@ def check(reader: Reader, count: int, number: int, folder: Path) -> None:
         except InputError as error:
             text = str(error)
             if "\n" in text or len(text) > 1500:
-                raise AssertionError(f"a message of {len(text)} characters and {text.count(chr(10))} line ends: {text[:200]!r}") from None
+                raise AssertionError(
+                    f"a message of {len(text)} characters and {text.count(chr(10))} line ends: {text[:200]!r}"
+                ) from None
         finally:
             signal.alarm(0)
 
@@ -143,7 +178,10 @@ def main() -> int:
         began = time.monotonic()
         wrong = fuzz(name, args.count, args.seed, args.keep)
         failed += bool(wrong)
-        print(f"{name}: {args.count} inputs, {time.monotonic() - began:.0f} s" + (f": {wrong}" if wrong else ""), flush=True)
+        print(
+            f"{name}: {args.count} inputs, {time.monotonic() - began:.0f} s" + (f": {wrong}" if wrong else ""),
+            flush=True,
+        )
     return 1 if failed else 0
 
 

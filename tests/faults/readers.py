@@ -19,7 +19,7 @@ from footage import scene, write_video
 from small_runs import TINY, small_recipe
 
 from eqvi.__main__ import main
-from eqvi.cli import headless, study
+from eqvi.cli import headless, render, study
 from eqvi.cli.train import recipe_values
 from eqvi.datasets import checksums
 from eqvi.datasets.archive import unpack
@@ -36,6 +36,7 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.reports import camera_paths, claims, difficulty, published, speed
 from eqvi.reports.runs import read_frames, read_run
 from eqvi.training import run_folder
+from eqvi.training.recipe import Recipe
 from eqvi.training.recipe_file import read_recipe
 from eqvi.training.window_cache import _read_record
 from eqvi.training.window_pool import _read, pack_window
@@ -129,32 +130,35 @@ def _load(path: Path) -> None:
 
 
 def _states(folder: Path) -> dict[str, bytes]:
-    fields = {name: None for name in run_folder._STATE_FIELDS} | {"recipe": {}, "step": 3, "model": {"a": torch.ones(9)}}
+    fields = dict.fromkeys(run_folder._STATE_FIELDS) | {
+        "recipe": {},
+        "step": 3,
+        "model": {"a": torch.ones(9)},
+    }
     torch.save(fields, folder / "state.pt")
     return _files(folder)
 
 
 def _recipes(_: Path) -> dict[str, bytes]:
     return {
-        "narrow.yaml": b"13_train:\n  stage: '1'  # a comment\n  rate: 0.002\n  terms: {l1: 1.0}\n  out: elsewhere\n  crop: 64\n",
-        "quick.yaml": b"all: {size: 4}\n01_first: {scale: 2}\n",
-        "anchors.yaml": b"a: &x {size: 1}\n01_first: *x\n",
+        "narrow.yaml": b"stage: '1'  # a comment\nrate: 0.002\nterms: {l1: 1.0}\nout: elsewhere\ncrop: 64\n",
+        "quick.yaml": b"size: 4\nscale: 2\nclips: [a, b]\nname: 2001-01-01\n",
+        "anchors.yaml": b"size: &x {size: 1}\nscale: *x\n",
     }
 
 
 def _read_yaml(path: Path) -> None:
     notebook = Path("01_first.ipynb")
     declared = {notebook: {"size": "3", "scale": "1.5", "clips": "['a']", "name": "'x'"}}
+    text = path.read_bytes().decode(errors="replace")
     for read in (
-        lambda: study.assign(study.read_yaml(path, {"01_first", "13_train"}), [("size", path.read_text())], declared),
-        lambda: recipe_values(path),
+        lambda: study.assign({"01_first": study.read_yaml(path)}, [("size", text)], declared),
+        lambda: Recipe.from_values(recipe_values(path)[0]).config(),
         lambda: read_recipe(path),
     ):
         try:
             read()
         except InputError:
-            continue
-        except UnicodeDecodeError:  # of the option that is made from it here
             continue
 
 
@@ -249,7 +253,9 @@ def _unpack(path: Path) -> None:
 
 
 def _notebooks(_: Path) -> dict[str, bytes]:
-    cell = nbformat.v4.new_code_cell("size: int = 3  # pixels\nclip: str = 'a'  # name", metadata={"tags": ["parameters"]})
+    cell = nbformat.v4.new_code_cell(
+        "size: int = 3  # pixels\nclip: str = 'a'  # name", metadata={"tags": ["parameters"]}
+    )
     cell.id = "parameters"
     return {"a.ipynb": nbformat.writes(nbformat.v4.new_notebook(cells=[cell])).encode()}
 
@@ -270,7 +276,6 @@ def _options(_: Path) -> dict[str, bytes]:
         "evaluate --data nowhere --dataset val30 --budget --map a.png",
         "train --preset baseline --terms l1=1 census=0.5 --crop 64 --steps 4 --rate 1e-3 --minutes 1",
         "render nowhere --clips 2 --size 64x64 --frames 40 --kind cubic",
-        "windows nowhere --count 0 --size 65 --workers 2",
         "download data val_15fps --to nowhere --from nowhere",
         "study 01_first --params nowhere -p size 3 --jobs 2",
         "ship nowhere name",
@@ -281,7 +286,8 @@ def _options(_: Path) -> dict[str, bytes]:
 
 def _run_options(path: Path) -> None:
     arguments = path.read_bytes().decode(errors="replace").replace("\0", "").split()
-    forbidden = {"gpu", "bench", "readme", "pictures", "doctor", "film", "camera", "difficulty"}
+    render.write_rendered_clip = lambda *_: 0  # of however many clips
+    forbidden = {"gpu", "bench", "readme", "pictures", "doctor", "film", "camera", "difficulty", "windows"}
     if not arguments or arguments[0] in forbidden or "nowhere" not in arguments:
         return  # what works for minutes, or goes to the network
     try:
@@ -300,7 +306,9 @@ READERS = {
         Reader("videos", _videos, _read_clip),
         Reader("checkpoints", _checkpoints, _load),
         Reader("safetensors", _tensors, _load),
-        Reader("training states", _states, lambda path: run_folder.load_state(_renamed(path, "state.pt"), small_recipe())),
+        Reader(
+            "training states", _states, lambda path: run_folder.load_state(_renamed(path, "state.pt"), small_recipe())
+        ),
         Reader("YAML", _recipes, _read_yaml, text=True),
         Reader("CSV", _tables, _read_table, text=True),
         Reader("JSON", _records, _read_json, text=True),
@@ -316,5 +324,3 @@ def _renamed(path: Path, name: str) -> Path:
     """The folder of a file, after it has been copied there under a name."""
     (path.parent / name).write_bytes(path.read_bytes())
     return path.parent
-
-
