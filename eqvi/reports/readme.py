@@ -18,6 +18,7 @@ from eqvi.reports import (
     ablation,
     claims,
     comparisons,
+    detail_rows,
     error_budget,
     findings,
     flow_errors,
@@ -155,6 +156,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "weights": lambda: markdown(weights()),
     "budget FILE": lambda file: markdown(error_budget.budget(RESULTS, file), estimate=lambda value: signed(value, 2)),
     "trajectories FILE": lambda file: markdown(trajectory_rows.means(RESULTS, file), digits=2, missing="not measured"),
+    "detail-gains FILE": lambda file: _gains(detail_rows.table(RESULTS, file)),
     "trajectory-gains FILE": lambda file: _gains(trajectory_rows.gains(RESULTS, file)),
     "trajectory-choices FILE": lambda file: _gains(trajectory_rows.choices(RESULTS, file)),
     "trajectory-clips FILE": lambda file: markdown(

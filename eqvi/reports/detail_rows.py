@@ -1,0 +1,32 @@
+"""What the detail that bilinear warps lose is worth (`eqvi.model.detail`), with and without weights.
+
+The rows are in ``results/detail_DATA.csv``, one for every frame and method of `eqvi.evaluation.methods`.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from eqvi.reports.comparisons import gains
+
+#: Files of rows: data, and name without ``.csv``.
+FILES = {"real clips, x2": "detail_x2", "real clips, x4": "detail_x4"}
+#: The weight-free method of the study, and our trained model.
+BASELINE, OURS = "baseline", "eqvi-quarter-dis"
+PAIRS = {
+    "detail, over the weight-free method": (f"{BASELINE}+detail", BASELINE),
+    "detail, over the same with paths over eight frames": (f"{BASELINE}+8+detail", f"{BASELINE}+8"),
+    "our trained refinement, mask and RCSN, over the weight-free method": (OURS, BASELINE),
+    "detail, over our trained model": (f"{OURS}+detail", OURS),
+    "our trained model, over the weight-free method, both with detail": (f"{OURS}+detail", f"{BASELINE}+detail"),
+    "our finishing, over the weight-free method with eight frames and detail": ("finishing", f"{BASELINE}+8+detail"),
+}
+
+
+def table(folder: Path, file: str) -> pd.DataFrame:
+    """What each of `PAIRS` gains in PSNR: the columns of `eqvi.reports.statistics.Estimate`.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    return gains(folder, {title: tuple(f"{file}:model={name}" for name in pair) for title, pair in PAIRS.items()})
