@@ -253,7 +253,7 @@ class EQVI(nn.Module):
         own = self.matching or self.finishing
         if own is not None:
             result = own(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
-            return self._composed(frame_1, frame_2, *result, t)
+            return self._composed(t, frame_1, frame_2, *result)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         del flow_1t, flow_2t  # of a large frame they are worth a tile
@@ -272,11 +272,11 @@ class EQVI(nn.Module):
         residual = None
         if self.residual is not None:
             residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
-        return self._composed(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual, (), t)
+        return self._composed(t, frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
 
     def _composed(
-        self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image,
-        mask: Float[Tensor, "b 1 h w"], residual: Image | None, stages: tuple[Stage, ...], t: float | Tensor,
+        self, t: float | Tensor, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image,
+        warped_2: Image, mask: Float[Tensor, "b 1 h w"], residual: Image | None, stages: tuple[Stage, ...] = (),
     ) -> Interpolation:  # fmt: skip
         """The blended frame with the residual, and with the detail that bilinear warping lost if the model has it."""
         frame = blend(warped_1, warped_2, mask, t)

@@ -29,4 +29,5 @@ def table(folder: Path, file: str) -> pd.DataFrame:
     Raises:
         InputError: as `eqvi.reports.runs.paired`.
     """
-    return gains(folder, {title: tuple(f"{file}:model={name}" for name in pair) for title, pair in PAIRS.items()})
+    named = {title: (f"{file}:model={one}", f"{file}:model={other}") for title, (one, other) in PAIRS.items()}
+    return gains(folder, named)
