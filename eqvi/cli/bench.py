@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pandas as pd
 import torch
 
-from eqvi.devices import choose_device
+from eqvi.devices import choose_device, has_bfloat16
 from eqvi.errors import InputError
 from eqvi.evaluation import bench
 from eqvi.evaluation.precision import float32_precision
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi bench``."""
     add = parser.add_argument
     usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
-    add("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured (all)")
+    add("--parts", nargs="+", choices=list(PARTS), help="what is measured (all that the device can do)")
     add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
     add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
@@ -62,18 +62,25 @@ def run(args: argparse.Namespace) -> int:
     load = Workload(
         **values, precision=args.precision, channels_last=args.channels_last, height=height, width=width, device=device
     )
-    parts = [part for part in PARTS if part in args.parts]
+    parts = [part for part in PARTS if part in (args.parts or _usual(device))]
     bench.check(load, parts, rounds)
     out = None if args.out is None else _csv_path(args.out, device)
     with float32_precision(args.tf32):
         rows = bench.measure(load, parts, rounds)
         record = bench.record(load, parts, rounds, args.tf32)
     lines = summary(rows)
-    table = markdown(described(lines), aligned=True)
+    table = markdown(described(lines, record), aligned=True)
     print("\n".join((*_title(load, record, rounds), table, *_remarks(load, parts, lines))))
     if out is not None:
         bench.write(rows, {"run": out.stem, **record}, out)
     return 0
+
+
+def _usual(device: str) -> list[str]:
+    """The parts that say something on a device: arrangements for the CPU are the same on others."""
+    left_out = [] if device == "cpu" else ["fast", "bfloat16"]
+    left_out += [] if has_bfloat16(device) else ["bfloat16"]
+    return [part for part in PARTS if part not in left_out]
 
 
 def _csv_path(out: Path, device: str) -> Path:

@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from eqvi.devices import has_bfloat16
 from eqvi.errors import InputError
+from eqvi.evaluation.floor import convolution, parity, work
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.memory import peak_memory
 from eqvi.evaluation.workloads import ON_DEVICE, PARTS, PUBLISHED_CALLS, Task, Workload, run_task
@@ -43,6 +45,8 @@ def check(load: Workload, parts: Sequence[str], rounds: int) -> None:
         if value < 1:
             raise InputError(f"--{name} {value} is too small: give at least 1")
     learned = PRESETS[load.preset].refine
+    if "bfloat16" in parts and not has_bfloat16(load.device):
+        raise InputError(f"--parts bfloat16: {load.device} does not compute in it: leave it out")
     if "training" in parts and not learned:
         raise InputError(f"--preset {load.preset} has nothing to train: give --parts interpolation")
     if {"training", "data"} & set(parts):
@@ -64,8 +68,10 @@ def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = 
         tempfile.TemporaryDirectory() as scratch,
         _enough_memory(load),
     ):
-        for group in (("training", "data"), ("interpolation",)):
+        for group in (("training", "data"), ("interpolation", "fast", "bfloat16")):
             tasks = [task for part in group if part in parts for task in PARTS[part](load, Path(scratch))]
+            if {"fast", "bfloat16"} & set(parts) & set(group):
+                tasks += convolution(load)
             rows += _measured(load, tasks, rounds, bar)
             tasks.clear()
             gc.collect()
@@ -77,9 +83,11 @@ def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = 
 def record(load: Workload, parts: Sequence[str], rounds: int, tf32: bool) -> dict[str, Any]:
     """What made the times."""
     kind = torch.device(load.device).type
+    arranged = bool({"fast", "bfloat16"} & set(parts))
     return {
         "parameters": {"parts": list(parts), "rounds": rounds, "tf32": tf32, **dataclasses.asdict(load)},
         "weights": "random",
+        **({"gflop_a_frame": work(load), "parity_db": parity(load)} if arranged else {}),
         "protocol": {
             "published": f"its schedule of flow calls in our code, {len(PUBLISHED_CALLS)} for each new frame, "
             "each both ways with occlusion, in float32; all else as in ours",

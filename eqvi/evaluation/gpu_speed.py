@@ -14,14 +14,13 @@ Tables:
 import contextlib
 import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from torch.nn.modules.module import register_module_forward_hook
 
 from eqvi.evaluation.bench import take_turns
+from eqvi.evaluation.floor import counted
 from eqvi.evaluation.gpu_record import Task
 from eqvi.evaluation.gpu_steps import COMPILED_MODES, compare, nvidia_smi
 from eqvi.evaluation.precision import float32_precision
@@ -203,19 +202,3 @@ def _profile(task: Task, case: Case, timed: Timed) -> None:
             "profile", **case._asdict(), rank=rank, operation=event.key, calls=event.count,
             milliseconds=milliseconds, share=1000 * milliseconds / total if total else None,
         )  # fmt: skip
-
-
-@contextlib.contextmanager
-def counted() -> Iterator[list[int]]:
-    """Within this context the arithmetic of every convolution is collected: 2 x its multiply-adds."""
-    work: list[int] = []
-
-    def add(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(module, nn.Conv2d):
-            work.append(2 * output.numel() * module.weight[0].numel())
-
-    hook = register_module_forward_hook(add)
-    try:
-        yield work
-    finally:
-        hook.remove()

@@ -6,6 +6,7 @@ Parts and their variants:
   ``published`` makes eight calls for flow both ways with occlusion, ``stored`` is given the flows; all else is equal.
 - ``interpolation``, new frames of a running clip: ``x2`` and ``x4`` estimate a window's motion once and reuse flows of
   the window before; ``published`` makes the eight calls again for every new frame, so that its rate is that of either.
+- ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
 - ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
@@ -23,9 +24,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.datasets.photographs import photograph, resample
 from eqvi.devices import one_thread
+from eqvi.evaluation.panned import PAN as PAN
+from eqvi.evaluation.panned import panned as panned
+from eqvi.evaluation.panned import panned_batch as panned_batch
 from eqvi.evaluation.precision import autocast, compiled
+from eqvi.media.precision import for_clips
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
@@ -45,8 +49,6 @@ STAGE = "scratch"
 #: The flows F_ab that the published code computes for one new frame: six, two of them twice.
 PUBLISHED_CALLS = (*FLOW_PAIRS, (1, 2), (2, 1))
 
-#: Pixels by which the photograph moves from one frame to the next.
-PAN = 4
 #: Windows in the cache that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
 
@@ -149,10 +151,7 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
 
     Frames are on the device before and after; nothing is read or written. ``published`` is always eager.
     """
-    torch.manual_seed(0)
-    model = _placed(EQVI(PRESETS[load.preset]).eval(), load)
-    frames = panned((load.height, load.width), range(load.windows + 4)).to(load.device)
-    windows = [frames[None, first : first + 4] for first in range(load.windows + 1)]
+    model, windows = _clip(load)
     network = isinstance(model.flow, ScopeFlow)
 
     @torch.inference_mode()
@@ -163,13 +162,37 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
 
     tasks = [Task("interpolation", "published", "frames", load.windows, lambda: None, published)] if network else []
     own = compiled(model, load.device) if load.execution == "compiled" else model
-    for factor in (2, 4):
-        clip = RunningClip(own, windows, factor, load)
-        amount = (factor - 1) * load.windows
-        tasks.append(
-            Task("interpolation", f"x{factor}", "frames", amount, clip.begin, clip.run, partial(getattr, clip, "mib"))
-        )
-    return tasks
+    return [*tasks, *_running("interpolation", own, windows, load)]
+
+
+def fast(load: Workload, folder: Path | None = None, precision: str = "float32") -> list[Task]:
+    """New frames as `eqvi interpolate` makes them: ``x2`` and ``x4`` with the convolutions arranged for the CPU.
+
+    Raises:
+        InputError: the device has no such precision.
+    """
+    model, windows = _clip(load)
+    load = dataclasses.replace(load, precision=precision, execution="eager")
+    if precision == "bfloat16":
+        for_clips(model, "bfloat16", load.device)  # asks the device
+    part = "fast" if precision == "float32" else precision
+    return _running(part, for_clips(model, "float32", load.device), windows, load)
+
+
+def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
+    """A model with random weights, and the windows of a clip; the first only gives its motion to the second."""
+    torch.manual_seed(0)
+    model = _placed(EQVI(PRESETS[load.preset]).eval(), load)
+    frames = panned((load.height, load.width), range(load.windows + 4)).to(load.device)
+    return model, [frames[None, first : first + 4] for first in range(load.windows + 1)]
+
+
+def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:
+    clips = [(factor, RunningClip(model, windows, factor, load)) for factor in (2, 4)]
+    return [
+        Task(part, f"x{n}", "frames", (n - 1) * load.windows, clip.begin, clip.run, partial(getattr, clip, "mib"))
+        for n, clip in clips
+    ]
 
 
 class RunningClip:
@@ -241,10 +264,11 @@ def data(load: Workload, folder: Path) -> list[Task]:
 
 #: The tasks of each part.
 PARTS: dict[str, Callable[[Workload, Path], list[Task]]] = {
-    "training": training, "data": data, "interpolation": interpolation,
+    "training": training, "data": data, "interpolation": interpolation, "fast": fast,
+    "bfloat16": partial(fast, precision="bfloat16"),
 }  # fmt: skip
 #: The parts that compute on the device.
-ON_DEVICE = ("training", "interpolation")
+ON_DEVICE = ("training", "interpolation", "fast", "bfloat16")
 
 
 def run_task(load: Workload, name: tuple[str, str] | None, threads: int) -> None:
@@ -275,28 +299,6 @@ def published_motion(model: EQVI, frames: Float[Tensor, "b 4 3 h w"]) -> Motion:
     size = (frames.shape[-2] // 2, frames.shape[-1] // 2)
     small = resize(frames.flatten(0, 1), size, align_corners=False).unflatten(0, frames.shape[:2])
     return motion._replace(half=_published_calls(model, small))
-
-
-def panned(size: tuple[int, int], shifts: range) -> Float[Tensor, "n 3 h w"]:
-    """Frames of `size` = (height, width): a photograph moved to the right `PAN` pixels for a shift of 1."""
-    picture = resample(photograph("coffee"), size)[0]
-    return torch.stack([picture.roll(PAN * shift, -1) for shift in shifts])
-
-
-def panned_batch(count: int, side: int) -> FrameBatch:
-    """A batch of windows of `side` x `side` pixels, with their flows."""
-    quarters = [1 + sample % 3 for sample in range(count)]
-    frames = panned((side, side), range(4))
-    # A quarter of an interval is a pixel: PAN / 4 of them.
-    truths = torch.stack([frames[0].roll(PAN + quarter * PAN // 4, -1) for quarter in quarters])
-    flows = torch.zeros(len(FLOW_PAIRS), 2, side, side)
-    flows[:, 0] = torch.tensor([float(PAN * (b - a)) for a, b in FLOW_PAIRS]).view(-1, 1, 1)
-    return FrameBatch(
-        frames.expand(count, -1, -1, -1, -1).contiguous(),
-        truths,
-        torch.tensor([quarter / 4 for quarter in quarters]),
-        flows.expand(count, -1, -1, -1, -1).contiguous(),
-    )
 
 
 def _published_calls(model: EQVI, frames: Tensor) -> Motion:

@@ -4,12 +4,13 @@ import re
 
 from eqvi.devices import free_memory, used_memory
 from eqvi.errors import InputError
-from eqvi.media.pipeline import DEPTH
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
 
 #: Share of the free memory that is used when nobody says how much.
 SHARE = 0.8
+#: Frames that are read ahead, and written behind (`eqvi.media.pipeline`).
+DEPTH = 3
 #: What readers and writers of a video take.
 DECODER = 15 * 10**7
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}

@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from eqvi.media.image import Image
+from eqvi.media.memory_budget import DEPTH
 from eqvi.media.output import FrameWriter
 
-#: Frames that are read ahead, and written behind.
-DEPTH = 3
 # Seconds between two looks at whether the other side has ended.
 _PATIENCE = 0.05
 

@@ -162,8 +162,8 @@ class Interpolator:
                 index: self._levels[index] if index in self._levels else to_levels(image, self._device)
                 for index, image in images.items()
             }
-            peak = window.first.image.peak
-            stack = torch.stack([levels_to_tensor(levels, peak) for levels in self._levels.values()], dim=1)
+            self._stack = None
+            stack = self._stacked(window.first.image.peak)
             previous = self._motion if window.position == self._position + 1 else None
             self._motion = self._model.estimate_motion(stack, previous=previous)
             # The frames around the gap are needed as numbers of their own only once.
@@ -171,6 +171,14 @@ class Interpolator:
             self._stack = stack[:, around : around + 2].clone() if pair_suffices and around else stack
             self._position = window.position
         return self._model.interpolate(self._stack, self._motion, float(t))
+
+    def _stacked(self, peak: int) -> Float[Tensor, "1 n 3 h w"]:
+        """The window's frames, of which none is held twice meanwhile."""
+        like = next(iter(self._levels.values()))
+        stack = torch.empty(1, len(self._levels), 3, *like.shape[:2], device=self._device)
+        for place, levels in enumerate(self._levels.values()):
+            stack[:, place] = levels_to_tensor(levels, peak)
+        return stack
 
     def _alpha(self, window: Window, result: Any, t: float) -> Float[Tensor, "1 1 h w"]:
         """Alpha warped by the flows and blended by the weights that made the frame.

@@ -60,11 +60,12 @@ from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
 from eqvi.model.config import EQVIConfig, FlowKind
 from eqvi.model.detail import lost_detail
 from eqvi.model.finishing import Finishing
-from eqvi.model.geometry import Reversed, backward_warp, pad_to, resize, reverse_flow
+from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
+from eqvi.model.inputs import check_frames, check_time, size_of
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, blend
+from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import Position, correct, follow_both
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
@@ -125,23 +126,6 @@ class Interpolation(NamedTuple):
     mask: Float[Tensor, "b 1 h w"]
     residual: Float[Tensor, "b 3 h w"] | None
     stages: tuple[Stage, ...] = ()
-
-
-class SynthesisInput(NamedTuple):
-    """What steps 4 to 7 read.
-
-    Attributes:
-        frame_1, frame_2: (B, 3, H, W), RGB in [0, 1].
-        flow_12, flow_21: (B, 2, H, W) in pixels.
-        to_t1, to_t2: the reversed flows of step 3.
-    """
-
-    frame_1: Float[Tensor, "b 3 h w"]
-    frame_2: Float[Tensor, "b 3 h w"]
-    flow_12: Flow
-    flow_21: Flow
-    to_t1: Reversed
-    to_t2: Reversed
 
 
 class EQVI(nn.Module):
@@ -298,7 +282,9 @@ class EQVI(nn.Module):
         flows: dict[tuple[int, int], Tensor | None] = {}
         if previous is not None:
             if previous.flow_12.shape[-2:] != frames.shape[-2:]:
-                raise InputError(f"previous motion is of {_size(previous.flow_12)} frames, these are {_size(frames)}")
+                raise InputError(
+                    f"previous motion is of {size_of(previous.flow_12)} frames, these are {size_of(frames)}"
+                )
             # One frame later: frame 2 becomes frame 1, F_23 becomes F_12.
             features = {number - 1: f for number, f in previous.features.items() if number - 1 in numbers}
             flows = {(a - 1, b - 1): flow for (a, b), flow in previous.chained.items()}
@@ -328,35 +314,3 @@ def halve(frames: Frames) -> Float[Tensor, "b n 3 p q"]:
     """Frames at half resolution, rounded down."""
     small = resize(frames.flatten(0, 1), (frames.shape[-2] // 2, frames.shape[-1] // 2), align_corners=False)
     return small.unflatten(0, frames.shape[:2])
-
-
-def check_frames(frames: Tensor, trajectory: int = 0) -> None:
-    """Raise InputError unless `frames` is a floating-point (B, 4, 3, H, W) or (B, 2, 3, H, W).
-
-    With trajectories over n frames it may have any even number up to n.
-    """
-    if frames.ndim != 5 or frames.shape[1] not in range(2, max(4, trajectory) + 1, 2) or frames.shape[2] != 3:
-        longer = f", or up to {trajectory} frames" if trajectory > 4 else ""
-        raise InputError(
-            f"frames are {_size(frames, 5)}: give (B, 4, 3, H, W), or (B, 2, 3, H, W) at a clip's ends{longer}"
-        )
-    if not frames.is_floating_point():
-        raise InputError(f"frames are {frames.dtype}: give floating-point RGB in [0, 1]")
-
-
-def check_time(t: float | Tensor, frames: Frames) -> float | Tensor:
-    """`t` as a number or (B, 1, 1, 1); InputError unless it is in (0, 1) and single or one per sample."""
-    if not isinstance(t, Tensor) or t.ndim == 0:
-        t = float(t)
-        inside, shown = 0 < t < 1, str(t)
-    elif t.shape != frames.shape[:1]:
-        raise InputError(f"t has shape {tuple(t.shape)}: give a number, or one per sample ({frames.shape[0]},)")
-    else:
-        inside, shown = bool(((t > 0) & (t < 1)).all()), str(t.tolist())
-    if not inside:
-        raise InputError(f"t={shown} must lie between 0 and 1, the times of frames 1 and 2")
-    return t.to(frames).view(-1, 1, 1, 1) if isinstance(t, Tensor) else t
-
-
-def _size(x: Tensor, last: int = 2) -> str:
-    return "x".join(map(str, x.shape[-last:]))

@@ -22,6 +22,23 @@ Flow = Float[Tensor, "b 2 h w"]
 Weight = Float[Tensor, "b 1 h w"]
 
 
+class SynthesisInput(NamedTuple):
+    """What steps 4 to 7 read.
+
+    Attributes:
+        frame_1, frame_2: (B, 3, H, W), RGB in [0, 1].
+        flow_12, flow_21: (B, 2, H, W) in pixels.
+        to_t1, to_t2: the reversed flows of step 3.
+    """
+
+    frame_1: Image
+    frame_2: Image
+    flow_12: Flow
+    flow_21: Flow
+    to_t1: Reversed
+    to_t2: Reversed
+
+
 class Refined(NamedTuple):
     """The result of step 5.
 

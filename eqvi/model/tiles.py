@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from eqvi.devices import release_memory
-from eqvi.model.eqvi import EQVI, Interpolation, SynthesisInput
+from eqvi.model.eqvi import EQVI, Interpolation
 from eqvi.model.geometry import Reversed
+from eqvi.model.synthesis import SynthesisInput
 
 #: Pixels around a tile's core that the networks read.
 MARGIN = 128

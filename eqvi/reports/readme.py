@@ -166,6 +166,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "psnr FILE": _means,
     "leads FILE MODEL": _leads,
     "gpu": gpu.section,
-    "bench FILE": lambda file: markdown(speed.described(speed.summary(speed.read(ROOT / file)))),
+    "bench FILE": lambda file: markdown(
+        speed.described(speed.summary(speed.read(ROOT / file)), speed.read_record(ROOT / file))
+    ),
     "table FILE": lambda file: csv_table(ROOT / file),
 }

@@ -1,8 +1,10 @@
 """Speed and memory as data frames, from the rows of alternating measurements that `eqvi.evaluation.bench` wrote."""
 
-from collections.abc import Iterable
+import json
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,6 +17,11 @@ AGAINST = {
     ("training", "stored"): (("training", "published"), ("training", "ours")),
     ("interpolation", "x2"): (("interpolation", "published"),),
     ("interpolation", "x4"): (("interpolation", "published"),),
+    **{
+        (part, variant): (("interpolation", "published"), ("interpolation", variant))
+        for part in ("fast", "bfloat16")
+        for variant in ("x2", "x4")
+    },
     ("data", "rendered"): (("training", "ours"),),
     ("data", "stored"): (("training", "stored"),),
 }
@@ -81,14 +88,43 @@ def summary(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).reindex(columns=_COLUMNS)
 
 
-def described(lines: pd.DataFrame) -> pd.DataFrame:
-    """The lines of a `summary` as text."""
+def read_record(path: Path) -> dict[str, Any]:
+    """What stands beside the rows of `read`; empty where nothing does."""
+    beside = path.with_suffix(".json")
+    return json.loads(beside.read_text()) if beside.is_file() else {}
+
+
+def with_floor(lines: pd.DataFrame, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The lines of a `summary` with how near new frames come to what is possible, and to the exact frame.
+
+    Columns:
+        floor_share: the time that a frame's convolutions take at the machine's rate of the same run and precision, as
+            a share of the frame's time; NaN where not measured (float64).
+        parity_db: PSNR of the frame against that of the exact arithmetic; NaN for that itself (float64).
+    """
+    rates = {line.variant: line.rate for line in lines[lines["part"] == "convolution"].itertuples()}
+    work, parity = record.get("gflop_a_frame", {}), record.get("parity_db", {})
+    shares, decibels = [], []
+    for line in lines.itertuples():
+        kind = "bfloat16" if line.part == "bfloat16" else "float32"
+        frames = line.part in ("interpolation", "fast", "bfloat16") and kind in rates and line.variant in work
+        shares.append(line.rate * work[line.variant] / rates[kind] if frames else math.nan)
+        decibels.append(parity.get(line.part, math.nan) if line.variant == "x2" else math.nan)
+    return lines.assign(floor_share=shares, parity_db=decibels)
+
+
+def described(lines: pd.DataFrame, record: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """The lines of a `summary` as text; with a record that says so, with the columns of `with_floor`."""
     rates = [_with_range(line.rate, line.rate_low, line.rate_high, f" {line.unit}/s") for line in lines.itertuples()]
     ratios = [_with_range(line.ratio, line.ratio_low, line.ratio_high, "x") for line in lines.itertuples()]
     text = lines[["part", "variant"]].assign(**{"median (lowest to highest)": rates, "ratio, by round": ratios})
     text["of"] = lines["against"].fillna("")
     text["peak MiB"] = ["" if pd.isna(peak) else f"{peak:.0f}" for peak in lines["peak_mib"]]
     text["memory ratio"] = ["" if pd.isna(ratio) else f"{ratio:.2f}x" for ratio in lines["memory_ratio"]]
+    if record and "gflop_a_frame" in record:
+        extended = with_floor(lines, record)
+        text["floor"] = ["" if pd.isna(share) else f"{share:.0%}" for share in extended["floor_share"]]
+        text["dB to exact"] = ["" if pd.isna(value) else f"{value:.0f}" for value in extended["parity_db"]]
     return text
 
 

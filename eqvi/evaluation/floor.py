@@ -1,0 +1,87 @@
+"""What a new frame costs at least, its convolutions at the machine's rate, and how near it comes to the exact one."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from eqvi.devices import has_bfloat16
+from eqvi.evaluation.workloads import RunningClip, Task, Workload, fast, interpolation
+
+# A convolution that machines are good at: channels in and out, height, width, and how often it is done at once.
+_CHANNELS, _HEIGHT, _WIDTH, _TIMES = 128, 64, 112, 9
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[int]]:
+    """Within this context the arithmetic of every convolution is collected: 2 x its multiply-adds."""
+    work: list[int] = []
+
+    def add(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(module, nn.Conv2d):
+            work.append(2 * output.numel() * module.weight[0].numel())
+
+    hook = register_module_forward_hook(add)
+    try:
+        yield work
+    finally:
+        hook.remove()
+
+
+def convolution(load: Workload) -> list[Task]:
+    """A convolution at the machine's rate, in float32 and, where it has it, in bfloat16; unit: GFLOP."""
+    made = round(2 * 9 * _CHANNELS**2 * _HEIGHT * _WIDTH * _TIMES / 1e9)
+    kinds = ("float32", "bfloat16") if has_bfloat16(load.device) else ("float32",)
+    return [
+        Task("convolution", kind, "GFLOP", made, partial(_convolution_input, load.device, kind), _convolve)
+        for kind in kinds
+    ]
+
+
+def work(load: Workload) -> dict[str, float]:
+    """GFLOP of the convolutions of a new frame of each variant of ``interpolation``."""
+    found = {}
+    for task in interpolation(load):
+        prepared = task.prepare()
+        with counted() as operations:
+            task.run(prepared)
+        found[task.variant] = sum(operations) / task.amount / 1e9
+    return found
+
+
+def parity(load: Workload) -> dict[str, float]:
+    """PSNR in dB of the last new frame at x2 of ``fast`` and ``bfloat16`` against that of ``interpolation``."""
+    exact = _last_frame(interpolation(load))
+    kinds = {"fast": "float32", "bfloat16": "bfloat16"}
+    frames = {
+        part: _last_frame(fast(load, precision=precision))
+        for part, precision in kinds.items()
+        if part == "fast" or has_bfloat16(load.device)
+    }
+    return {part: -10 * (frame - exact).square().mean().log10().item() for part, frame in frames.items()}
+
+
+def _last_frame(tasks: list[Task]) -> Tensor:
+    task = next(task for task in tasks if task.variant == "x2")
+    clip: Any = task.run.__self__  # type: ignore[attr-defined] # a bound method
+    assert isinstance(clip, RunningClip)
+    task.run(task.prepare())
+    return clip.frames[-1]
+
+
+def _convolution_input(device: str, kind: str) -> tuple[Tensor, Tensor]:
+    dtype = getattr(torch, kind)
+    image = torch.rand(1, _CHANNELS, _HEIGHT, _WIDTH, device=device, dtype=dtype)
+    weight = torch.rand(_CHANNELS, _CHANNELS, 3, 3, device=device, dtype=dtype)
+    return image.to(memory_format=torch.channels_last), weight.to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _convolve(prepared: tuple[Tensor, Tensor]) -> None:
+    for _ in range(_TIMES):
+        F.conv2d(*prepared, padding=1)
