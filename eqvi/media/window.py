@@ -152,25 +152,28 @@ class Interpolator:
 
     def synthesize(self, window: Window, t: Fraction) -> Any:
         """The model's whole result at `t`, for callers in inference mode; motion is estimated once a window."""
-        assert window.second is not None
         if window.position != self._position or self._stack is None:
-            around = min(len(window.earlier), len(window.later), neighbours_of(self._model))
-            frames = [*window.earlier[:around][::-1], window.first, window.second, *window.later[:around]]
-            images = {window.position - around + index: frame.image for index, frame in enumerate(frames)}
-            # A later window needs none of the frames before this one's.
-            self._levels = {
-                index: self._levels[index] if index in self._levels else to_levels(image, self._device)
-                for index, image in images.items()
-            }
-            self._stack = None
-            stack = self._stacked(window.first.image.peak)
-            previous = self._motion if window.position == self._position + 1 else None
-            self._motion = self._model.estimate_motion(stack, previous=previous)
-            # The frames around the gap are needed as numbers of their own only once.
-            pair_suffices = getattr(self._model, "pair_suffices", False)
-            self._stack = stack[:, around : around + 2].clone() if pair_suffices and around else stack
+            self._stack = None  # two stacks at once would be the most memory of a clip
+            self._stack = self._enter(window)
             self._position = window.position
         return self._model.interpolate(self._stack, self._motion, float(t))
+
+    def _enter(self, window: Window) -> Float[Tensor, "1 n 3 h w"]:
+        """Estimate the window's motion; returns the frames that the model still needs, with the gap in their middle."""
+        assert window.second is not None
+        around = min(len(window.earlier), len(window.later), neighbours_of(self._model))
+        frames = [*window.earlier[:around][::-1], window.first, window.second, *window.later[:around]]
+        images = {window.position - around + index: frame.image for index, frame in enumerate(frames)}
+        # A later window needs none of the frames before this one's.
+        self._levels = {
+            index: self._levels[index] if index in self._levels else to_levels(image, self._device)
+            for index, image in images.items()
+        }
+        stack = self._stacked(window.first.image.peak)
+        previous = self._motion if window.position == self._position + 1 else None
+        self._motion = self._model.estimate_motion(stack, previous=previous)
+        pair_suffices = around and getattr(self._model, "pair_suffices", False)
+        return stack[:, around : around + 2].clone() if pair_suffices else stack
 
     def _stacked(self, peak: int) -> Float[Tensor, "1 n 3 h w"]:
         """The window's frames, of which none is held twice meanwhile."""
