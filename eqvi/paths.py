@@ -29,9 +29,19 @@ GOLDEN = ROOT / "tests" / "golden"
 def writable(committed: Path) -> Path:
     """Where a notebook writes what belongs into a committed folder, `RESULTS` or `FIGURES`.
 
-    That folder in the study's own command, else the folder of its name in `PLAY`.
+    That folder in the study's own command, else the folder of its name in `PLAY`, which is made.
+
+    Raises:
+        InputError: it cannot be made.
     """
-    return committed if committed.name in os.environ.get(REPLACES, "").split() else PLAY / committed.name
+    if committed.name in os.environ.get(REPLACES, "").split():
+        return committed
+    folder = PLAY / committed.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}; make room for what is tried out") from None
+    return folder
 
 
 def shown(path: Path) -> str:

@@ -322,10 +322,14 @@ class TestWhatIsReplaced:
         self, house: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv(paths.REPLACES, raising=False)
-        assert [paths.writable(folder) for folder in (paths.RESULTS, paths.FIGURES)] == [
-            paths.PLAY / "results",
-            paths.PLAY / "figures",
-        ]
+        monkeypatch.setattr(paths, "PLAY", house / "play")
+        folders = [paths.writable(folder) for folder in (paths.RESULTS, paths.FIGURES)]
+        assert folders == [house / "play" / "results", house / "play" / "figures"]
+        assert all(folder.is_dir() for folder in folders)
+        (house / "file").touch()
+        monkeypatch.setattr(paths, "PLAY", house / "file")
+        with pytest.raises(InputError, match="file/results: cannot be made: Not a directory"):
+            paths.writable(paths.RESULTS)
         source = write_notebook(house, "01_where", "from eqvi.paths import *\nprint(writable(RESULTS) == RESULTS)")
         for replaces, printed_word in ((["results"], "True\n"), ([], "False\n")):
             headless.execute(source, house / "out.ipynb", {}, replaces=replaces)
