@@ -36,7 +36,9 @@
     button.className = "csv";
     button.textContent = "CSV";
     button.title = "download this table";
-    button.setAttribute("aria-label", `download ${table.parentNode.getAttribute("aria-label")} as CSV`);
+    const named = document.getElementById(table.parentNode.getAttribute("aria-labelledby"));
+    const name = named ? named.textContent : table.parentNode.getAttribute("aria-label");
+    button.setAttribute("aria-label", `download ${name} as CSV`);
     button.addEventListener("click", () => {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([[...table.rows].map(line).join("\n") + "\n"], { type: "text/csv" }));
