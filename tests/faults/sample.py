@@ -44,7 +44,8 @@ def main() -> int:
             wrong.append(f"{name}: {said}")
     print(*wrong, sep="\n")
     print(
-        f"{len(FAULTS)} faults, {len(BOMBS)} bombs, {len(READERS) * args.inputs} spoilt inputs, {len(wrong)} ended wrong"
+        f"{len(FAULTS)} faults, {len(BOMBS)} bombs, {len(READERS) * args.inputs} spoilt inputs,",
+        f"{len(wrong)} ended wrong",
     )
     return 1 if wrong else 0
 
