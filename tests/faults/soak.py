@@ -77,10 +77,12 @@ def watch(run: str, action: Callable[[], int], progress: Callable[[], int], fold
     rows = [look(run, child.pid, 0, began, temporary)]
     while (status := child.wait(pause)) is None:
         rows.append(look(run, child.pid, progress(), began, temporary))
+    rows = [row for row in rows if row.memory_mib]  # it may just have ended
     if status or child.orphans():
         raise SystemExit(f"{run}: status {status}: {child.said()[-1000:]}")
-    left = len(list(temporary.iterdir()))
-    return [*rows, Row(run, progress(), round(time.monotonic() - began, 1), 0.0, 0, 0, left)]
+    left = list(temporary.iterdir())
+    print(f"{run}: ended, {[path.name for path in left]} left among the temporary files")
+    return [*rows, Row(run, progress(), round(time.monotonic() - began, 1), 0.0, 0, 0, len(left))]
 
 
 def interpolation(folder: Path, frames: int) -> tuple[Callable[[], int], Callable[[], int]]:
