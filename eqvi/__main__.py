@@ -36,6 +36,10 @@ COMMANDS = {
 }
 
 
+# Failures of a place that a user has named, wherever they are met.
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted, 141 if
     nobody reads the output."""
@@ -70,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             print(f"eqvi: error: {str(error.filename)[:60]}...: is too long for a file's name", file=sys.stderr)
+            return 2
+        if error.errno in _PLACES and error.filename is not None:
+            print(f"eqvi: error: {error.filename}: {write_failure(error)}", file=sys.stderr)
             return 2
         if error.errno != errno.ENOSPC:
             raise

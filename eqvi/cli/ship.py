@@ -12,7 +12,7 @@ from statistics import mean
 import torch
 
 from eqvi.errors import InputError
-from eqvi.files import parse_json, sha256
+from eqvi.files import parse_json, sha256, write_failure
 from eqvi.model import checkpoint
 from eqvi.paths import RESULTS, WEIGHTS
 from eqvi.training.run_folder import (
@@ -70,7 +70,10 @@ def ship(folder: Path, name: str, weights: Path = WEIGHTS, training: Path = RESU
     load = checkpoint.load_flow if record["recipe"]["stage"] == "flow" else checkpoint.load
     target, home = weights / f"{name}.safetensors", training / name
     for place in (target.parent, home):
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{place}: cannot be made: {write_failure(error)}") from None
     checkpoint.save(load(folder / WEIGHTS_FILE), target, torch.float16)
     write_record(home, record | {"shipped_sha256": sha256(target)})
     write_curve(home / CURVE_FILE, thinned(curve, _ROWS))

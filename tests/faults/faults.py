@@ -124,7 +124,7 @@ class Stage:
             errors = [line for line in said.splitlines() if " failed: " in line]
         if status not in (1, 2) or len(errors) != 1:
             raise Wrong(f"status {status}, {len(errors)} error lines: {said[-600:]}")
-        return "refused: " + errors[0].removeprefix("eqvi: error: ").replace(f"{self.root}/", "")[:160]
+        return "refused: " + errors[0].removeprefix("eqvi: error: ").replace(f"{self.root}/", "")[:240]
 
     def _check_orphans(self, child: Child) -> None:
         if left := child.orphans():
@@ -273,6 +273,8 @@ def damage(stage: Stage, rng: random.Random) -> tuple[str, str]:
         # What the damaged input gave is made anew; an evaluation says that its interrupted run is of other data.
         if not effect.startswith("refused") or stage.job.name == "evaluate":
             _clear_outputs(stage)
+    elif effect.startswith("refused") and "train again" in effect:
+        _clear_outputs(stage)
     elif effect.startswith("refused") and path.exists():
         _follow_advice(stage, path)
     return f"{name} {how}", effect

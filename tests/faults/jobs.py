@@ -259,7 +259,7 @@ _ALL = (
         _archive,
         _download,
         whole=("data/val/val_15fps/**/*.png", "hashes.json"),
-        caches=("data/val/.*", "hashes.json"),
+        caches=("data/val/.*",),
     ),
     Job(
         "study",
