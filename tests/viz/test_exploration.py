@@ -43,6 +43,16 @@ class TestExploration:
         with pytest.raises(InputError, match="RCSN is switched on, and this model has none"):
             baseline.result(0.5, Switches(rcsn=True))
 
+    def test_a_part_that_a_model_was_not_trained_with_says_so(
+        self, exploration: Exploration, quadruplet: Quadruplet
+    ) -> None:
+        assert [exploration.label(name) for name in ("rqfp", "ensemble")] == ["RQFP", "ensemble"]
+        plain = dataclasses.replace(PRESETS["eqvi-quarter-dis"], motion="quadratic")
+        quadratic = Exploration(EQVI(plain).eval(), quadruplet)
+        assert quadratic.label("rqfp") == "RQFP (this model was trained without it)"
+        assert quadratic.label("ensemble") == "ensemble"
+        assert Exploration(EQVI(PRESETS["baseline"]), quadruplet).label("rqfp") == "RQFP"  # nothing is trained
+
     def test_results_are_cached(self, exploration: Exploration) -> None:
         assert not exploration.cached(0.3, Switches())
         assert exploration.result(0.3, Switches()) is exploration.result(0.3, Switches())
