@@ -172,7 +172,7 @@
       element("td", {}, axis.consistent ? "yes" : "no"), element("td", { class: "number" }, axis.alpha.toFixed(3)),
       ...Object.values(axis.curves).map((curve) => element("td", { class: "number" }, number(curve(t)))),
       element("td", { class: "number" }, place.toFixed(2)));
-    const heads = ["", "F₁₀", "F₁₂", "F₁₃", "a₁ (−1, 1)", "a₂ (−1, 2)", "a₃ (1, 2)", "signs agree", "α", "linear", "quadratic", "least squares", "rectified", "lands at"];
+    const heads = ["axis", "F₁₀", "F₁₂", "F₁₃", "a₁ (−1, 1)", "a₂ (−1, 2)", "a₃ (1, 2)", "signs agree", "α", "linear", "quadratic", "least squares", "rectified", "lands at"];
     $("numbers").replaceChildren(
       element("thead", {},
         element("tr", {}, element("td"), element("th", { colspan: 3, scope: "colgroup" }, "observed, px"),
