@@ -1,6 +1,7 @@
 """The command ``python -m eqvi evaluate``: leave frames out of clips, put them back, measure how close they come."""
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from eqvi.evaluation import error_budget, trajectory_rows
 from eqvi.evaluation.measure import measure, measure_each
 from eqvi.evaluation.methods import open_method
 from eqvi.evaluation.mode_maps import mode_map
+from eqvi.media.frame_names import missing_numbers
+from eqvi.media.image_files import list_frames
 from eqvi.paths import RESULTS
 from eqvi.reports.comparisons import mean_scores
 from eqvi.reports.runs import read_frames
@@ -92,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("several processes need a place to put their rows together: give --out")
     else:
         cases = [open_held_out(path, args.step, args.every, args.limit, args.gaps) for path in args.clips]
+    if shard()[0] == 0:
+        for path in args.clips:
+            _note_missing_numbers(path, args.limit)
     if args.map is not None:
         save(mode_map(cases[0]), args.map.stem, args.map.parent)
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,3 +111,14 @@ def run(args: argparse.Namespace) -> int:
         column = "model" if "model" in rows[0] else "run"
         print(markdown(mean_scores(pd.concat(rows), column), digits=2, missing="not measured", aligned=True))
     return 0
+
+
+def _note_missing_numbers(path: Path, limit: int | None) -> None:
+    """Say where the frames of a folder are not numbered on: there, distances in time are not what they seem."""
+    if not path.is_dir():
+        return
+    holes = missing_numbers([file.stem for file in list_frames(path)[0][:limit]])
+    if holes:
+        (a, b), more = holes[0], f", and {len(holes) - 1} more such" if len(holes) > 1 else ""
+        note = f"numbers of {path} are missing between {a} and {b}{more}: taken as neighbours"
+        print(f"eqvi: note: {note}", file=sys.stderr)

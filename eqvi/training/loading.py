@@ -1,8 +1,10 @@
 """A recipe's training and validation samples, and the loader of a process's batches."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +133,29 @@ def batches(
         multiprocessing_context="spawn" if workers else None,  # CUDA and OpenCV's threads do not survive a fork
         worker_init_fn=_ignore_signals,
     )
-    for batch in loader:
+    with _signals_blocked() if workers else contextlib.nullcontext():
+        loaded = iter(loader)
+    for batch in loaded:
         yield type(batch)(*(None if field is None else field.to(device, non_blocking=True) for field in batch))
 
 
 def default_workers(device: torch.device) -> int:
     """Processes that prepare samples: none where the CPU trains, else one for every core but one, at most 16."""
     return 0 if device.type == "cpu" else max(1, min(16, (os.cpu_count() or 2) - 1))
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C and SIGTERM, not even before `_ignore_signals`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # whose start would end the blocking
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ignore_signals(worker: int) -> None:

@@ -108,7 +108,7 @@ class StoredWindows:
         # Mode "c" copies a window on access: torch may use the array, and nothing is written back.
         try:
             return tuple(np.load(self.folder / name, mmap_mode="c") for name in _names(self._record["flow"]))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise InputError(
                 f"{self.folder}: a file of the store cannot be read ({error}): remove the folder"
             ) from None
