@@ -14,7 +14,7 @@ from eqvi.devices import local_device, shard
 from eqvi.errors import InputError
 from eqvi.evaluation import error_budget, trajectory_rows
 from eqvi.evaluation.measure import measure, measure_each
-from eqvi.evaluation.methods import open_method
+from eqvi.evaluation.methods import open_methods
 from eqvi.evaluation.mode_maps import mode_map
 from eqvi.media.frame_names import missing_numbers
 from eqvi.media.image_files import list_frames
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.trajectories:
         methods = trajectory_rows.methods(device, args.flow)
     else:
-        methods = [open_method(name, device, args.weights, args.ensemble) for name in args.models]
+        methods = open_methods(args.models, device, args.weights, args.ensemble)
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
     parameters |= {} if args.gaps is None else {"gaps": args.gaps}
     options: dict[str, Any] = {"device": device, "restart": args.restart}

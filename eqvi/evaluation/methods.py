@@ -13,6 +13,7 @@ from torch import Tensor
 from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.evaluation.baselines import MINTERPOLATE, Minterpolate, blend
+from eqvi.evaluation.shared_flow import SharedDIS, with_shared_flow
 from eqvi.files import sha256
 from eqvi.media.window import Interpolator, Window, neighbours_of
 from eqvi.model import checkpoint
@@ -59,7 +60,21 @@ class Method(NamedTuple):
     neighbours: int = 1
 
 
-def open_method(name: str, device: str = "cpu", weights: Path | None = None, ensemble: str = "none") -> Method:
+def open_methods(
+    names: Sequence[str], device: str = "cpu", weights: Path | None = None, ensemble: str = "none"
+) -> list[Method]:
+    """Methods that are measured together: those with DIS flow compute it once. Arguments as of `open_method`."""
+    shared = SharedDIS()
+    return [open_method(name, device, weights, ensemble, shared) for name in names]
+
+
+def open_method(
+    name: str,
+    device: str = "cpu",
+    weights: Path | None = None,
+    ensemble: str = "none",
+    shared: SharedDIS | None = None,
+) -> Method:
     """A method by name.
 
     Args:
@@ -70,6 +85,7 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
+        shared: the flow of all models with DIS.
 
     Raises:
         InputError: there is no such method, its weights are missing, or they are another model's.
@@ -99,6 +115,7 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
         base, frames, detail = options.groups()
         trajectory = int(frames) if frames else None
         model, _ = load_model(base, device, trajectory, True if detail else None)
+        model = with_shared_flow(model, shared or SharedDIS())
         base_digest = sha256(weights_file(base)) if model.config.has_weights else None
         title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
         described = [base, f"trajectory {frames}" if frames else "", "detail" if detail else ""]
@@ -106,8 +123,9 @@ def open_method(name: str, device: str = "cpu", weights: Path | None = None, ens
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:
         config = dataclasses.replace(PRESETS["baseline"], motion=motion)
-        return from_model(name, EQVI(config).eval().to(device), device, members, f"baseline, motion {name}")
-    model, _ = load_model(name, device)
+        model = with_shared_flow(EQVI(config).eval().to(device), shared or SharedDIS())
+        return from_model(name, model, device, members, f"baseline, motion {name}")
+    model = with_shared_flow(load_model(name, device)[0], shared or SharedDIS())
     path = weights_file(name)
     preset = name if name in PRESETS else None
     has_weights = path.is_file() and (preset is None or PRESETS[preset].has_weights)

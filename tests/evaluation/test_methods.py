@@ -3,11 +3,15 @@
 import dataclasses
 
 import pytest
+import torch
 
+from eqvi import EQVI
 from eqvi.cli import headless, study
 from eqvi.errors import InputError
 from eqvi.evaluation import methods
 from eqvi.evaluation.methods import BASELINES, MOTIONS, PUBLISHED, open_method
+from eqvi.evaluation.shared_flow import SharedDIS, with_shared_flow
+from eqvi.model.classical_flow import DIS
 from eqvi.model.config import PRESETS
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
 from eqvi.reports.published import read_published
@@ -98,3 +102,16 @@ def test_a_number_of_frames_after_a_model_means_trajectories_over_them():
     assert (method.neighbours, open_method("baseline").neighbours) == (3, 1)
     with pytest.raises(InputError, match="trajectory=7 must be an even number"):
         open_method("baseline+7")
+
+
+def test_methods_that_are_opened_together_share_their_flows(monkeypatch):
+    pairs = []
+    pair = DIS.pair
+    monkeypatch.setattr(DIS, "pair", lambda self, a, b: pairs.append(1) or pair(self, a, b))
+    frames = torch.rand(1, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shared = SharedDIS()
+    models = [with_shared_flow(EQVI(PRESETS[name]).eval(), shared) for name in ("baseline", "baseline-rectified")]
+    together = [model(frames, 0.5).frame for model in models]
+    assert len(pairs) == 6  # those of RQFP, of which the quadratic model reads four
+    alone = [EQVI(PRESETS[name]).eval()(frames, 0.5).frame for name in ("baseline", "baseline-rectified")]
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
