@@ -129,6 +129,36 @@ class TestPackage:
         assert outside - declared == set()
 
 
+class TestSecurity:
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        for name, path in MODULES.items():
+            yield from ((name, node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+    def test_no_text_is_run(self) -> None:
+        unsafe = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "yaml.unsafe_load"}
+        for name, call in self.calls():
+            assert ast.unparse(call.func) not in unsafe, name
+            assert not [word for word in call.keywords if word.arg == "shell"], name
+
+    def test_pickles_are_read_without_their_code(self) -> None:
+        loads = [(name, call) for name, call in self.calls() if ast.unparse(call.func) == "torch.load"]
+        assert loads
+        for name, call in loads:
+            options = {word.arg: ast.unparse(word.value) for word in call.keywords}
+            assert options.get("weights_only") == "True", name
+        assert all(
+            "allow_pickle" not in {word.arg for word in call.keywords}
+            for _, call in self.calls()
+            if ast.unparse(call.func) == "np.load"
+        )
+
+    def test_jupyterlab_listens_on_this_machine_only_and_keeps_its_token(self) -> None:
+        lab = MODULES["cli.lab"].read_text()
+        assert "ip=127.0.0.1" in lab
+        for text in (lab, MAKEFILE):
+            assert not re.search(r"token|password|allow_origin|disable_check_xsrf|allow_remote_access", text)
+
+
 class TestEnvironment:
     def lock(self) -> dict[str, Requirement]:
         lines = (ROOT / "requirements.lock").read_text().splitlines()

@@ -81,7 +81,7 @@ class Journal:
                 own = self._path.with_suffix(".json")
                 own.write_text(self._identity, encoding="utf-8")
                 os.replace(own, record)
-            self._compare(record.read_text(encoding="utf-8"))
+            self._compare(record.read_text(encoding="utf-8", errors="replace"))
             stack.enter_context(exclusive(self._path.with_suffix("")))
             _truncate_torn_row(self._path)
             self._file: TextIO = stack.enter_context(self._path.open("a", newline="", encoding="utf-8"))

@@ -79,7 +79,8 @@ def main() -> int:
     if args.out is not None:
         packages = ("torch", "numpy", "opencv-python-headless", "av", "pillow", "filelock")
         record = {"seed": args.seed, "date": datetime.date.today().isoformat(), **surroundings("cpu", packages)}
-        write_rows(args.out / "faults.csv", Row._fields, rows, record)
+        header, run = ("seed", "commit", *Row._fields), (args.seed, record["commit"])
+        write_rows(args.out / "faults.csv", header, [(*run, *row) for row in rows], record)
     return 1 if bad else 0
 
 
