@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from footage import scene, write_folder
 from PIL import Image
 
 import eqvi
+from eqvi.__main__ import main
 from eqvi.datasets.cases import open_footage
 from eqvi.errors import InputError
 from eqvi.evaluation.methods import open_method
@@ -64,3 +66,11 @@ def test_another_network_finds_the_flows_of_the_same_synthesis(folder: Path, tmp
     assert staged.config == dataclasses.replace(TINY)
     with pytest.raises(InputError, match=r"results/weights/no-flow\.safetensors is not there: .* MODEL@FLOW"):
         open_method(f"{tmp_path}/row_0.safetensors@no-flow")
+
+
+def test_missing_frame_numbers_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_folder(tmp_path / "clip", scene(8))
+    (folder / "004.png").unlink()
+    assert main(["evaluate", str(folder), "--models", "blend", "--out", str(tmp_path / "rows.csv")]) == 0
+    said = capsys.readouterr().err
+    assert f"eqvi: note: numbers of {folder} are missing between 003 and 005: taken as neighbours" in said
