@@ -7,7 +7,7 @@ from eqvi.devices import choose_device
 from eqvi.errors import InputError
 from eqvi.files import write_failure
 from eqvi.media.clip import open_clip
-from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, load_model
+from eqvi.model.registry import FOOTAGE_MODEL, MODEL_HELP, load_for_footage
 from eqvi.paths import FIGURES
 from eqvi.viz import film
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--gaps", type=int, default=6, metavar="N", help="gaps between inputs to fill, three frames each (%(default)s)")
     add("--width", type=int, default=320, metavar="PX", help="of the loop, no wider than the clip (%(default)s)")
     add("--fps", type=int, default=12, help="frames a second of the loop, 1 to 50 (%(default)s)")
-    add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
+    add("--model", default=FOOTAGE_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute (default auto)")
     out = "writes PREFIX_loop.webp, which runs forth and back, and PREFIX_strip.png (%(default)s)"
     add("--out", type=Path, default=FIGURES / "film", metavar="PREFIX", help=out)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"{args.out}: cannot be written: {write_failure(error)}") from None
     device = choose_device(args.device)
-    model, _ = load_model(args.model, device)
+    model, _ = load_for_footage(args.model, device)
     new = film.interpolate(frames, model, device, args.width)
     loop = args.out.with_name(f"{args.out.name}_loop.webp")
     count = film.write_loop(new.loop, loop, args.fps)

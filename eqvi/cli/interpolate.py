@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from eqvi.model.registry import DEFAULT_MODEL, MODEL_HELP, TRAJECTORY
+from eqvi.model.registry import FOOTAGE_MODEL, MODEL_HELP, TRAJECTORY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("png", "jpg", "webp"), help="of a folder's frames (default: as the input; PNG for video)")
     add("--input-fps", metavar="RATE", help="frames a second of a folder, for video out or --fps (default 30)")
     add("--no-scene-cuts", dest="scene_cuts", action="store_false", help="interpolate everywhere")
-    add("--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
+    add("--model", default=FOOTAGE_MODEL, metavar="NAME|FILE", help=MODEL_HELP)
     trajectory = "correct motion by paths over up to N frames, 4 or more, even (default 8); 0: the paper's motion"
     add("--trajectory", type=int, default=TRAJECTORY, metavar="N", help=trajectory)
     add(
@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
     from eqvi.media.memory_budget import parse_memory
     from eqvi.media.output import is_video
     from eqvi.media.precision import for_clips
-    from eqvi.model.registry import load_model
+    from eqvi.model.registry import load_for_footage
 
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     to_video = is_video(args.target)
     try:
         device = choose_device(args.device)
-        model, identity = load_model(args.model, device, args.trajectory, args.detail)
+        model, identity = load_for_footage(args.model, device, args.trajectory, args.detail)
         memory = None if args.memory is None else parse_memory(args.memory)
         model, identity = for_clips(model, args.precision, device, memory), f"{identity}, {args.precision}"
         summary = convert(args.source, args.target, model, settings, device, identity)

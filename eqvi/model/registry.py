@@ -9,11 +9,16 @@ from eqvi.files import sha256
 from eqvi.model.config import PRESETS
 from eqvi.paths import WEIGHTS
 
-#: The default model of every command: weights of this study, not the published ones.
+#: The default model of explorer and site, which show every part: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
+#: The default model of users' footage, with `TRAJECTORY` and detail: without weights, and by ``results/detail_x2.csv``
+#: better than the former.
+FOOTAGE_MODEL = "baseline"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8
-MODEL_HELP = f"preset or checkpoint (default {DEFAULT_MODEL}: our weights, not the published ones; baseline needs none)"
+MODEL_HELP = (
+    f"preset or checkpoint (default {FOOTAGE_MODEL}: needs no weights; {DEFAULT_MODEL}: ours, not the published)"
+)
 
 
 def load_model(
@@ -25,7 +30,8 @@ def load_model(
         name: a weight-free preset, the path of a checkpoint, or NAME for ``results/weights/NAME.safetensors``.
         device: where the model goes.
         trajectory: frames of its trajectories in place of its own number; see `eqvi.EQVIConfig`.
-        detail: whether the detail that warps lose is given back, in place of its own; see there.
+        detail: whether the detail that warps lose is given back, in place of its own; see there. A model that was
+            trained without it has learned to make up for it, and loses by both.
 
     Raises:
         InputError: there is no such preset or file, the file is not a model's, or no such number of frames is possible.
@@ -48,6 +54,19 @@ def load_model(
     if name in PRESETS:
         raise InputError(f"--model {name} needs weights and {path} is not there: give a checkpoint, or one of {free}")
     raise InputError(f"--model {name}: there is no such file or preset: give a checkpoint, or one of {free}")
+
+
+def load_for_footage(
+    name: str, device: str, trajectory: int = TRAJECTORY, detail: bool | None = None
+) -> tuple[Any, str]:
+    """A model for users' footage, see `load_model`: without weights it gives detail back unless `detail` is False.
+
+    Raises:
+        InputError: as `load_model`.
+    """
+    if detail is None and name in PRESETS and not PRESETS[name].has_weights:
+        detail = True
+    return load_model(name, device, trajectory, detail)
 
 
 def weights_file(name: str) -> Path:

@@ -19,7 +19,7 @@ PAIRS = {
     "our trained refinement, mask and RCSN, over the weight-free method": (OURS, BASELINE),
     "detail, over our trained model": (f"{OURS}+detail", OURS),
     "our trained model, over the weight-free method, both with detail": (f"{OURS}+detail", f"{BASELINE}+detail"),
-    "our finishing, over the weight-free method with eight frames and detail": ("finishing", f"{BASELINE}+8+detail"),
+    "our trained model, over the weight-free method with eight frames and detail": (OURS, f"{BASELINE}+8+detail"),
 }
 
 
