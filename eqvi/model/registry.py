@@ -11,8 +11,8 @@ from eqvi.paths import WEIGHTS
 
 #: The default model of explorer and site, which show every part: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
-#: The default model of users' footage, with `TRAJECTORY` and detail: without weights, and by ``results/detail_x2.csv``
-#: better than the former.
+#: The default model of users' footage, with `TRAJECTORY` and detail: without weights, and by the rows in
+#: ``results/detail_x2.csv`` no worse than the former.
 FOOTAGE_MODEL = "baseline"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8
