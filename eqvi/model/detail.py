@@ -52,9 +52,13 @@ def lost_detail(
         warped_1, warped_2: the result, bilinear.
         mask, t: as for `eqvi.model.synthesis.blend`.
     """
-    detail_1 = backward_warp(frame_1, flow_t1, "border", SHARP) - warped_1
-    detail_2 = backward_warp(frame_2, flow_t2, "border", SHARP) - warped_2
+    detail_1, detail_2 = surplus(frame_1, flow_t1, warped_1), surplus(frame_2, flow_t2, warped_2)
     return signal_share(detail_1, detail_2) * blend(detail_1, detail_2, mask, t)
+
+
+def surplus(frame: Image, flow: Flow, warped: Image) -> Image:
+    """D_i: what a bicubic warp has beyond `warped`, the bilinear one."""
+    return backward_warp(frame, flow, "border", SHARP) - warped
 
 
 def signal_share(detail_1: Image, detail_2: Image) -> Weight:

@@ -178,11 +178,13 @@ def test_a_loop_that_is_too_large_is_not_left_behind(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_our_weights_are_the_default(
+def test_weights_that_are_not_there_are_named(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("eqvi.model.registry.WEIGHTS", tmp_path)
-    assert "--model eqvi-quarter-dis needs weights" in mistake(capsys, clip, "--gaps", 1, "--out", tmp_path / "film")
+    assert "--model eqvi-quarter-dis needs weights" in mistake(
+        capsys, clip, "--model", "eqvi-quarter-dis", "--gaps", 1, "--out", tmp_path / "film"
+    )
 
 
 def test_help_says_that_the_clips_own_frames_stay_out(capsys: pytest.CaptureFixture[str]) -> None:
