@@ -53,7 +53,7 @@ class TestParts:
 
     @pytest.mark.parametrize("stage", [name for name in STAGES if name != "flow"])
     def test_table_says_what_learns(self, stage: str) -> None:
-        model = EQVI(PRESETS["matching"] if stage == "matching" else NARROW)
+        model = EQVI(PRESETS[stage] if stage in ("matching", "finishing") else NARROW)
         freeze_all_but(model, STAGES[stage].trains)
         table = pipeline.parts_table(model)
         assert set(table.index[table["trained"]]) == set(STAGES[stage].trains)
