@@ -12,7 +12,7 @@ from eqvi.paths import WEIGHTS
 #: The default model of explorer and site, which show every part: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
 #: The default model of users' footage, with `TRAJECTORY` and detail: without weights, and by the rows in
-#: ``results/detail_x2.csv`` no worse than the former.
+#: ``results/detail_x2.csv`` above the former in the mean (not decided).
 FOOTAGE_MODEL = "baseline"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8

@@ -124,9 +124,9 @@ STATEMENTS = (
         ("notebook 23", "notebooks/23_ablation.ipynb"),
     ),
     Statement(
-        "A part of what learned parts earn is a matter of sampling between pixels.",
+        "Detail that sampling loses, given back, lowers the PSNR of our trained model.",
         "What bilinear warps lose of fine detail, given back where both frames agree on it, earns {} at x2 and {} at "
-        "x4 on nine real scenes, without weights; in our trained model, which has learned to make up for it, it "
+        "x4 on nine real scenes, without weights; in our trained model, which may have learned to make up for it, it "
         "changes PSNR by {} at x2. The weight-free method with it, and with paths over eight frames, beside that "
         "trained model: {} at x2.",
         (
