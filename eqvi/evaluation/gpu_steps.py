@@ -29,6 +29,7 @@ from eqvi.evaluation.precision import ComputePrecision, compiled, computing
 from eqvi.files import reason
 from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.layers import to_channels_last
 
 #: Repetitions of the flow reversal.
 SPLATS = 20
@@ -142,7 +143,8 @@ def nvidia_smi() -> str | None:
 
 
 def _channels_last(model: EQVI, device: str) -> EQVI:
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub forgets it
+    to_channels_last(model)
+    return model
 
 
 def _as_it_is(model: EQVI, device: str) -> EQVI:

@@ -33,6 +33,7 @@ from eqvi.media.precision import for_clips
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
+from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.graphs import Captured
@@ -314,5 +315,5 @@ def _published_calls(model: EQVI, frames: Tensor) -> Motion:
 def _placed(model: EQVI, load: Workload) -> EQVI:
     model.to(load.device)
     if load.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub forgets it
+        to_channels_last(model)
     return model

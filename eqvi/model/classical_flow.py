@@ -6,6 +6,7 @@ frames' device, and give their flow on the frames' device.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -41,6 +42,10 @@ class ClassicalFlow(nn.Module, ABC):
         """F_ab in pixels from the two images' `features`."""
         flows = np.stack([self.pair(a, b) for a, b in zip(first.luma, second.luma, strict=True)])
         return torch.from_numpy(flows).to(first.like)
+
+    def between_all(self, pairs: Sequence[tuple[GreyFrames, GreyFrames]]) -> list[Float[Tensor, "b 2 h w"]]:
+        """`between` of several pairs."""
+        return [self.between(first, second) for first, second in pairs]
 
     def forward(self, image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
         """F_ab in pixels between two images, RGB in [0, 1]."""

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.model import gpu_kernels
+
 #: What a warp reads beyond the frame: zeros, as in the published model, or the nearest pixel of the frame.
 Outside = Literal["zeros", "border"]
 #: How a warp samples between pixels: by the published model's kernel, or by Keys' (1981), which keeps more detail.
@@ -82,13 +84,23 @@ def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
     """F_t1 from F_1t by splatting (step 3 of `eqvi.model.eqvi`).
 
     Every pixel p splats its flow to the four integer neighbours q of p + F_1t(p) with weight exp(-|p + F_1t(p) - q|^2);
-    F_t1(q) is minus the weighted mean of what landed on q. Neighbours outside the frame are dropped. The sum runs in
-    a fixed order on the CPU; on CUDA `torch.use_deterministic_algorithms` decides.
+    F_t1(q) is minus the weighted mean of what landed on q. Neighbours outside the frame are dropped. The sum is
+    the same in every run on the CPU and in the kernel of `eqvi.model.gpu_kernels`; elsewhere on CUDA
+    `torch.use_deterministic_algorithms` decides.
     """
-    batch, _, height, width = flow_1t.shape
-    target = pixel_grid(height, width, like=flow_1t) + flow_1t
+    landed = splat(flow_1t)
+    total = landed[:, 2:]
+    return Reversed(-landed[:, :2] / torch.where(total > 0, total, 1), total)
+
+
+def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """What lands on every pixel in `reverse_flow`: the weighted sum of flows, and the sum of the weights."""
+    if gpu_kernels.usable(flow):
+        return gpu_kernels.splat(flow)
+    batch, _, height, width = flow.shape
+    target = pixel_grid(height, width, like=flow) + flow
     corner = target.floor()
-    payload = torch.cat((flow_1t, torch.ones_like(flow_1t[:, :1])), dim=1).flatten(2)
+    payload = torch.cat((flow, torch.ones_like(flow[:, :1])), dim=1).flatten(2)
     landed = torch.zeros_like(payload)
     for dy in (0, 1):
         for dx in (0, 1):
@@ -99,9 +111,7 @@ def reverse_flow(flow_1t: Float[Tensor, "b 2 h w"]) -> Reversed:
             index = torch.where(inside, qy, 0).long() * width + torch.where(inside, qx, 0).long()
             weight = (weight * inside).view(batch, 1, -1)
             landed.scatter_add_(2, index.view(batch, 1, -1).expand_as(payload), payload * weight)
-    total = landed[:, 2:].view(batch, 1, height, width)
-    flow_t1 = -landed[:, :2].view_as(flow_1t) / torch.where(total > 0, total, 1)
-    return Reversed(flow_t1, total)
+    return landed.view(batch, 3, height, width)
 
 
 def gradient_magnitude(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -30,6 +30,13 @@ def chain(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     return x
 
 
+def to_channels_last(model: nn.Module) -> None:
+    """Lay out the weights of a model's convolutions by pixel, not by channel; their results follow."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub forgets it
+
+
 def scaled(channels: int, width: float) -> int:
     """`channels` at a fraction of the published width, at least one."""
     return max(1, round(channels * width))

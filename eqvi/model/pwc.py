@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.model import gpu_kernels
 from eqvi.model.geometry import resize
 from eqvi.model.layers import activate, chain, conv, scaled
 
@@ -52,6 +53,8 @@ class Pyramid(NamedTuple):
 
 def cost_volume(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 81 h w"]:
     """Mean over channels of first(x) second(x + d) for the 9x9 displacements d, row-major with dy outer."""
+    if gpu_kernels.usable(first, second):
+        return gpu_kernels.cost_volume(first, second, SEARCH_RANGE)
     height, width = first.shape[-2:]
     span = range(2 * SEARCH_RANGE + 1)
     padded = F.pad(second, (SEARCH_RANGE,) * 4)

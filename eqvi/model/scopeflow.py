@@ -5,13 +5,14 @@ which is all that EQVI uses. `ScopeFlow.bidirectional` also computes the backwar
 code does at every call: the same forward flow with nearly five times the arithmetic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from eqvi.model.geometry import backward_warp, per_axis, resize, sampled_inside
 from eqvi.model.layers import activate, conv, scaled
@@ -30,6 +31,9 @@ from eqvi.model.pwc import (
 
 #: The network works in units of 1 / 0.05 = 20 pixels (IRR's ``div_flow``).
 FLOW_UNIT = 20.0
+
+#: Pixels of the largest images of which several flows are computed side by side: a 4K frame needs the memory itself.
+SIDE_BY_SIDE = 1920 * 1088
 
 
 class Bidirectional(NamedTuple):
@@ -130,6 +134,14 @@ class ScopeFlow(nn.Module):
         # In two steps, as published: one step gives another flow where the sizes are not multiples of 4.
         flow = resize(self.levels(first, second)[-1], _size(first.half), align_corners=True)
         return FLOW_UNIT * resize(flow, _size(first.image), align_corners=True)
+
+    def between_all(self, pairs: Sequence[tuple[Pyramid, Pyramid]]) -> list[Float[Tensor, "b 2 h w"]]:
+        """`between` of several pairs; on a CUDA device side by side, where they are not too large for that."""
+        images = [first.image for first, _ in pairs]
+        if len(pairs) < 2 or not images[0].is_cuda or images[0].shape[-2] * images[0].shape[-1] > SIDE_BY_SIDE:
+            return [self.between(first, second) for first, second in pairs]
+        first, second = (tree_map(lambda *parts: torch.cat(parts), *side) for side in zip(*pairs, strict=True))
+        return list(self.between(first, second).split([image.shape[0] for image in images]))
 
     def levels(self, first: Pyramid, second: Pyramid) -> list[Float[Tensor, "b 2 _h _w"]]:
         """F_ab as decoded at every level, coarse to fine, in units of `FLOW_UNIT` pixels of the full-size image."""

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from eqvi.errors import InputError
 from eqvi.files import exclusive
 from eqvi.model.eqvi import EQVI
+from eqvi.model.layers import to_channels_last
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import run_folder
 from eqvi.training.distributed import Processes
@@ -57,7 +58,7 @@ class Trainer:
         self.recipe = recipe
         self.model = model.to(device)
         if recipe.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub forgets it
+            to_channels_last(self.model)
         precision = getattr(torch, recipe.precision)
         self.objective: nn.Module
         if isinstance(model, ScopeFlow):
