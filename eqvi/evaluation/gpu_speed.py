@@ -7,7 +7,7 @@ Tables:
 - ``rows``: for every case, ``variant`` and ``round`` the frames ``made``, in how many ``seconds``, with which peak
   memory (``peak_mib``).
 - ``work``: for every size and variant the arithmetic of the convolutions of one new frame, ``gflop``.
-- ``profile``: the ten operations that take most time in one window of a case.
+- ``profile``: the operations, on a GPU the kernels, that take most time in one window of a case.
 - ``left_out``: a case or variant that was not measured, and ``why``.
 """
 
@@ -31,8 +31,10 @@ from eqvi.reports.speed import Row
 
 #: Rounds of a case, besides one that warms up.
 ROUNDS = 3
+#: Kernels that are tried for a convolution.
+TRIED = 4
 #: Operations of a profile.
-LARGEST = 10
+LARGEST = 16
 
 
 class Case(NamedTuple):
@@ -55,19 +57,20 @@ SMALL, HD, UHD = (256, 448, 8), (720, 1280, 3), (2160, 3840, 1)
 CASES = tuple(
     Case(*size[:2], precision, execution, size[2])
     for size, precision, execution in (
-        (HD, "tf32", "eager"), (SMALL, "tf32", "eager"), (HD, "float32", "eager"), (HD, "bfloat16", "eager"),
-        (SMALL, "float32", "eager"), (SMALL, "bfloat16", "eager"), (HD, "bfloat16", "graph"), (HD, "tf32", "graph"),
-        (SMALL, "bfloat16", "graph"), (SMALL, "tf32", "graph"), (UHD, "tf32", "eager"), (UHD, "bfloat16", "eager"),
-        (HD, "float32", "graph"), (SMALL, "float32", "graph"), (UHD, "float32", "eager"),
+        (HD, "tf32", "eager"), (HD, "bfloat16", "arranged"), (SMALL, "tf32", "eager"), (SMALL, "bfloat16", "arranged"),
+        (HD, "tf32", "arranged"), (SMALL, "tf32", "arranged"), (HD, "float32", "eager"), (UHD, "bfloat16", "tiled"),
+        (SMALL, "float32", "eager"), (HD, "bfloat16", "graph"), (SMALL, "bfloat16", "eager"), (UHD, "tf32", "eager"),
+        (HD, "float32", "arranged"), (HD, "tf32", "graph"), (HD, "bfloat16", "eager"), (UHD, "tf32", "tiled"),
+        (UHD, "float32", "eager"), (UHD, "bfloat16", "eager"), (SMALL, "tf32", "graph"), (SMALL, "bfloat16", "graph"),
     )
 )  # fmt: skip
 #: Cases that are profiled: the first 720p case and the fastest eager one.
 PROFILED = tuple(case for case in CASES if case.height == HD[0] and case[2:4] in (("tf32", "eager"),
-                                                                                 ("bfloat16", "eager")))  # fmt: skip
+                                                                                 ("bfloat16", "arranged")))  # fmt: skip
 COMPILED = tuple(Case(*size[:2], "tf32", "compiled", size[2]) for size in (HD, SMALL))
 #: The same kinds of case at toy size.
 TOY_CASES = tuple(Case(64, 96, precision, execution, 1) for precision, execution in (
-    ("tf32", "eager"), ("bfloat16", "graph")))  # fmt: skip
+    ("tf32", "eager"), ("bfloat16", "arranged"), ("tf32", "tiled"), ("bfloat16", "graph")))  # fmt: skip
 TOY_COMPILED = (Case(64, 96, "tf32", "compiled", 1),)
 
 
@@ -107,7 +110,7 @@ def _measure(task: Task, cases: Sequence[Case], profiled: Sequence[Case] = ()) -
             continue
         start = time.monotonic()
         # Kernels are chosen by trying them, except at 4K, where that takes longer than the measurement.
-        torch.backends.cudnn.benchmark = case.height < UHD[0]
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = case.height < UHD[0], TRIED
         with float32_precision(case.precision != "float32"):
             _measure_case(task, case, case in profiled)
         spent[case] = time.monotonic() - start
@@ -123,7 +126,7 @@ def _measure_case(task: Task, case: Case, profiled: bool) -> None:
     except torch.OutOfMemoryError as error:
         task.record.add("left_out", **case._asdict(), variant="all", why=_why(error))
         return
-    wanted = {"eager": ("published", "x2", "x4"), "graph": ("x2", "x4"), "compiled": ("x2",)}[case.execution]
+    wanted = {"eager": ("published", "x2", "x4"), "compiled": ("x2",)}.get(case.execution, ("x2", "x4"))
     tasks = [timed for timed in tasks if timed.variant in wanted]
     uncounted = all((row["height"], row["width"]) != case[:2] for row in task.record.rows("work"))
     work: dict[str, float] | None = {} if uncounted and case.execution == "eager" else None
@@ -194,11 +197,13 @@ def _profile(task: Task, case: Case, timed: Timed) -> None:
         timed.run(prepared)
         torch.get_device_module(torch.device(task.visit.device)).synchronize()
     field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = [event for event in profiler.key_averages() if event.key.startswith("aten::")]
+    # On a GPU the kernels themselves: a captured graph runs them without torch's operations.
+    events = [event for event in profiler.key_averages()
+              if (str(event.device_type).endswith("CUDA") if on_gpu else event.key.startswith("aten::"))]  # fmt: skip
     total = sum(getattr(event, field) for event in events)
     for rank, event in enumerate(sorted(events, key=lambda event: -getattr(event, field))[:LARGEST], start=1):
         milliseconds = getattr(event, field) / 1000
         task.record.add(
-            "profile", **case._asdict(), rank=rank, operation=event.key, calls=event.count,
+            "profile", **case._asdict(), rank=rank, operation=event.key[:120], calls=event.count,
             milliseconds=milliseconds, share=1000 * milliseconds / total if total else None,
         )  # fmt: skip

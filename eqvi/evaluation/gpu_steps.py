@@ -29,6 +29,7 @@ from eqvi.evaluation.precision import ComputePrecision, compiled, computing
 from eqvi.files import reason
 from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
 
 #: Repetitions of the flow reversal.
@@ -147,6 +148,10 @@ def _channels_last(model: EQVI, device: str) -> EQVI:
     return model
 
 
+def _laid_out(model: EQVI, device: str, dtype: torch.dtype) -> EQVI:
+    return laid_out(model, dtype)
+
+
 def _as_it_is(model: EQVI, device: str) -> EQVI:
     return model
 
@@ -157,6 +162,8 @@ MODES = (
     Mode("tf32", "tf32", _as_it_is),
     Mode("bfloat16", "bfloat16", _as_it_is),
     Mode("channels last", "float32", _channels_last),
+    Mode("arranged float32", "float32", partial(_laid_out, dtype=torch.float32)),
+    Mode("arranged bfloat16", "tf32", partial(_laid_out, dtype=torch.bfloat16)),
 )
 COMPILED_MODES = (Mode("compiled", "float32", compiled),)
 

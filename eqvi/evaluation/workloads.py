@@ -29,13 +29,16 @@ from eqvi.evaluation.panned import PAN as PAN
 from eqvi.evaluation.panned import panned as panned
 from eqvi.evaluation.panned import panned_batch as panned_batch
 from eqvi.evaluation.precision import autocast, compiled
+from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.geometry import resize
+from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.tiles import tiled
 from eqvi.training.graphs import Captured
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameObjective
@@ -49,6 +52,9 @@ STAGE = "scratch"
 
 #: The flows F_ab that the published code computes for one new frame: six, two of them twice.
 PUBLISHED_CALLS = (*FLOW_PAIRS, (1, 2), (2, 1))
+
+#: What a process may hold on a GPU for a frame in tiles: bytes.
+TILED_MEMORY = 12 * 10**9
 
 #: Windows in the cache that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
@@ -64,7 +70,9 @@ class Workload:
         precision: float32, or bfloat16 under autocast: of the learned parts in a training step, of all networks in
             interpolation; all else is float32.
         channels_last: memory layout of the model.
-        execution: of interpolation: ``eager``, ``compiled``, or ``graph`` for CUDA graphs.
+        execution: of interpolation: ``eager``, ``compiled``, ``graph`` for CUDA graphs, ``arranged`` for those with
+            convolutions arranged for a GPU (`eqvi.model.gpu_convolution`), or ``tiled`` for arranged convolutions and
+            tiles that keep all within `TILED_MEMORY`.
         height, width: of the interpolated clip, pixels.
         windows: gaps of the clip that a task fills.
         device: where the model is.
@@ -162,7 +170,15 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
                 model.interpolate(window, published_motion(model, window), 0.5)
 
     tasks = [Task("interpolation", "published", "frames", load.windows, lambda: None, published)] if network else []
-    own = compiled(model, load.device) if load.execution == "compiled" else model
+    own: Any = model
+    if load.execution == "compiled":
+        own = compiled(model, load.device)
+    elif load.execution in ("arranged", "tiled"):
+        own = laid_out(model, getattr(torch, load.precision))
+        if load.execution == "tiled":
+            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY))
+        execution = "graph" if load.execution == "arranged" else "eager"
+        load = dataclasses.replace(load, precision="float32", execution=execution)  # the layers have their own
     return [*tasks, *_running("interpolation", own, windows, load)]
 
 

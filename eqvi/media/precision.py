@@ -9,6 +9,7 @@ from eqvi.errors import InputError
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.model.eqvi import EQVI, Interpolation, Motion
 from eqvi.model.fast_convolution import accelerated
+from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.tiles import tiled
 
 #: Of an interpolated clip. ``exact``: float32 as it is measured; ``float32``: the same sums in the order that is the
@@ -31,8 +32,10 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
     if precision == "bfloat16" and not has_bfloat16(device):
         kind = "this CPU has neither AVX512_BF16 nor AMX" if device == "cpu" else f"{device} has none"
         raise InputError(f"--precision bfloat16: {kind}: give --precision float32")
-    fast = accelerated(model) if torch.device(device).type == "cpu" and precision != "exact" else model
-    fast = tiled(fast, MemoryBudget(model.config, device, memory))
+    budget = MemoryBudget(model.config, device, memory)
+    if torch.device(device).type == "cuda" and precision != "exact":
+        return tiled(laid_out(model, getattr(torch, precision)), budget)
+    fast = tiled(accelerated(model) if device == "cpu" and precision != "exact" else model, budget)
     return _LowPrecision(fast, device) if precision == "bfloat16" else fast
 
 

@@ -292,7 +292,9 @@ class EQVI(nn.Module):
         for number in sorted({number for pair in needed for number in pair} - set(features)):
             features[number] = self.flow.features(frames[:, number - numbers[0]])
         missing = [pair for pair in needed if flows.get(pair) is None]
-        flows |= dict(zip(missing, self.flow.between_all([(features[a], features[b]) for a, b in missing]), strict=True))
+        flows |= dict(
+            zip(missing, self.flow.between_all([(features[a], features[b]) for a, b in missing]), strict=True)
+        )
         fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
         if not follows:
             return Motion(**fields, features=features, half=None)

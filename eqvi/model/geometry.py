@@ -69,10 +69,12 @@ def sample_at(
 ) -> Float[Tensor, "b c p q"]:
     """`image` at the coordinates (x, y) of `places`, in its pixels."""
     height, width = image.shape[-2:]
+    if gpu_kernels.usable(image, places) and image.dtype != places.dtype and kernel == "bilinear":
+        return gpu_kernels.sample_at(image, places.expand(image.shape[0], -1, -1, -1), outside == "border")
     x, y = (places if places.ndim == 4 else places.expand(image.shape[0], -1, -1, -1)).unbind(1)
     # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
-    return F.grid_sample(image, grid, mode=kernel, padding_mode=outside, align_corners=True)
+    return F.grid_sample(image.to(grid), grid, mode=kernel, padding_mode=outside, align_corners=True)
 
 
 def sampled_inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:

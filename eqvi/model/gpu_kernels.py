@@ -30,18 +30,54 @@ def usable(*tensors: Tensor) -> bool:
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 
 
-def cost_volume(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"], reach: int) -> Float[Tensor, "b d h w"]:
+def cost_volume(
+    first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"], reach: int
+) -> Float[Tensor, "b d h w"]:
     """As `eqvi.model.pwc.cost_volume`, displacements of up to `reach` px; summed in float32."""
     batch, channels, height, width = first.shape
     side = 2 * reach + 1
-    second = second.to(first.dtype)
-    out = first.new_empty((batch, side * side, height, width))
+    layout = _layout(first)
+    out = torch.empty((batch, side * side, height, width), dtype=first.dtype, device=first.device, memory_format=layout)
+    # Neighbouring threads read neighbouring pixels.
+    first, second = first.contiguous(), second.to(first.dtype, memory_format=torch.contiguous_format)
     grid = (triton.cdiv(width, _BLOCK), height, batch * side)
     kernels.cost_volume[grid](
-        first, second, out, height, width, *first.stride(), *second.stride(),
+        first, second, out, height, width, *first.stride(), *second.stride(), *out.stride(),
         CHANNELS=channels, REACH=reach, SIDE=side, PADDED=triton.next_power_of_2(side), BLOCK=_BLOCK,
     )  # fmt: skip
     return out
+
+
+def sample_at(
+    image: Float[Tensor, "b c h w"], places: Float[Tensor, "b 2 p q"], border: bool
+) -> Float[Tensor, "b c p q"]:
+    """As `eqvi.model.geometry.sample_at`, bilinear, for images of any precision; summed in float32.
+
+    Args:
+        image: gives the result its precision and its layout.
+        places: x before y, pixels.
+        border: whether the nearest pixel is read beyond the frame, instead of zeros.
+    """
+    batch, channels, height, width = image.shape
+    rows, columns = places.shape[-2:]
+    out = torch.empty(
+        (batch, channels, rows, columns), dtype=image.dtype, device=image.device, memory_format=_layout(image)
+    )
+    most = min(64, triton.next_power_of_2(channels))
+    block = max(16, 2048 // most)
+    grid = (triton.cdiv(rows * columns, block), triton.cdiv(channels, most), batch)
+    kernels.sample_at[grid](
+        image, places, out, channels, height, width, rows, columns, *image.stride(), *places.stride(), *out.stride(),
+        BORDER=border, CHANNELS=most, BLOCK=block,
+    )  # fmt: skip
+    return out
+
+
+def add_bias_and_activate(x: Float[Tensor, "b c h w"], bias: Float[Tensor, " c"], slope: float) -> None:
+    """`x` + `bias`, then LeakyReLU, in `x` itself, whose channels lie side by side in memory."""
+    count, channels = x.numel(), x.shape[1]
+    grid = (triton.cdiv(count, 16 * _BLOCK),)
+    kernels.add_bias_and_activate[grid](x, bias, count, CHANNELS=channels, SLOPE=slope, BLOCK=16 * _BLOCK)
 
 
 def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -52,3 +88,8 @@ def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
     grid = (triton.cdiv(height * width, 4 * _BLOCK), batch)
     kernels.splat[grid](flow, landed, height, width, UNITS=_UNITS, BLOCK=4 * _BLOCK)
     return (landed.double() / _UNITS).to(flow.dtype)
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format

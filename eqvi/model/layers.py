@@ -23,11 +23,23 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
+def activated(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer followed by its activation; in one step if the layer has one for both."""
+    both = getattr(layer, "activated", None)
+    return activate(layer(x)) if both is None else both(x)
+
+
 def chain(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Each layer followed by its activation."""
     for layer in layers:
-        x = activate(layer(x))
+        x = activated(layer, x)
     return x
+
+
+def joined(parts: Sequence[Tensor], layer: nn.Module) -> Float[Tensor, "b c h w"]:
+    """Tensors side by side as channels, in the form in which the layer that reads them wants them."""
+    form = getattr(layer, "joined", None)
+    return torch.cat(tuple(parts), dim=1) if form is None else form(parts)
 
 
 def to_channels_last(model: nn.Module) -> None:
@@ -81,8 +93,8 @@ class UNet(nn.Module):
         for level in self.up:
             first, second = level.children()
             skip = skips.pop()
-            x = activate(first(resize(x, (skip.shape[-2], skip.shape[-1]), align_corners=False)))
-            x = activate(second(torch.cat((x, skip), dim=1)))
+            x = activated(first, resize(x, (skip.shape[-2], skip.shape[-1]), align_corners=False))
+            x = activated(second, joined((x, skip), second))
         return x
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:

@@ -4,6 +4,7 @@ Architecture of IRR-PWC (Hur and Roth, "Iterative Residual Refinement for Joint 
 Estimation", CVPR 2019; their code is Apache-2.0), which ScopeFlow keeps. Channel counts scale with `width`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from eqvi.model import gpu_kernels
 from eqvi.model.geometry import resize
-from eqvi.model.layers import activate, chain, conv, scaled
+from eqvi.model.layers import activated, chain, conv, joined, scaled
 
 #: Displacements searched to each side of the warped position, in pixels of the level.
 SEARCH_RANGE = 4
@@ -85,7 +86,7 @@ class FeaturePyramid(nn.Module):
             maps.append(x)
         half, *decoded = maps
         decoded.reverse()
-        projected = [activate(p(x)) for p, x in zip(self.projections, decoded, strict=False)] + [decoded[-1]]
+        projected = [activated(p, x) for p, x in zip(self.projections, decoded, strict=False)] + [decoded[-1]]
         images = [resize(image, (x.shape[-2], x.shape[-1]), align_corners=True) for x in decoded]
         return Pyramid(tuple(map(Level, decoded, projected, images)), half, image)
 
@@ -103,9 +104,10 @@ class DenseEstimator(nn.Module):
         self.channels = inputs
         self.head = conv(inputs, outputs)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        for layer in self.layers:
-            x = torch.cat((activate(layer(x)), x), dim=1)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        x = joined(inputs, self.layers[0])
+        for layer, after in zip(self.layers, [*self.layers[1:], self.head], strict=True):
+            x = joined((activated(layer, x), x), after)
         return x, self.head(x)
 
 
@@ -121,8 +123,8 @@ class ContextNetwork(nn.Module):
             inputs = channels
         self.head = conv(inputs, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(chain(self.layers, x))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.head(chain(self.layers, joined(inputs, self.layers[0])))
 
 
 class KernelRefinement(nn.Module):
@@ -137,8 +139,8 @@ class KernelRefinement(nn.Module):
             inputs = channels
         self.layers.append(conv(inputs, 9))
 
-    def forward(self, guide: Float[Tensor, "b g h w"], field: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, guide: Sequence[Tensor], field: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         batch, channels, height, width = field.shape
-        kernel = torch.softmax(-(chain(self.layers, guide) ** 2), dim=1)
+        kernel = torch.softmax(-(chain(self.layers, joined(guide, self.layers[0])).to(field) ** 2), dim=1)
         patches = F.unfold(F.pad(field, (1, 1, 1, 1), mode="replicate"), kernel_size=3)
         return (patches.view(batch, channels, 9, height, width) * kernel[:, None]).sum(2)

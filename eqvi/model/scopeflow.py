@@ -80,11 +80,11 @@ class OcclusionDecoder(nn.Module):
         self, cost: Tensor, first: Level, second: Level, occlusion: Tensor, flow: Tensor, size: tuple[int, int]
     ) -> Tensor:
         """One coarse level: occlusion of the first image, given the flow just decoded."""
-        features, residual = self.estimator(torch.cat((cost, first.projected, occlusion), dim=1))
+        features, residual = self.estimator(cost, first.projected, occlusion)
         occlusion = occlusion + residual
-        occlusion = occlusion + self.context(torch.cat((features, occlusion), dim=1))
+        occlusion = occlusion + self.context(features, occlusion)
         difference = first.projected - warp_inside(second.projected, flow, size)
-        return self.refinement(torch.cat((occlusion, first.projected, difference), dim=1), occlusion)
+        return self.refinement((occlusion, first.projected, difference), occlusion)
 
     def enlarge(self, occlusion: Tensor, guide: Tensor) -> Tensor:
         """Double the occlusion's size, guided by (image, other image warped, flow, other flow warped)."""
@@ -166,16 +166,16 @@ class ScopeFlow(nn.Module):
         cost = activate(cost_volume(a.features, second))
         to_level = FLOW_UNIT * per_axis(a.image.shape[-1] / size[1], a.image.shape[-2] / size[0], like=flow)
         local = flow * to_level
-        features, residual = self.estimator(torch.cat((cost, a.projected, local), dim=1))
+        features, residual = self.estimator(cost, a.projected, local)
         local = local + residual
-        local = local + self.context(torch.cat((features, local), dim=1))
+        local = local + self.context(features, local)
         # As published, the flow is scaled to global units before the refinement and, by an in-place operation, once
         # more after it. The published weights were trained so and depend on it. Scaled once, as networks of our own
         # may be, a level that adds nothing passes the coarser flow on unchanged.
         rough = local / to_level
         error = a.image - warp_inside(b.image, rough, size)
         centred = rough - rough.mean((2, 3), keepdim=True)
-        guide = torch.cat((centred, torch.linalg.vector_norm(error, dim=1, keepdim=True), a.projected), dim=1)
+        guide = (centred, torch.linalg.vector_norm(error, dim=1, keepdim=True), a.projected)
         fine = self.refinement(guide, rough)
         return _Decoded(cost, fine / to_level if self.scalings == 2 else fine)
 

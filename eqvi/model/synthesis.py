@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.model.geometry import Outside, Reversed, backward_warp, gradient_magnitude
-from eqvi.model.layers import UNet, activate, chain, conv, scaled
+from eqvi.model.layers import UNet, activate, chain, conv, joined, scaled
 
 #: Largest offset of the adaptive flow filter, pixels.
 FILTER_REACH = 10.0
@@ -76,7 +76,7 @@ class Refinement(nn.Module):
         warped_1 = backward_warp(frame_1, flow_t1, self.outside)
         warped_2 = backward_warp(frame_2, flow_t2, self.outside)
         inputs = (frame_1, frame_2, warped_1, warped_2, flow_12, flow_21, flow_t1, flow_t2)
-        features = self.unet.features(torch.cat(inputs, dim=1))
+        features = self.unet.features(joined(inputs, self.unet.stem[0]))
         # Under autocast the head's output is bfloat16, which is too coarse for positions in pixels.
         shift_1, shift_2, offset_1, offset_2 = activate(self.unet.head(features)).to(flow_t1).split(2, dim=1)
         return Refined(
@@ -100,7 +100,7 @@ class MaskNet(nn.Module):
 
     def logit(self, warped_1: Image, warped_2: Image, features: Tensor) -> Weight:
         """The logit of M."""
-        return self.head(chain(self.layers, torch.cat((warped_1, warped_2, features), dim=1))).to(warped_1)
+        return self.head(chain(self.layers, joined((warped_1, warped_2, features), self.layers[0]))).to(warped_1)
 
 
 class ContextualResidual(nn.Module):
@@ -131,7 +131,7 @@ class ContextualResidual(nn.Module):
                 (gradient_magnitude, frame_1, flow_t1), (gradient_magnitude, frame_2, flow_t2),
             )
         ]  # fmt: skip
-        inputs = torch.cat((*warped, warped_1, warped_2), dim=1)
+        inputs = joined((*warped, warped_1, warped_2), self.unet.stem[0])
         del warped  # a third of the memory of a new frame
         return self.unet(inputs).to(frame_1)
 
@@ -145,7 +145,7 @@ class Fusion(nn.Module):
         self.head = conv(32, 1)
 
     def forward(self, full: Image, half: Image) -> Weight:
-        return torch.sigmoid(self.head(chain(self.layers, torch.cat((full, half), dim=1))).to(full))
+        return torch.sigmoid(self.head(chain(self.layers, joined((full, half), self.layers[0]))).to(full))
 
 
 def blend(warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor) -> Image:

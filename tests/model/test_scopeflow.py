@@ -22,7 +22,7 @@ def test_cost_channels_are_row_major_displacements():
 def test_kernel_refinement_averages_with_weights_that_sum_to_one():
     refinement = KernelRefinement(3, width=0.1)
     constant = torch.full((1, 2, 6, 5), 7.0)
-    torch.testing.assert_close(refinement(torch.randn(1, 3, 6, 5), constant), constant)
+    torch.testing.assert_close(refinement((torch.randn(1, 3, 6, 5),), constant), constant)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (67, 90), (64, 129)])
