@@ -5,16 +5,18 @@ Triton is there, and are their reference everywhere else. Triton comes with torc
 (``TRITON_INTERPRET=1``) runs the same kernels on a CPU, for tests.
 """
 
+import contextlib
+from importlib import import_module
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-try:
-    import triton
-
-    from eqvi.model import triton_kernels as kernels
-except ImportError:  # torch's CPU wheels come without it
-    triton = kernels = None
+triton: Any = None
+kernels: Any = None
+with contextlib.suppress(ImportError):  # torch's CPU wheels come without it
+    triton, kernels = import_module("triton"), import_module("eqvi.model.triton_kernels")
 
 #: Pixels of a program.
 _BLOCK = 64
