@@ -1,22 +1,17 @@
-"""Triton kernels of two steps that torch does in hundreds of small ones: cost volume and flow reversal.
+"""Triton kernels of steps that torch does in many small ones: cost volume, splat, sampling, bias with activation.
 
-`eqvi.model.pwc.cost_volume` and `eqvi.model.geometry.splat` call them on a CUDA device, where no gradient is wanted and
-Triton is there, and are their reference everywhere else. Triton comes with torch's CUDA wheels; its interpreter
+`eqvi.model.pwc`, `eqvi.model.geometry` and `eqvi.model.gpu_convolution` call them on a CUDA device, where no gradient
+is wanted and Triton is there, and have their reference, which computes everywhere else. Triton comes with torch's CUDA wheels; its interpreter
 (``TRITON_INTERPRET=1``) runs the same kernels on a CPU, for tests.
 """
 
-import contextlib
+import functools
 from importlib import import_module
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-triton: Any = None
-kernels: Any = None
-with contextlib.suppress(ImportError):  # torch's CPU wheels come without it
-    triton, kernels = import_module("triton"), import_module("eqvi.model.triton_kernels")
 
 #: Pixels of a program.
 _BLOCK = 64
@@ -27,9 +22,18 @@ _UNITS = 2.0**24
 
 def usable(*tensors: Tensor) -> bool:
     """Whether these tensors are on a device that has the kernels, and want no gradient."""
-    if triton is None or not all(tensor.is_cuda for tensor in tensors):
+    if not all(tensor.is_cuda for tensor in tensors) or kernels() is None:
         return False
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+
+
+@functools.cache
+def kernels() -> Any:
+    """The module of the kernels, or None without Triton; imported at the first use, which takes a second."""
+    try:
+        return import_module("eqvi.model.triton_kernels")
+    except ImportError:  # torch's CPU wheels come without it
+        return None
 
 
 def cost_volume(
@@ -42,10 +46,10 @@ def cost_volume(
     out = torch.empty((batch, side * side, height, width), dtype=first.dtype, device=first.device, memory_format=layout)
     # Neighbouring threads read neighbouring pixels.
     first, second = first.contiguous(), second.to(first.dtype, memory_format=torch.contiguous_format)
-    grid = (triton.cdiv(width, _BLOCK), height, batch * side)
-    kernels.cost_volume[grid](
+    grid = (_programs(width, _BLOCK), height, batch * side)
+    kernels().cost_volume[grid](
         first, second, out, height, width, *first.stride(), *second.stride(), *out.stride(),
-        CHANNELS=channels, REACH=reach, SIDE=side, PADDED=triton.next_power_of_2(side), BLOCK=_BLOCK,
+        CHANNELS=channels, REACH=reach, SIDE=side, PADDED=_power_of_2(side), BLOCK=_BLOCK,
     )  # fmt: skip
     return out
 
@@ -65,10 +69,10 @@ def sample_at(
     out = torch.empty(
         (batch, channels, rows, columns), dtype=image.dtype, device=image.device, memory_format=_layout(image)
     )
-    most = min(64, triton.next_power_of_2(channels))
+    most = min(64, _power_of_2(channels))
     block = max(16, 2048 // most)
-    grid = (triton.cdiv(rows * columns, block), triton.cdiv(channels, most), batch)
-    kernels.sample_at[grid](
+    grid = (_programs(rows * columns, block), _programs(channels, most), batch)
+    kernels().sample_at[grid](
         image, places, out, channels, height, width, rows, columns, *image.stride(), *places.stride(), *out.stride(),
         BORDER=border, CHANNELS=most, BLOCK=block,
     )  # fmt: skip
@@ -78,8 +82,8 @@ def sample_at(
 def add_bias_and_activate(x: Float[Tensor, "b c h w"], bias: Float[Tensor, " c"], slope: float) -> None:
     """`x` + `bias`, then LeakyReLU, in `x` itself, whose channels lie side by side in memory."""
     count, channels = x.numel(), x.shape[1]
-    grid = (triton.cdiv(count, 16 * _BLOCK),)
-    kernels.add_bias_and_activate[grid](x, bias, count, CHANNELS=channels, SLOPE=slope, BLOCK=16 * _BLOCK)
+    grid = (_programs(count, 16 * _BLOCK),)
+    kernels().add_bias_and_activate[grid](x, bias, count, CHANNELS=channels, SLOPE=slope, BLOCK=16 * _BLOCK)
 
 
 def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -87,9 +91,18 @@ def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
     flow = flow.contiguous()
     batch, _, height, width = flow.shape
     landed = torch.zeros((batch, 3, height, width), dtype=torch.int64, device=flow.device)
-    grid = (triton.cdiv(height * width, 4 * _BLOCK), batch)
-    kernels.splat[grid](flow, landed, height, width, UNITS=_UNITS, BLOCK=4 * _BLOCK)
+    grid = (_programs(height * width, 4 * _BLOCK), batch)
+    kernels().splat[grid](flow, landed, height, width, UNITS=_UNITS, BLOCK=4 * _BLOCK)
     return (landed.double() / _UNITS).to(flow.dtype)
+
+
+def _programs(count: int, each: int) -> int:
+    return -(-count // each)
+
+
+def _power_of_2(count: int) -> int:
+    """The smallest that is not less."""
+    return 1 << (count - 1).bit_length()
 
 
 def _layout(x: Tensor) -> torch.memory_format:
