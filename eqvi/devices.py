@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from eqvi.errors import InputError
 
@@ -48,6 +49,11 @@ def local_device(name: str) -> str:
         device = f"cuda:{int(local_rank) % torch.cuda.device_count()}"
         torch.cuda.set_device(device)
     return device
+
+
+def is_on_gpu(tensor: Any) -> bool:
+    """Whether a tensor is on a CUDA device, for which there are kernels of our own."""
+    return tensor.is_cuda
 
 
 def has_bfloat16(device: str) -> bool:

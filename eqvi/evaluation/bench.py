@@ -23,7 +23,8 @@ from eqvi.errors import InputError
 from eqvi.evaluation.floor import convolution, parity, work
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.memory import peak_memory
-from eqvi.evaluation.workloads import ON_DEVICE, PARTS, PUBLISHED_CALLS, Task, Workload, run_task
+from eqvi.evaluation.published_schedule import PUBLISHED_CALLS
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Task, Workload, run_task
 from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Row

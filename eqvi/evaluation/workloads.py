@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.devices import one_thread
@@ -29,11 +28,11 @@ from eqvi.evaluation.panned import PAN as PAN
 from eqvi.evaluation.panned import panned as panned
 from eqvi.evaluation.panned import panned_batch as panned_batch
 from eqvi.evaluation.precision import autocast, compiled
+from eqvi.evaluation.published_schedule import published_motion
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI, Motion
-from eqvi.model.geometry import resize
 from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
@@ -49,9 +48,6 @@ from eqvi.training.stages import STAGES, freeze_all_but
 from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 
 STAGE = "scratch"
-
-#: The flows F_ab that the published code computes for one new frame: six, two of them twice.
-PUBLISHED_CALLS = (*FLOW_PAIRS, (1, 2), (2, 1))
 
 #: What a process may hold on a GPU for a frame in tiles: bytes.
 TILED_MEMORY = 12 * 10**9
@@ -298,34 +294,6 @@ def run_task(load: Workload, name: tuple[str, str] | None, threads: int) -> None
         task = next(task for task in PARTS[name[0]](load, Path()) if task.variant == name[1])
         for _ in range(2):
             task.run(task.prepare())
-
-
-def published_motion(model: EQVI, frames: Float[Tensor, "b 4 3 h w"]) -> Motion:
-    """The flows of a window as the published code computes them for each new frame: `PUBLISHED_CALLS`.
-
-    Every call computes both frames' pyramids and gives flow both ways and occlusion. Equal to `EQVI.estimate_motion`
-    for frames that need no padding.
-
-    Args:
-        model: with ScopeFlow.
-        frames: RGB in [0, 1].
-    """
-    motion = _published_calls(model, frames)
-    if model.fusion is None:
-        return motion
-    size = (frames.shape[-2] // 2, frames.shape[-1] // 2)
-    small = resize(frames.flatten(0, 1), size, align_corners=False).unflatten(0, frames.shape[:2])
-    return motion._replace(half=_published_calls(model, small))
-
-
-def _published_calls(model: EQVI, frames: Tensor) -> Motion:
-    network = model.flow
-    assert isinstance(network, ScopeFlow)
-    flows: dict[str, Any] = {}
-    for a, b in PUBLISHED_CALLS:
-        first, second = network.features(frames[:, a]), network.features(frames[:, b])
-        flows[f"flow_{a}{b}"] = network.bidirectional(first, second).flow_ab
-    return Motion(**flows, features={}, half=None)
 
 
 def _placed(model: EQVI, load: Workload) -> EQVI:

@@ -1,8 +1,8 @@
 """Triton kernels of steps that torch does in many small ones: cost volume, splat, sampling, bias with activation.
 
 `eqvi.model.pwc`, `eqvi.model.geometry` and `eqvi.model.gpu_convolution` call them on a CUDA device, where no gradient
-is wanted and Triton is there, and have their reference, which computes everywhere else. Triton comes with torch's CUDA wheels; its interpreter
-(``TRITON_INTERPRET=1``) runs the same kernels on a CPU, for tests.
+is wanted and Triton is there, and have their reference, which computes everywhere else. Triton comes with torch's CUDA
+wheels; its interpreter (``TRITON_INTERPRET=1``) runs the same kernels on a CPU, for tests.
 """
 
 import functools
@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.devices import is_on_gpu
+
 #: Pixels of a program.
 _BLOCK = 64
 #: One over the smallest weight or displacement (px) that a splat counts. Sums of whole numbers do not depend on their
@@ -22,7 +24,7 @@ _UNITS = 2.0**24
 
 def usable(*tensors: Tensor) -> bool:
     """Whether these tensors are on a device that has the kernels, and want no gradient."""
-    if not all(tensor.is_cuda for tensor in tensors) or kernels() is None:
+    if not all(map(is_on_gpu, tensors)) or kernels() is None:
         return False
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from eqvi.devices import is_on_gpu
 from eqvi.model.geometry import backward_warp, per_axis, resize, sampled_inside
 from eqvi.model.layers import activate, conv, scaled
 from eqvi.model.pwc import (
@@ -138,7 +139,7 @@ class ScopeFlow(nn.Module):
     def between_all(self, pairs: Sequence[tuple[Pyramid, Pyramid]]) -> list[Float[Tensor, "b 2 h w"]]:
         """`between` of several pairs; on a CUDA device side by side, where they are not too large for that."""
         images = [first.image for first, _ in pairs]
-        if len(pairs) < 2 or not images[0].is_cuda or images[0].shape[-2] * images[0].shape[-1] > SIDE_BY_SIDE:
+        if len(pairs) < 2 or not is_on_gpu(images[0]) or images[0].shape[-2] * images[0].shape[-1] > SIDE_BY_SIDE:
             return [self.between(first, second) for first, second in pairs]
         first, second = (tree_map(lambda *parts: torch.cat(parts), *side) for side in zip(*pairs, strict=True))
         return list(self.between(first, second).split([image.shape[0] for image in images]))

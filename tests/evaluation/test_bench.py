@@ -18,7 +18,8 @@ from eqvi.cli import bench as bench_command
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, memory, workloads
 from eqvi.evaluation.precision import float32_precision
-from eqvi.evaluation.workloads import PUBLISHED_CALLS, Task, Workload, panned, panned_batch, published_motion
+from eqvi.evaluation.published_schedule import PUBLISHED_CALLS, published_motion
+from eqvi.evaluation.workloads import Task, Workload, panned, panned_batch
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
