@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from eqvi.datasets.checksums import fingerprint
 from eqvi.errors import InputError
-from eqvi.evaluation.gpu_record import Record, Task, Visit, say
+from eqvi.evaluation.gpu_record import Record, Task, Visit, pack_records, say
 from eqvi.files import git_blob, reason, write_failure
 from eqvi.paths import PACKAGE
 
@@ -70,7 +70,7 @@ PLAN = (
     Step("speed", "new frames a second and memory", 0.28, 30, "eqvi.evaluation.gpu_speed:speed", alone=True),
     Step("compiled", "the same, compiled", 0.09, 30, "eqvi.evaluation.gpu_speed:compiled", alone=True),
     Step("training_rate", "samples a second", 0.08, 20, "eqvi.evaluation.gpu_training:training_rate", alone=True),
-    Step("weights", "a training run by a recipe", 0.43, 60, "eqvi.evaluation.gpu_training:weights"),
+    Step("weights", "training runs by their recipes", 0.43, 60, "eqvi.evaluation.gpu_weights:weights"),
 )
 
 
@@ -81,17 +81,28 @@ def opening(visit: Visit, minutes: float, plan: Sequence[Step] = PLAN) -> str:
     return f"eqvi gpu: {kind} on {visit.device}, at most {minutes:g} minutes: {shares}; results into {visit.folder}"
 
 
-def open_folder(folder: Path) -> None:
-    """Make the folder of the results, with an empty log.
+def open_folders(folder: Path, packed: Path | None = None) -> None:
+    """Make the folder of the results, with an empty log, and that of the packed ones.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: one cannot be written.
     """
+    option = f"--out {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").write_text("")
+        if packed is not None:
+            option = f"--packed {packed}"
+            packed.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written: {write_failure(error)}") from None
+        raise InputError(f"{option}: cannot be written: {write_failure(error)}") from None
+
+
+def chosen_steps(names: Sequence[str], plan: Sequence[Step] = PLAN) -> tuple[Step, ...]:
+    """The named steps in the plan's order; their shares of the minutes grow alike."""
+    chosen = [step for step in plan if step.name in names]
+    whole = sum(step.share for step in chosen)
+    return tuple(step._replace(share=step.share / whole) for step in chosen)
 
 
 def begin(plan: Sequence[Step] = PLAN) -> None:
@@ -139,6 +150,7 @@ def carry_out(
         why = f": {record['why']}" if record["why"] else ""
         counts = ", ".join(f"{len(rows)} {table}" for table, rows in record["tables"].items()) or "no rows"
         say(visit.folder, f"  {step.name}: {record['status']} after {record['seconds']:.1f} s ({counts}){why}")
+        pack_records(visit)
     return statuses
 
 

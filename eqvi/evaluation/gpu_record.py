@@ -3,12 +3,15 @@
 import json
 import math
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eqvi.files import parse_json, replacing
 
+#: All result files of a visit in one.
+RECORDS_FILE = "records.zip"
 #: What a step can end as; ``running`` stays only where the whole command was killed.
 STATUSES = ("running", "done", "failed", "stopped", "skipped")
 
@@ -21,15 +24,31 @@ class Visit(NamedTuple):
         device: cuda or cpu.
         toy: whether all is done at the size of a rehearsal.
         command: as the user gave it.
-        run, recipe: name and `eqvi.training.recipe.Recipe` of the training run of step ``weights``.
+        runs: the training runs of step ``weights``, each an `eqvi.training.recipe.Recipe`, by name.
+        ablation: those of its ablation, which come after them.
+        packed: folder of the few files that are to be carried away; None: `folder`.
     """
 
     folder: Path
     device: str
     toy: bool
     command: str
-    run: str = ""
-    recipe: Any = None  # whose import takes seconds
+    runs: Mapping[str, Any] = {}  # whose import takes seconds
+    ablation: Mapping[str, Any] = {}
+    packed: Path | None = None
+
+
+def pack_records(visit: Visit) -> Path:
+    """Write all result files and the log into one, `RECORDS_FILE`.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    target = (visit.packed or visit.folder) / RECORDS_FILE
+    with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted([*visit.folder.glob("*.json"), *visit.folder.glob("log.txt")]):
+            packed.write(path, path.name)
+    return target
 
 
 class Record:

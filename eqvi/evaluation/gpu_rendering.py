@@ -5,50 +5,53 @@ many ``seconds`` of rendering, by how many ``workers``.
 """
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Sequence
 
-from eqvi.datasets.photographs import Split
 from eqvi.evaluation.gpu_record import Record, Visit
-from eqvi.training.loading import VALIDATION_SEED, window_pool
 from eqvi.training.recipe import Recipe
+from eqvi.training.shared_windows import shared_pools
 from eqvi.training.window_pool import WindowPool, fill_pool
 
 #: Cores that are left to the process that drives the GPU.
 SPARED = 3
 
 
-#: The training run of a rehearsal: two steps.
-TOY_RUN = ("toy", Recipe(
-    stage="matching", preset="matching", data="windows", windows=4, store="build/windows_toy", stored=64, crop=64,
+_TOY = Recipe(
+    stage="finishing", preset="finishing", data="windows", windows=4, store="build/windows_toy", stored=64, crop=64,
     augment="full", steps=2, batch=1, begin="weight_free", schedule="cosine", average=0.9, scored=1, score_every=2,
-))  # fmt: skip
+)  # fmt: skip
+#: The training runs of a rehearsal, and an ablation of two rows and two seeds: two steps each.
+TOY_RUNS = {"toy": _TOY, "toy_matching": dataclasses.replace(_TOY, stage="matching", preset="matching")}
+TOY_ABLATION = {
+    f"{motion}_{seed}": dataclasses.replace(
+        _TOY, stage="scratch", preset="eqvi-eighth-dis", motion=motion, residual="no", seed=seed, windows=3
+    )
+    for seed in (0, 1)
+    for motion in ("linear", "quadratic")
+}
 
 
 class Rendering:
-    """Processes that render a recipe's windows, those of the validation first; an `eqvi.evaluation.gpu.Background`.
+    """Processes that render the windows of recipes, those of the validation first; an `eqvi.evaluation.gpu.Background`.
 
     Args:
         visit: gets the record.
-        recipe: on windows of eight frames, with a store; without one there is nothing to render.
+        recipes: on windows of eight frames, with a store; without one there is nothing to render.
         workers: processes.
     """
 
-    def __init__(self, visit: Visit, recipe: Recipe, workers: int) -> None:
-        splits: tuple[tuple[Split, int, int], ...] = (
-            ("val", VALIDATION_SEED, recipe.scored), ("train", recipe.seed, recipe.windows)
-        )  # fmt: skip
-        self.pools = [(window_pool(recipe, split, seed), count) for split, seed, count in splits if recipe.store]
+    def __init__(self, visit: Visit, recipes: Sequence[Recipe], workers: int) -> None:
+        self.pools = list(shared_pools([recipe for recipe in recipes if recipe.store]).values())
         self.workers = workers
         self._record = Record(visit, "rendering", 0.0)
         self._seconds, self._resumed = 0.0, time.monotonic()
         context = multiprocessing.get_context("forkserver")
-        parts = [WindowPool(pool.folder, count, pool.size, pool.seed, pool.pictures, pool.split)
-                 for pool, count in self.pools]  # fmt: skip
-        self._processes = [context.Process(target=_fill, args=(parts, k, workers)) for k in range(workers)]
+        self._processes = [context.Process(target=_fill, args=(self.pools, k, workers)) for k in range(workers)]
         for process in self._processes:
             process.start()
 
@@ -80,7 +83,7 @@ class Rendering:
 
     def _count(self, event: str) -> None:
         self._seconds += time.monotonic() - self._resumed
-        made = sum(len(pool.rendered()) for pool, _ in self.pools if pool.folder is not None and pool.folder.is_dir())
+        made = sum(len(pool.rendered()) for pool in self.pools if pool.folder is not None and pool.folder.is_dir())
         self._record.add("windows", event=event, made=made, seconds=self._seconds, workers=self.workers)
 
 

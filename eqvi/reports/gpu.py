@@ -165,12 +165,24 @@ def rendering(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
 
 
 def weights(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
-    """The training run: its name, steps and scores of its last validation."""
-    content = record("weights", folder)
-    if content is None or "run" not in content:
-        return _missing(NO_GPU if content is None else content["why"])
-    scores = {name: float(value) for name, value in content["scores"].items()}
-    return pd.DataFrame([{"run": content["run"], "steps": content["run_step"], "of": content["run_steps"], **scores}])
+    """The training runs: name, steps, milliseconds a step and scores of the last validation; those left out, and why.
+
+    Columns:
+        run, seed: of the run (text, int64).
+        step, steps: done and in all (int64).
+        ms_a_step: milliseconds (float64).
+        psnr_start, psnr, ...: scores before the first step and at the end (float64).
+        why: of what was left out (text).
+    """
+    rows = _rows("weights", "runs", folder)
+    if "run" in rows:
+        rows.insert(4, "ms_a_step", 1000 * rows.pop("seconds").astype("float64") / rows.pop("timed").astype("float64"))
+        rows = rows.drop(columns="finished")
+    left_out = _rows("weights", "left_out", folder)
+    if "run" in left_out:
+        rows = pd.concat([rows if "run" in rows else pd.DataFrame(), left_out[["run", "why"]]], ignore_index=True)
+        rows["why"] = rows["why"].fillna("")
+    return rows
 
 
 #: The tables by the step's name.

@@ -6,7 +6,7 @@ stays exact, and warping frame b by F_ab gives frame a before and after. Their r
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +21,17 @@ _Sample = TypeVar("_Sample", FrameSample, WindowSample)
 
 # Reversed in time frame i of n is frame n - 1 - i, and F_ab is F_(n-1-a)(n-1-b).
 _REVERSED = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
-_REVERSED_WINDOW = [WINDOW_PAIRS.index((FRAMES - 1 - a, FRAMES - 1 - b)) for a, b in WINDOW_PAIRS]
+REVERSED_WINDOW = [WINDOW_PAIRS.index((FRAMES - 1 - a, FRAMES - 1 - b)) for a, b in WINDOW_PAIRS]
+
+
+class Transforms(NamedTuple):
+    """What is done to a window, in this order; `colours` as the ``order`` of `recolour`."""
+
+    mirrored: bool = False
+    flipped: bool = False
+    reversed: bool = False
+    transposed: bool = False
+    colours: tuple[int, ...] = (0, 1, 2)
 
 
 def mirror(window: _Sample) -> _Sample:
@@ -45,7 +55,7 @@ def transpose(window: _Sample) -> _Sample:
 
 def reverse(window: _Sample) -> _Sample:
     """Reverse time: s becomes 1 - s, so the frames are I3 I2 I1 I0, t is 1 - t, the flows F23 F21 F20 F10 F12 F13."""
-    order = _REVERSED if isinstance(window, FrameSample) else _REVERSED_WINDOW
+    order = _REVERSED if isinstance(window, FrameSample) else REVERSED_WINDOW
     flows = None if window.flows is None else window.flows[order]
     reversed_window = window._replace(frames=window.frames.flip(0), t=1 - window.t, flows=flows)
     if isinstance(reversed_window, WindowSample):
@@ -83,24 +93,31 @@ def crop(window: _Sample, y: int, x: int, height: int, width: int) -> _Sample:
 
 
 def augment(window: _Sample, rng: random.Random, how: Augmentation) -> _Sample:
-    """Augment a window at random.
+    """Augment a window at random, as `draw_transforms` says."""
+    transforms = draw_transforms(rng, how, window.truth.shape[-1] == window.truth.shape[-2])
+    for chosen, transform in zip(transforms, (mirror, flip, reverse, transpose), strict=False):
+        if chosen:
+            window = transform(window)
+    return recolour(window, transforms.colours) if how == "full" else window
+
+
+def draw_transforms(rng: random.Random, how: Augmentation, is_square: bool) -> Transforms:
+    """Draw how a window is augmented.
 
     Args:
-        window: as it was read or rendered.
         rng: source of randomness; the number of draws does not depend on the window.
         how: ``none``; ``published``, with probability 1/2 mirrored and reversed in time, both together
             (`eqvi.training.recipe`); ``full``, mirrored, flipped, reversed and, if square, transposed, each with
             probability 1/2 independently, and the colours in one of the six orders.
+        is_square: whether windows are as high as wide.
     """
     if how == "published":
-        return reverse(mirror(window)) if rng.random() < 0.5 else window
+        chosen = rng.random() < 0.5
+        return Transforms(mirrored=chosen, reversed=chosen)
     if how == "full":
-        is_square = window.truth.shape[-1] == window.truth.shape[-2]
-        for transform in (mirror, flip, reverse, transpose):
-            if rng.random() < 0.5 and (is_square or transform is not transpose):
-                window = transform(window)
-        return recolour(window, rng.sample(range(3), 3))
-    return window
+        mirrored, flipped, backwards, transposed = (rng.random() < 0.5 for _ in range(4))
+        return Transforms(mirrored, flipped, backwards, transposed and is_square, tuple(rng.sample(range(3), 3)))
+    return Transforms()
 
 
 def _flipped(window: _Sample, axis: int) -> _Sample:

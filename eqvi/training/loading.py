@@ -38,7 +38,7 @@ def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> Sampl
         raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")
     how: Any = recipe.augment  # one of its choices, as the recipe has checked
     if recipe.data == WINDOWS:
-        pool = window_pool(recipe, "train", recipe.seed)
+        pool = window_pool(recipe, "train")
         if processes.first:
             pool.prepare()
         processes.wait()
@@ -71,7 +71,7 @@ def validation_samples(recipe: Recipe) -> list[FrameSample] | list[WindowSample]
         pairs = RenderedPairs(size, recipe.scored, VALIDATION_SEED, "val")
         return [pairs.sample(number) for number in range(recipe.scored)]
     if recipe.data == WINDOWS:
-        pool = window_pool(recipe, "val", VALIDATION_SEED)
+        pool = window_pool(recipe, "val")
         pool.prepare()
         return [to_sample(pool.window(number)) for number in range(recipe.scored)]
     source: Any = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
@@ -80,11 +80,12 @@ def validation_samples(recipe: Recipe) -> list[FrameSample] | list[WindowSample]
     return [source.sample(number) for number in range(min(recipe.scored, source.epoch))]
 
 
-def window_pool(recipe: Recipe, split: Split, seed: int) -> WindowPool:
+def window_pool(recipe: Recipe, split: Split) -> WindowPool:
     """The windows of eight frames that a recipe trains on, or is scored on; the latter are kept in ``STORE_val``."""
     folder = Path(recipe.store if split == "train" else f"{recipe.store}_val") if recipe.store else None
     pictures = Path(recipe.pictures) if recipe.pictures else None
-    return WindowPool(folder, recipe.windows, recipe.stored or recipe.crop + recipe.crop // 2, seed, pictures, split)
+    count, seed = (recipe.windows, recipe.windows_seed) if split == "train" else (recipe.scored, VALIDATION_SEED)
+    return WindowPool(folder, count, recipe.stored or recipe.crop + recipe.crop // 2, seed, pictures, split)
 
 
 def _sampling(recipe: Recipe) -> dict[str, Any]:

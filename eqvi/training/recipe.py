@@ -73,6 +73,11 @@ class Recipe:
         "motion model instead of the stage's: linear, quadratic, least_squares, rectified",
         choices=("", *get_args(MotionKind)),
     )
+    trajectory: int = _option(
+        0,
+        "frames over which trajectories correct the motion, 4 or 8, on data windows; 0: as the preset has it",
+        least=0,
+    )
     residual: str = _option("", "with RCSN (yes) or without (no), instead of the stage's", choices=("", "yes", "no"))
     after: str = _option("", "checkpoint to start from: of the stage before, or any whose parts fit")
     flow: str = _option("", "checkpoint of the flow network, where the preset has one: ScopeFlow, IRR-PWC or ours")
@@ -92,6 +97,7 @@ class Recipe:
     stored: int = _option(
         0, "height and width of a stored window, or one of data windows, in pixels; 0: half more than crop", least=0
     )
+    windows_seed: int = _option(0, "of the sequence of data windows, which runs of several seeds share", least=0)
     pictures: str = _option("", "folder of pictures that data windows show; empty: scikit-image's")
     crop: int = _option(512, "height and width of a training sample, pixels")
     augment: str = _option(
@@ -124,7 +130,7 @@ class Recipe:
     validation: str = _option("rendered", "validation data: rendered, or a folder as of data")
     scored: int = _option(16, "windows of a validation", least=1)
     score_every: int = _option(1000, "steps between validations", least=1)
-    seed: int = _option(0, "of all random draws", least=0)
+    seed: int = _option(0, "of all other random draws", least=0)
 
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
@@ -147,6 +153,8 @@ class Recipe:
             raise InputError(
                 f"validation {self.validation}: with data {WINDOWS} it is of rendered windows: leave it out"
             )
+        if self.trajectory and (self.trajectory not in (4, 8) or self.data != WINDOWS):
+            raise InputError(f"trajectory {self.trajectory} cannot be used: give 4 or 8 and data {WINDOWS}, or 0")
         if self.data == WINDOWS and self.stored % 2:
             raise InputError(f"stored {self.stored} cannot be used: give an even number")
         if self.stored and self.stored < self.crop:
@@ -168,6 +176,8 @@ class Recipe:
         residual = None if not self.residual else self.residual == "yes"
         motion: Any = self.motion or None
         config = stage_config(STAGES[self.stage], PRESETS[self.preset], motion, residual)
+        if self.trajectory:
+            config = dataclasses.replace(config, trajectory=self.trajectory)
         filled = self.begin == "weight_free" and config.refine
         return dataclasses.replace(config, start="weight_free") if filled else config
 

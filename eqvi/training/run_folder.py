@@ -77,11 +77,12 @@ def load_state(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         state = {name: content[name] for name in _STATE_FIELDS}
     except Exception as error:  # a damaged pickle can fail in any way
         raise InputError(f"{path}: cannot be read ({type(error).__name__}): remove it to start anew") from None
+    # An option that is newer than the state had its default.
+    was = {field.name: field.metadata["default"] for field in dataclasses.fields(Recipe)} | state["recipe"]
     for name, value in dataclasses.asdict(recipe).items():
-        if state["recipe"].get(name) != value:
+        if was[name] != value:
             raise InputError(
-                f"{folder}: holds a run with {name}={state['recipe'].get(name)!r}, not {value!r}: give another folder, "
-                "or --restart"
+                f"{folder}: holds a run with {name}={was[name]!r}, not {value!r}: give another folder, or --restart"
             )
     return state
 

@@ -28,7 +28,7 @@ from eqvi.training.losses import Loss
 from eqvi.training.lr_schedule import lr_factor
 from eqvi.training.objectives import FlowObjective, FrameObjective
 from eqvi.training.recipe import WINDOWS, Recipe
-from eqvi.training.samples import Batch
+from eqvi.training.samples import Batch, SampleSource
 from eqvi.training.validation import make_validation
 from eqvi.training.vgg import open_vgg
 from eqvi.training.window_objective import WindowObjective, check_terms
@@ -69,7 +69,9 @@ class Trainer:
             assert loss is not None
             self.objective = FrameObjective(model, loss, precision)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.rate, weight_decay=recipe.decay)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=recipe.rate, weight_decay=recipe.decay, fused=device.type == "cuda" or None
+        )
         ema = get_ema_multi_avg_fn(recipe.average)
         self.average = AveragedModel(model, multi_avg_fn=ema) if recipe.average else None
         self.epoch_steps = -(-epoch // recipe.batch)
@@ -192,6 +194,8 @@ def prepare(
     workers: int = 0,
     tensorboard: bool = False,
     restart: bool = False,
+    source: SampleSource | None = None,
+    samples: Any = None,
 ) -> Run:
     """Prepare a run: check and build all that its recipe names, lock its folder, and write the record there.
 
@@ -201,6 +205,7 @@ def prepare(
         device: where to train.
         processes: those that train together.
         stack: holds what is to be closed: the folder's lock and TensorBoard's log.
+        source, samples: to train on and to be scored on, where several runs share them; None: the recipe's own.
 
     Raises:
         InputError: something cannot be used, or another process has the folder; nothing in the folder has changed then.
@@ -216,13 +221,14 @@ def prepare(
     if recipe.data == WINDOWS:
         check_terms(recipe.loss_terms())
     model = initial_model(recipe)
-    samples: Any = None if recipe.validation == "rendered" else validation_samples(recipe)
-    source = open_source(recipe, processes, workers)
+    if samples is None and recipe.validation != "rendered":
+        samples = validation_samples(recipe)
+    source = source or open_source(recipe, processes, workers)
     if processes.first:
         stack.enter_context(exclusive(folder))
 
     # Nothing is refused from here on. Rendering the samples takes a while.
-    samples = samples or validation_samples(recipe)
+    samples = samples if samples is not None else validation_samples(recipe)
     trainer = Trainer(recipe, model, loss, source.epoch, device)
     if state is not None:
         trainer.load_state_dict(state)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
+from eqvi.model.config import EQVIConfig
 from eqvi.model.eqvi import EQVI, Interpolation, Motion
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.objectives import mean_end_point_error
@@ -18,6 +19,8 @@ from eqvi.training.window_objective import middle_frames, motion_errors
 
 #: Samples of which example frames are shown.
 EXAMPLES = 2
+# Windows of eight frames in a batch.
+_TOGETHER = 8
 
 
 class Example(NamedTuple):
@@ -69,7 +72,56 @@ class FrameValidation:
             return [model.interpolate(batch.frames, motion, batch.t).frame for batch, motion in pairs]
 
     def _psnr(self, frames: list[Tensor]) -> float:
-        return sum(map(_psnr, frames, self._batches)) / len(frames)
+        return sum(_psnr(frame, batch.truth) for frame, batch in zip(frames, self._batches, strict=True)) / len(frames)
+
+
+class ScoredWindows:
+    """Fixed windows of eight frames with exact flow, to score several models on.
+
+    Args:
+        windows: of one size.
+        device: where they are kept, `_TOGETHER` in a batch.
+    """
+
+    def __init__(self, windows: Sequence[WindowSample], device: torch.device) -> None:
+        groups = [windows[first : first + _TOGETHER] for first in range(0, len(windows), _TOGETHER)]
+        self.batches: list[WindowBatch] = [_to_device(collate(group), device) for group in groups]
+        self.blends = [torch.lerp(b.frames[:, 3], b.frames[:, 4], b.t.view(-1, 1, 1, 1)) for b in self.batches]
+        self._weight_free: dict[EQVIConfig, tuple[list[Tensor], dict[str, float]]] = {}
+
+    def scores(self, model: EQVI) -> tuple[list[Tensor], dict[str, float]]:
+        """The new frames of each batch, and the means of ``psnr``, ``difference`` and ``common`` over all windows."""
+        frames, rows = [], []
+        for batch in self.batches:
+            result = self.interpolation(model, batch)
+            frames.append(result.frame)
+            for one in range(len(batch.t)):
+                place = slice(one, one + 1)
+                flows, t = (result.flow_t1[place], result.flow_t2[place]), batch.t[place].view(-1, 1, 1, 1)
+                errors = motion_errors(*flows, batch.flow[place], batch.visibility[place], t)
+                psnr = _psnr(result.frame[place], batch.truth[place])
+                rows.append((psnr, errors.difference.item(), errors.common.item()))
+        means = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+        return frames, dict(zip(("psnr", "difference", "common"), means, strict=True))
+
+    def weight_free_scores(self, model: EQVI) -> tuple[list[Tensor], dict[str, float]]:
+        """As `scores`, of the same flow and motion model without any trained part; computed once for each."""
+        plain = weight_free(model, self.blends[0].device)
+        if plain.config not in self._weight_free:
+            self._weight_free[plain.config] = self.scores(plain)
+        return self._weight_free[plain.config]
+
+    def blend_psnr(self) -> float:
+        """The mean PSNR of frames 1 and 2 blended."""
+        rows = [_psnr(a[None], b[None]) for blends, batch in zip(self.blends, self.batches, strict=True)
+                for a, b in zip(blends, batch.truth, strict=True)]  # fmt: skip
+        return sum(rows) / len(rows)
+
+    def interpolation(self, model: EQVI, batch: WindowBatch) -> Interpolation:
+        """The new frames of a batch."""
+        with torch.inference_mode():
+            frames = middle_frames(batch, model)
+            return model.interpolate(frames, model.known_motion(frames, batch.flows), batch.t)
 
 
 class WindowValidation:
@@ -80,53 +132,35 @@ class WindowValidation:
     both frames (`eqvi.training.window_objective`), and ``warp_difference`` and ``warp_common``, those of `warp`.
 
     Args:
-        windows: of one size.
+        windows: of one size, or several runs' `ScoredWindows`.
         model: whose flow and motion model `warp` has.
         device: where it is computed.
     """
 
-    def __init__(self, windows: Sequence[WindowSample], model: EQVI, device: torch.device) -> None:
-        self._batches: list[WindowBatch] = [_to_device(collate([window]), device) for window in windows]
-        plain = weight_free(model, device)
-        with torch.inference_mode():
-            blends = [torch.lerp(b.frames[:, 3], b.frames[:, 4], b.t.view(-1, 1, 1, 1)) for b in self._batches]
-        self._warps, known = self._scores(plain)
-        self._blends = blends
+    def __init__(self, windows: Sequence[WindowSample] | ScoredWindows, model: EQVI, device: torch.device) -> None:
+        self._windows = windows if isinstance(windows, ScoredWindows) else ScoredWindows(windows, device)
+        self._warps, known = self._windows.weight_free_scores(model)
         self._known = {
             "warp": known["psnr"],
-            "blend": sum(map(_psnr, blends, self._batches)) / len(blends),
+            "blend": self._windows.blend_psnr(),
             "warp_difference": known["difference"],
             "warp_common": known["common"],
         }
 
     def __call__(self, model: EQVI) -> dict[str, float]:
         """Scores of the model and of the baselines."""
-        scores = self._scores(model)[1]
+        scores = self._windows.scores(model)[1]
         return {"psnr": scores.pop("psnr"), "warp": self._known["warp"], "blend": self._known["blend"]} | (
             scores | {name: value for name, value in self._known.items() if name.startswith("warp_")}
         )
 
     def examples(self, model: EQVI) -> list[Example]:
         """The first few new frames."""
-        frames = [self._interpolation(model, batch).frame for batch in self._batches[:EXAMPLES]]
-        rows = zip(frames, self._batches, self._blends, self._warps, strict=False)
-        return [Example(batch.truth, {"blend": b, "warp": w, "model": frame}) for frame, batch, b, w in rows]
-
-    def _interpolation(self, model: EQVI, batch: WindowBatch) -> Interpolation:
-        with torch.inference_mode():
-            frames = middle_frames(batch, model)
-            return model.interpolate(frames, model.known_motion(frames, batch.flows), batch.t)
-
-    def _scores(self, model: EQVI) -> tuple[list[Tensor], dict[str, float]]:
-        frames, rows = [], []
-        for batch in self._batches:
-            result = self._interpolation(model, batch)
-            frames.append(result.frame)
-            t = batch.t.view(-1, 1, 1, 1)
-            errors = motion_errors(result.flow_t1, result.flow_t2, batch.flow, batch.visibility, t)
-            rows.append((_psnr(result.frame, batch), errors.difference.item(), errors.common.item()))
-        means = (sum(column) / len(rows) for column in zip(*rows, strict=True))
-        return frames, dict(zip(("psnr", "difference", "common"), means, strict=True))
+        batch, blends = self._windows.batches[0], self._windows.blends[0]
+        frames = self._windows.interpolation(model, batch).frame
+        places = [slice(one, one + 1) for one in range(min(EXAMPLES, len(frames)))]
+        shown = {"blend": blends, "warp": self._warps[0], "model": frames}
+        return [Example(batch.truth[at], {name: some[at] for name, some in shown.items()}) for at in places]
 
 
 class FlowValidation:
@@ -174,22 +208,28 @@ class FlowValidation:
 def weight_free(model: EQVI, device: torch.device) -> EQVI:
     """The same flow and motion model without any trained part."""
     config = dataclasses.replace(
-        model.config, refine=False, residual=False, multi_scale=False, matching=False, finishing=False
+        model.config,
+        start="published",
+        refine=False,
+        residual=False,
+        multi_scale=False,
+        matching=False,
+        finishing=False,
     )
     plain = EQVI(config).to(device)
     plain.flow = model.flow
     return plain
 
 
-def make_validation(samples: Sequence[Any], model: EQVI | ScopeFlow, device: torch.device) -> Any:
+def make_validation(samples: Any, model: EQVI | ScopeFlow, device: torch.device) -> Any:
     """The validation of a model: `FlowValidation` on pairs, `WindowValidation` or `FrameValidation` on windows."""
-    if isinstance(model, EQVI) and isinstance(samples[0], WindowSample):
+    if isinstance(model, EQVI) and (isinstance(samples, ScoredWindows) or isinstance(samples[0], WindowSample)):
         return WindowValidation(samples, model, device)
     return FlowValidation(samples, device) if isinstance(model, ScopeFlow) else FrameValidation(samples, model, device)
 
 
-def _psnr(frame: Tensor, batch: FrameBatch | WindowBatch) -> float:
-    return metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(batch.truth))
+def _psnr(frame: Tensor, truth: Tensor) -> float:
+    return metrics.psnr(metrics.to_8bit(frame), metrics.to_8bit(truth))
 
 
 def _motion(model: EQVI, batch: FrameBatch) -> Motion:

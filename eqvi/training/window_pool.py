@@ -157,17 +157,19 @@ class PooledWindows:
         crop: (height, width) of the samples in pixels.
         augment: see `eqvi.training.augment.augment`.
         seed: of the order, crops and augmentation.
+        count: the first so many windows of the pool; 0: all.
     """
 
     pool: WindowPool
     crop: tuple[int, int]
     augment: Augmentation = "full"
     seed: int = 0
+    count: int = 0
 
     @property
     def epoch(self) -> int:
-        """Windows in the pool."""
-        return self.pool.count
+        """Windows that are drawn from."""
+        return self.count or self.pool.count
 
     def sample(self, number: int) -> WindowSample:
         """The window of that number."""
@@ -180,7 +182,8 @@ class PooledWindows:
 
     def record(self) -> dict[str, Any]:
         """What the windows are made of, in plain values."""
-        return self.pool.record() | {"crop": list(self.crop), "augment": self.augment, "order": self.seed}
+        own = {"count": self.epoch, "crop": list(self.crop), "augment": self.augment, "order": self.seed}
+        return self.pool.record() | own
 
 
 def fill_pool(pool: WindowPool, worker: int = 0, workers: int = 1, progress: bool = True) -> int:

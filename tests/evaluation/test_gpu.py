@@ -6,35 +6,43 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+import eqvi
 from eqvi.errors import InputError
-from eqvi.evaluation import gpu, gpu_speed, gpu_training, workloads
+from eqvi.evaluation import gpu, gpu_speed, gpu_weights, workloads
 from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
-from eqvi.evaluation.gpu_rendering import TOY_RUN
+from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS
+from eqvi.files import parse_json
 from eqvi.model.eqvi import EQVI
 from eqvi.paths import PARAMS, ROOT
-from eqvi.training import captured
+from eqvi.training import captured, run_folder
 from eqvi.training.graphs import Captured
+from eqvi.training.initialization import initial_model
 from eqvi.training.loading import window_pool
 from eqvi.training.recipe import Recipe
-from eqvi.training.recipe_file import read_recipe
+from eqvi.training.recipe_file import read_recipe, read_runs
 from eqvi.training.samples import WindowBatch
-from eqvi.training.window_pool import fill_pool
+from eqvi.training.shared_windows import shared_pools
+from eqvi.training.validation import weight_free
+from eqvi.training.window_objective import middle_frames
+from eqvi.training.window_pool import WindowPool, fill_pool
 
 BARE = ROOT / "tests" / "bare.py"
 RECIPES = [path for kind in ("train", "family") for path in PARAMS.glob(f"{kind}_*.yaml")]
 
 
 def visit_to(folder: Path, **options: Any) -> Visit:
-    return Visit(folder, "cpu", True, "python -m eqvi gpu --device cpu --toy", *TOY_RUN, **options)
+    return Visit(folder, "cpu", True, "python -m eqvi gpu --device cpu --toy", **options)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -50,6 +58,7 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     assert b"No module named 'av'" in absent.stderr
     # More minutes than it takes: tests run beside each other.
     command = ["-m", "eqvi", "gpu", "--device", "cpu", "--toy", "--minutes", "8", "--out", str(tmp_path / "out")]
+    command += ["--packed", str(tmp_path / "few")]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -57,6 +66,13 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     assert (tmp_path / "out" / "log.txt").read_text().splitlines() == lines
     found = results(tmp_path / "out")
     assert found.pop("rendering")["tables"]["windows"][-1]["made"] == 5  # four to train on, one to score
+    assert {name: len(rows) for name, rows in found["weights"]["tables"].items()} == {"runs": 6, "files": 4}
+    few = sorted(path.name for path in (tmp_path / "few").iterdir())
+    assert few == ["ablation_0.zip", "ablation_1.zip", "records.zip", "toy.zip", "toy_matching.zip"]
+    with zipfile.ZipFile(tmp_path / "few" / "records.zip") as packed:
+        assert set(packed.namelist()) == {"log.txt", "rendering.json", *(f"{step.name}.json" for step in PLAN)}
+        for name in packed.namelist():
+            assert packed.read(name) == (tmp_path / "out" / name).read_bytes()
     assert set(found) == {step.name for step in PLAN}
     for name, record in found.items():
         assert (record["status"], record["why"]) == ("done", ""), name
@@ -73,7 +89,6 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     assert speeds == {("eager", "published"), ("eager", "x2"), ("eager", "x4"), ("graph", "x2"), ("graph", "x4")}
     assert len(found["speed"]["tables"]["profile"]) == 10
     assert {row["stage"] for row in found["compiled"]["tables"]["stages"]} >= {"F12", "It_warp"}
-    assert (tmp_path / "out" / "weights" / "toy" / "weights.safetensors").is_file()
 
 
 def test_a_step_that_fails_hangs_or_crashes_leaves_the_others_alone(tmp_path: Path) -> None:
@@ -169,6 +184,11 @@ def test_the_plan_fills_its_minutes_and_its_steps_can_be_found() -> None:
         (["--minutes", "nan"], "--minutes nan cannot be used"),
         (["--device", "cpu", "--out", "/proc/gpu"], "--out /proc/gpu: cannot be written"),
         (["--device", "cpu", "--recipe", "nowhere.yaml"], "--recipe nowhere.yaml: cannot be read"),
+        (["--device", "cpu", "--toy", "--pictures", "/nowhere"], "/nowhere: is no folder of pictures"),
+        (
+            ["--device", "cpu", "--toy", "--out", "build/gpu_test", "--packed", "/proc/few"],
+            "--packed /proc/few: cannot be",
+        ),
     ],
 )
 def test_mistakes_are_named_before_anything_is_done(
@@ -263,15 +283,36 @@ def test_cases_without_time_are_left_out(tmp_path: Path) -> None:
     assert record.rows("rows") == []
 
 
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """The rehearsal's run, on a pool of its own that is full."""
+    monkeypatch.setattr(gpu_weights, "BUILD", tmp_path / "build")
+    recipe = dataclasses.replace(TOY_RUNS["toy"], store=str(tmp_path / "windows"))
+    fill_pool(window_pool(recipe, "train"), progress=False)
+    return recipe
+
+
+def ablation(toy: Recipe) -> dict[str, Recipe]:
+    return {name: dataclasses.replace(recipe, store=toy.store) for name, recipe in TOY_ABLATION.items()}
+
+
+def carry_out_weights(visit: Visit, seconds: float = 600) -> Record:
+    record = Record(visit, "weights", seconds)
+    gpu_weights.weights(Task(visit, record, time.monotonic() + seconds))
+    return record
+
+
+def members(path: Path) -> set[str]:
+    with zipfile.ZipFile(path) as packed:
+        return set(packed.namelist())
+
+
 def test_weights_come_back_in_parts_and_training_goes_on_from_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_training, "LARGEST_FILE", 500_000)
-    monkeypatch.setattr(gpu_training, "BUILD", tmp_path / "build")
-    recipe = dataclasses.replace(TOY_RUN[1], store=str(tmp_path / "windows"))
-    fill_pool(window_pool(recipe, "train", 0), progress=False)
-    visit, steps = Visit(tmp_path, "cpu", True, "", "toy", recipe), list[int]()
-    original = captured.CapturedStep.__call__
+    monkeypatch.setattr(gpu_weights, "LARGEST_FILE", 500_000)
+    visit, steps = visit_to(tmp_path, runs={"toy": toy}), list[int]()
+    original, clock = captured.CapturedStep.__call__, time.monotonic
 
     def interrupted(self: captured.CapturedStep, batch: WindowBatch) -> None:
         steps.append(self._trainer.step)
@@ -280,18 +321,116 @@ def test_weights_come_back_in_parts_and_training_goes_on_from_them(
             monkeypatch.setattr(captured.time, "monotonic", lambda: 1e12)
 
     monkeypatch.setattr(captured.CapturedStep, "__call__", interrupted)
-    kept, clock = tmp_path / "weights" / "toy", time.monotonic
     for finished in (False, True):
         monkeypatch.setattr(captured.time, "monotonic", clock)
-        record = Record(visit, "weights", 60)
-        gpu_training.weights(Task(visit, record, clock() + 600))
-        assert record.values["finished"] is finished
-        assert max(path.stat().st_size for path in kept.iterdir()) <= 500_000
-        assert any(path.name.startswith("state.pt.part") for path in kept.iterdir()) is not finished
+        record = carry_out_weights(visit)
+        assert [row["finished"] for row in record.rows("runs")] == [finished]
+        assert bool(record.rows("left_out")) is not finished
+        parts = sorted(tmp_path.glob("toy.zip*"))
+        assert len(parts) > 1
+        assert max(path.stat().st_size for path in parts) <= 500_000
+        assert [row["name"] for row in record.rows("files")] == [path.name for path in parts]
     assert steps == [0, 1]
-    gpu_training.join_files(kept, tmp_path / "whole")
-    assert (tmp_path / "whole" / "weights.safetensors").stat().st_size > 500_000
-    assert gpu_training.is_finished(tmp_path / "whole")
+    gpu_weights.join_parts(tmp_path / "toy.zip")
+    assert members(tmp_path / "toy.zip") == {"weights.safetensors", "run.json", "curve.csv", "scores.csv"}
+    with zipfile.ZipFile(tmp_path / "toy.zip") as packed:
+        packed.extractall(tmp_path / "whole")
+    assert run_folder.is_finished(tmp_path / "whole")
+
+
+def test_an_ablation_comes_back_seed_by_seed(tmp_path: Path, toy: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs on the same windows, read once; a second visit makes none of them again."""
+    reads = list[int]()
+    original = WindowPool.read_packed
+    monkeypatch.setattr(WindowPool, "read_packed", lambda self, number: reads.append(number) or original(self, number))
+    runs = ablation(toy)
+    visit = visit_to(tmp_path, runs={"toy": toy}, ablation=runs)
+    record = carry_out_weights(visit)
+    assert sorted(reads) == [0, 1, 2, 3]
+    assert [row["run"] for row in record.rows("runs")] == ["toy", "linear_0", "quadratic_0", "linear_1", "quadratic_1"]
+    assert record.rows("left_out") == []
+    files = {"weights.safetensors", "run.json", "curve.csv", "scores.csv"}
+    for seed in (0, 1):
+        archive = tmp_path / f"ablation_{seed}.zip"
+        names = {name for name, recipe in runs.items() if recipe.seed == seed}
+        assert members(archive) == {f"{name}/{file}" for name in names for file in files}
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(tmp_path / "unpacked")
+        for name in names:
+            folder = tmp_path / "unpacked" / name
+            assert run_folder.is_finished(folder)
+            made = parse_json((folder / "run.json").read_text())
+            assert (made["steps"], made["data"]["count"]) == (2, 3)
+            # With its last layers at zero a row is the weight-free method with its motion.
+            assert made["psnr_start"] == pytest.approx(made["scores"]["warp"], abs=1e-3)
+            assert eqvi.load(folder / "weights.safetensors").config.motion == name.partition("_")[0]
+    monkeypatch.setattr(gpu_weights, "_row_of_ablation", lambda *_: pytest.fail("made again"))
+    again = carry_out_weights(visit)
+    assert [row["run"] for row in again.rows("runs")] == [row["run"] for row in record.rows("runs")]
+
+
+def test_runs_without_time_or_windows_are_left_out_and_named(tmp_path: Path, toy: Recipe) -> None:
+    runs = ablation(toy)
+    record = carry_out_weights(visit_to(tmp_path, ablation=runs), 0.1)
+    assert [row["run"] for row in record.rows("left_out")] == list(runs)
+    assert "no time left" in record.rows("left_out")[0]["why"]
+    assert not list(tmp_path.glob("*.zip"))
+    more = {name: dataclasses.replace(recipe, windows=9) for name, recipe in runs.items()}
+    record = carry_out_weights(visit_to(tmp_path, ablation=more), 1.5)
+    assert [row["run"] for row in record.rows("left_out")] == list(runs)
+    assert record.rows("left_out")[0]["why"] == "4 of 9 windows were there when the time was over"
+
+
+def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, toy: Recipe) -> None:
+    bad = dataclasses.replace(toy, terms={"colour": 1.0})
+    visit = visit_to(tmp_path, runs={"bad": bad, "toy": toy})
+    record = Record(visit, "weights", 600)
+    with pytest.raises(InputError, match="1 runs failed, the first of them bad: InputError: loss term 'colour'"):
+        gpu_weights.weights(Task(visit, record, time.monotonic() + 600))
+    assert [row["run"] for row in record.rows("runs")] == ["toy"]
+    assert (tmp_path / "toy.zip").is_file()
+
+
+def test_chosen_steps_share_the_minutes() -> None:
+    plan = gpu.chosen_steps(["weights", "environment"])
+    assert [step.name for step in plan] == ["environment", "weights"]
+    assert sum(step.share for step in plan) == pytest.approx(1)
+
+
+def test_the_ablation_is_a_factorial_of_motion_and_residual_by_seed() -> None:
+    runs = read_runs(PARAMS / "ablation_gpu.yaml")
+    content = yaml.safe_load((PARAMS / "ablation_gpu.yaml").read_text())
+    rows, seeds = content.pop("rows"), content.pop("seeds")
+    expected = {f"{n}_{s}": Recipe.from_values(content | row | {"seed": s}) for s in seeds for n, row in rows.items()}
+    assert runs.is_ablation
+    assert list(runs.recipes.items()) == list(expected.items())
+    assert [recipe.seed for recipe in runs.recipes.values()] == [0] * 8 + [1] * 8 + [2] * 8
+    parts = {(r.config().motion, r.config().trajectory, r.config().residual) for r in runs.recipes.values()}
+    motions = (("linear", 0), ("quadratic", 0), ("rectified", 0), ("quadratic", 8))
+    assert parts == {(*motion, residual) for motion in motions for residual in (False, True)}
+    assert len(shared_pools(list(runs.recipes.values()))) == 2, "one to train on, one to score on"
+    finishing = read_recipe(PARAMS / "train_finishing_gpu.yaml")[1]
+    pools = shared_pools([finishing, *runs.recipes.values()])
+    assert [pool.count for pool in pools.values()] == [64, 8000]
+    with pytest.raises(InputError, match="holds an ablation of 24 runs"):
+        read_recipe(PARAMS / "ablation_gpu.yaml")
+
+
+@pytest.mark.parametrize("name", [name for name in read_runs(PARAMS / "ablation_gpu.yaml").recipes if name[-1] == "0"])
+def test_every_row_of_the_ablation_begins_at_the_weight_free_method(name: str) -> None:
+    recipe = read_runs(PARAMS / "ablation_gpu.yaml").recipes[name]
+    model = initial_model(recipe)
+    assert isinstance(model, EQVI)
+    make = torch.Generator().manual_seed(0)
+    frames = F.avg_pool2d(torch.rand(1, 24, 68, 84, generator=make), 5, 1).unflatten(1, (8, 3))
+    flows = 2 * torch.randn(1, 16, 2, 1, 1, generator=make).expand(1, 16, 2, 64, 80)
+    frames = middle_frames(WindowBatch(frames, *[frames] * 5), model)
+    plain = weight_free(model, torch.device("cpu"))
+    assert not plain.config.refine
+    with torch.inference_mode():
+        ours, theirs = (m.eval().interpolate(frames, m.known_motion(frames, flows), 0.4).frame for m in (model, plain))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    assert len(recipe.loss_terms()) == 5
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.stem)
@@ -309,6 +448,10 @@ def test_recipes_are_read_as_yaml_reads_them(path: Path) -> None:
         ("# nothing\n", "holds no recipe"),
         ("seed: 1\nstage\n", "line 2 is no 'name: value'"),
         ("stages: 3\n", "a recipe has no 'stages'"),
+        ("  rows: 1\n", "line 1 is no 'name: value'"),
+        ("seed: 1\nrows:\n", "rows has a line"),
+        ("rows:\n  a: {seed: 1}\n", "seeds is a list such as"),
+        ("seeds: [0, 0]\nrows:\n  a: {crop: 64}\n", "seeds is a list such as"),
         ("crop: 100\n", "crop 100 cannot be used"),
         ("crop: wide\n", "must be of type int"),
     ],

@@ -71,8 +71,14 @@ def test_training_is_held_against_the_published_schedule(visit: Path) -> None:
              "seconds": seconds, "peak_mib": 1.0} for name, seconds in (("published", 6.0), ("ours", 2.0))]  # fmt: skip
     write(visit, "training_rate", {"rows": rows})
     assert gpu.training_rate(visit)["ratio"].tolist() == [1, 3]
-    write(visit, "weights", {}, run="matching", run_step=10, run_steps=20, scores={"psnr": 36.0})
-    assert gpu.weights(visit).to_dict("records") == [{"run": "matching", "steps": 10, "of": 20, "psnr": 36.0}]
+    run = {"run": "finishing", "seed": 0, "step": 10, "steps": 20}
+    row = run | {"finished": False, "seconds": 0.5, "timed": 10, "psnr_start": 35.0, "psnr": 36.0}
+    write(visit, "weights", {"runs": [row], "left_out": [{"run": "linear_0", "why": "no time", "failed": False}]})
+    lines = gpu.weights(visit)
+    assert lines.iloc[0].to_dict() == run | {"ms_a_step": 50.0, "psnr_start": 35.0, "psnr": 36.0, "why": ""}
+    assert lines.iloc[1][["run", "why"]].tolist() == ["linear_0", "no time"]
+    write(visit, "weights", {"runs": [row]})
+    assert "why" not in gpu.weights(visit)
 
 
 def test_rendering_is_counted_at_its_end(visit: Path) -> None:
