@@ -65,12 +65,12 @@ class Background(Protocol):
 
 #: The steps in order.
 PLAN = (
-    Step("environment", "the device, its copy rate and matrix rate", 0.03, 10, "eqvi.evaluation.gpu_steps:environment"),
-    Step("parity", "the golden numbers in every precision", 0.09, 20, "eqvi.evaluation.gpu_steps:parity"),
-    Step("speed", "new frames a second and memory", 0.28, 30, "eqvi.evaluation.gpu_speed:speed", alone=True),
-    Step("compiled", "the same, compiled", 0.09, 30, "eqvi.evaluation.gpu_speed:compiled", alone=True),
-    Step("training_rate", "samples a second", 0.08, 20, "eqvi.evaluation.gpu_training:training_rate", alone=True),
-    Step("weights", "training runs by their recipes", 0.43, 60, "eqvi.evaluation.gpu_weights:weights"),
+    Step("environment", "the device, its copy rate and matrix rate", 0.02, 10, "eqvi.evaluation.gpu_steps:environment"),
+    Step("parity", "the golden numbers in every precision", 0.06, 20, "eqvi.evaluation.gpu_steps:parity"),
+    Step("speed", "new frames a second and memory", 0.22, 30, "eqvi.evaluation.gpu_speed:speed", alone=True),
+    Step("compiled", "the same, compiled", 0.06, 30, "eqvi.evaluation.gpu_speed:compiled", alone=True),
+    Step("training_rate", "samples a second", 0.06, 20, "eqvi.evaluation.gpu_training:training_rate", alone=True),
+    Step("weights", "training runs by their recipes", 0.58, 60, "eqvi.evaluation.gpu_weights:weights"),
 )
 
 

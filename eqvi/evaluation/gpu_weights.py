@@ -27,6 +27,7 @@ import torch
 
 from eqvi.errors import InputError
 from eqvi.evaluation.gpu_record import Task
+from eqvi.evaluation.gpu_speed import TRIED
 from eqvi.evaluation.precision import float32_precision
 from eqvi.files import parse_json, reason, replacing, sha256
 from eqvi.paths import BUILD
@@ -64,7 +65,7 @@ def weights(task: Task) -> None:
     """
     visit = task.visit
     shared = SharedWindows([*visit.runs.values(), *visit.ablation.values()], torch.device(visit.device))
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, TRIED
     with float32_precision(True):
         for place, (name, recipe) in enumerate(visit.runs.items()):
             shares = len(visit.runs) - place + (ABLATION_SHARE if visit.ablation else 0)
