@@ -121,6 +121,8 @@ def train_captured(
         stop_requested = stack.enter_context(deferred_signals())
         validation_seconds = 0.0
         if trainer.step == 0:
+            if fit:
+                run.validation(trainer.model)  # chooses kernels, which takes seconds
             validated = time.monotonic()
             validate(run, folder, on_validation)
             validation_seconds = time.monotonic() - validated
@@ -130,7 +132,7 @@ def train_captured(
         fitted = not fit or trainer.step > 0
         while trainer.step < trainer.steps and time.monotonic() < until and not stop_requested():
             step(draws.batch(recipe.batch))
-            windows.take_in()
+            draws.take_in()
             if not fitted and trainer.step in TIMED:
                 torch.get_device_module(torch.device(device)).synchronize()
                 if trainer.step == TIMED[0]:

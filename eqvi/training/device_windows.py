@@ -156,6 +156,15 @@ class WindowDraws:
         self._side, self._how = side, how
         self._draw = random.Random(f"device {seed}")
 
+    def take_in(self) -> None:
+        """Take in windows that were read meanwhile, unless all of the run's are there.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        if bisect_left(self.windows.numbers, self.count) < self.count:
+            self.windows.take_in()
+
     def batch(self, size: int) -> WindowBatch:
         """`size` samples of the windows that are there."""
         there, room = bisect_left(self.windows.numbers, self.count), self.windows.pool.size - self._side
