@@ -81,13 +81,15 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
         assert record["command"] == f"python {' '.join(command)}"
         assert len(record["provenance"]["source_sha256"]) == 64
     assert {row["mode"] for row in found["parity"]["tables"]["stages"]} == {
-        "float32", "tf32", "bfloat16", "channels last"
+        "float32", "tf32", "bfloat16", "channels last", "arranged float32", "arranged bfloat16"
     }  # fmt: skip
     assert all(row["within"] for row in found["parity"]["tables"]["stages"] if row["mode"] == "float32")
     assert len(found["parity"]["tables"]["splat"]) == 2 * 19
     speeds = {(row["execution"], row["variant"]) for row in found["speed"]["tables"]["rows"]}
-    assert speeds == {("eager", "published"), ("eager", "x2"), ("eager", "x4"), ("graph", "x2"), ("graph", "x4")}
-    assert len(found["speed"]["tables"]["profile"]) == 10
+    executions = {case.execution for case in gpu_speed.TOY_CASES}
+    assert speeds == {("eager", "published"), *((name, variant) for name in executions for variant in ("x2", "x4"))}
+    assert executions == {"eager", "arranged", "tiled", "graph"}
+    assert found["speed"]["tables"]["profile"]
     assert {row["stage"] for row in found["compiled"]["tables"]["stages"]} >= {"F12", "It_warp"}
 
 
@@ -279,7 +281,9 @@ def test_cases_without_time_are_left_out(tmp_path: Path) -> None:
     visit = visit_to(tmp_path)
     record = Record(visit, "speed", 60)
     gpu_speed._measure(Task(visit, record, time.monotonic() - 1), gpu_speed.TOY_CASES)
-    assert [row["why"].partition(":")[0] for row in record.rows("left_out")] == ["no time left"] * 2
+    assert [row["why"].partition(":")[0] for row in record.rows("left_out")] == ["no time left"] * len(
+        gpu_speed.TOY_CASES
+    )
     assert record.rows("rows") == []
 
 
