@@ -346,7 +346,12 @@ def test_an_ablation_comes_back_seed_by_seed(tmp_path: Path, toy: Recipe, monkey
     """All runs on the same windows, read once; a second visit makes none of them again."""
     reads = list[int]()
     original = WindowPool.read_packed
-    monkeypatch.setattr(WindowPool, "read_packed", lambda self, number: reads.append(number) or original(self, number))
+
+    def counted(self: WindowPool, number: int) -> dict[str, Any]:
+        reads.append(number)
+        return original(self, number)
+
+    monkeypatch.setattr(WindowPool, "read_packed", counted)
     runs = ablation(toy)
     visit = visit_to(tmp_path, runs={"toy": toy}, ablation=runs)
     record = carry_out_weights(visit)
