@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from eqvi.errors import InputError
+from eqvi.errors import InputError, interruption_status, terminable
 from eqvi.files import write_failure
 
 #: The commands, each a module of `eqvi.cli`, and their purposes.
@@ -41,33 +41,10 @@ _PLACES = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted, 141 if
-    nobody reads the output."""
-    argv = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    """Run one command; returns the exit status: 0, 2 for a mistake of the user's, 130 if interrupted, 143 after
+    SIGTERM, 141 if nobody reads the output."""
     try:
-        for name, purpose in COMMANDS.items():
-            # Only the command that was asked for is imported: the others' imports take time.
-            command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
-            if name in argv[:1]:
-                module = import_module(f"eqvi.cli.{name}")
-                module.add_arguments(command)
-                command.set_defaults(run=module.run)
-        try:
-            args = parser.parse_args(argv)
-        except SystemExit:
-            sys.stdout.flush()  # of --help
-            raise
-        if args.command is None:
-            parser.print_help()
-            return 0
-        # Names that are no UTF-8 can be printed.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        status = args.run(args)
-        sys.stdout.flush()  # here, so that its failure is said below
-        return status
+        return _carry_out(sys.argv[1:] if arguments is None else list(arguments))
     except BrokenPipeError:  # whoever read the output has closed it, as `| head` does
         _silence()
         return 128 + signal.SIGPIPE
@@ -86,9 +63,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"eqvi: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("eqvi: interrupted", file=sys.stderr)
-        return 130
+        return interruption_status(interruption)
+
+
+@terminable()
+def _carry_out(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, purpose in COMMANDS.items():
+        # Only the command that was asked for is imported: the others' imports take time.
+        command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+        if name in argv[:1]:
+            module = import_module(f"eqvi.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit:
+        sys.stdout.flush()  # of --help
+        raise
+    if args.command is None:
+        parser.print_help()
+        return 0
+    # Names that are no UTF-8 can be printed.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = args.run(args)
+    sys.stdout.flush()  # here, so that its failure is said below
+    return status
 
 
 def _silence() -> None:

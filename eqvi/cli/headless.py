@@ -4,12 +4,13 @@ papermill executes. Added here: the kernel is always the running Python, everyth
 notebook is removed from the result, and a failure of any kind never looks like a result.
 """
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,6 +83,7 @@ class ThisPython(AsyncKernelManager):
             process = getattr(manager.provisioner, "process", None)
             if process is not None:
                 process.kill()
+                process.wait()
 
     @default("client_factory")
     def _client_factory_default(self) -> type[AsyncKernelClient]:
@@ -199,7 +201,7 @@ def execute(
     copies: list[NotebookNode] = []  # the copy being executed: papermill does not return it when it fails
     started: list[NotebookNode] = []  # code cells
     try:
-        with tempfile.TemporaryDirectory(prefix="eqvi-", dir=_short_folder()) as folder:
+        with _folder_of_kernel() as folder:
             kernel = {"folder": folder, "package": str(_project(notebook)), "replaces": " ".join(replaces)}
             executed = papermill.execute_notebook(
                 read(notebook),
@@ -226,6 +228,20 @@ def execute(
         raise NotebookFailure(f"{notebook.name}: {where}: {_one_line(error)}{place}") from error
     _write(executed, output)
     failed.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _folder_of_kernel() -> Iterator[str]:
+    """A temporary folder; the kernels that use it are ended before it is removed, when somebody interrupts."""
+    # A kernel that nobody knows of yet may write there at this moment: that is not to hide the interruption.
+    with tempfile.TemporaryDirectory(prefix="eqvi-", dir=_short_folder(), ignore_cleanup_errors=True) as folder:
+        try:
+            yield folder
+        except KeyboardInterrupt:
+            # What Jupyter's event loop finds of it when it is torn down is no news.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            ThisPython.kill_all()
+            raise
 
 
 def _short_folder() -> str | None:

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from eqvi.errors import interruption_status
 from eqvi.model.registry import FOOTAGE_MODEL, MODEL_HELP, TRAJECTORY
 
 
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Interpolate; 0, or 130 if the user interrupts it.
+    """Interpolate; 0, or 130 or 143 if it is interrupted.
 
     Raises:
         InputError: the input or an option cannot be used; no half-written file is left.
@@ -71,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
         memory = None if args.memory is None else parse_memory(args.memory)
         model, identity = for_clips(model, args.precision, device, memory), f"{identity}, {args.precision}"
         summary = convert(args.source, args.target, model, settings, device, identity)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         frames = f"the frames in {args.target} are kept, the same command goes on from there"
         print_message("interrupted: " + ("nothing is kept, a video is written in one go" if to_video else frames))
-        return 130
+        return interruption_status(interruption)
     for line in summary_lines(summary, args.target):
         print_message(line)
     return 0

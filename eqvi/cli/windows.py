@@ -59,5 +59,6 @@ def _fill_part(pool: WindowPool, worker: int, workers: int) -> int:
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so, and without leaving half a window behind
     if hasattr(os, "nice"):
         os.nice(10)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -66,10 +67,11 @@ def _leave(*_: object) -> None:
 
 
 def _keep_kernels_dead() -> None:
-    from eqvi.cli import headless
-
     while True:
-        headless.ThisPython.kill_all()
+        # There are none while the module that starts them is still being imported.
+        kernels = getattr(sys.modules.get("eqvi.cli.headless"), "ThisPython", None)
+        if kernels is not None:
+            kernels.kill_all()
         time.sleep(0.2)
 
 

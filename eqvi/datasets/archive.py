@@ -1,5 +1,6 @@
 """Unpacking of a downloaded zip archive: its members are checked before anything is written."""
 
+import re
 import shutil
 import stat
 import zipfile
@@ -16,6 +17,12 @@ from eqvi.files import reason, sha256, write_failure
 
 # Frames and weights hardly compress; zeros do, a thousand times.
 _EXPANSION = 50
+# Names that Windows takes for a device, whatever follows their first dot.
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\..*)?", re.I | re.S
+)
+# What no file's name there contains, besides separators and the colon of drives and streams.
+_FORBIDDEN = re.compile(r'[<>"|?*\x01-\x1f]')
 
 
 class DamagedFile(InputError):
@@ -77,9 +84,11 @@ def _select(
     for info in infos:
         # `filename` is already cleaned of what leaves the folder; an archive that needs that is not to be trusted.
         name, kind = info.orig_filename, stat.S_IFMT(info.external_attr >> 16)
-        unsafe = PurePosixPath(name).is_absolute() or ".." in name.split("/") or any(sign in name for sign in "\\:\0")
-        if unsafe or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        leaves = PurePosixPath(name).is_absolute() or ".." in name.split("/") or any(sign in name for sign in "\\:\0")
+        if leaves or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise InputError(f"{archive}: its entry {name!r} would leave the folder: do not trust this archive")
+        if not all(map(_is_plain, name.split("/"))):
+            raise InputError(f"{archive}: its entry {name!r} is another file on Windows: do not trust this archive")
         if info.flag_bits & 1:
             raise InputError(f"{archive}: its entry {name!r} is encrypted: get an archive that needs no password")
         match = member.fullmatch(name)
@@ -93,3 +102,8 @@ def _select(
         first = f", but {others[0]}" if others else ""
         raise InputError(f"{archive}: holds none of the files that are looked for{first}: the wrong archive?")
     return wanted, others
+
+
+def _is_plain(part: str) -> bool:
+    """Whether a part of a path means the same file on Windows."""
+    return part == "." or not (part.endswith((".", " ")) or _DEVICE.fullmatch(part) or _FORBIDDEN.search(part))

@@ -38,13 +38,35 @@ def test_only_wanted_members_are_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["../val_15fps/000/00000000.png", "/val_15fps/000/00000000.png", "C:/val_15fps/000/00000000.png",
-     "a\\..\\val_15fps/000/00000000.png", "x/../../val_15fps/000/00000000.png"],
+     "a\\..\\val_15fps/000/00000000.png", "x/../../val_15fps/000/00000000.png",
+     "val/val_15fps/000/00000000.png:stream"],
 )  # fmt: skip
 def test_paths_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path / "a.zip", ("val/val_15fps/000/00000008.png", b"x"), (name, b"y"))
     with pytest.raises(InputError, match="would leave the folder"):
         unpack(archive, tmp_path / "out", WANTED)
     assert names(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["CON", "nul", "aux.txt", "Com1.tar.gz", "lpt\u00b9", "CONOUT$", "prn .png", "000.", "000 ", "a?", "a\n"],
+)  # fmt: skip
+def test_names_that_windows_reads_otherwise_are_refused(tmp_path: Path, part: str) -> None:
+    wanted = ("val/val_15fps/000/00000008.png", b"x")
+    for name in (f"val/{part}", f"val/{part}/00000000.png"):
+        with pytest.raises(InputError, match="is another file on Windows"):
+            unpack(packed(tmp_path / "a.zip", wanted, (name, b"y")), tmp_path / "out", WANTED)
+    assert names(tmp_path) == ["a.zip"]
+
+
+def test_names_that_only_look_like_devices_are_unpacked(tmp_path: Path) -> None:
+    member = re.compile(r"(.+)")
+    expected = [".hidden", "com10", "con-1.png", "console", "nullable.txt", "x.con"]
+    archive = packed(tmp_path / "a.zip", *((f"d/{name}", b"x") for name in expected))
+    parts, _ = unpack(archive, tmp_path / "out", member)
+    assert [name.removeprefix("d/") for name in parts] == expected
+    assert names(tmp_path / "out" / "d") == expected
 
 
 def test_links_are_refused(tmp_path: Path) -> None:

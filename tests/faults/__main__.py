@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", metavar="KIND", help="these only")
     parser.add_argument("--only", type=int, help="the fault of that number only")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the rows; without it they are printed")
-    args = parser.parse_args()
+    args, began = parser.parse_args(), time.monotonic()
     pairs = [
         (fault, name)
         for fault, (_, names) in FAULTS.items()
@@ -78,14 +78,12 @@ def main() -> int:
     print(f"{len(rows)} faults, {len(bad)} of them ended wrong")
     if args.out is not None:
         packages = ("torch", "numpy", "opencv-python-headless", "av", "pillow", "filelock")
-        record = {"seed": args.seed, "date": datetime.date.today().isoformat(), **surroundings("cpu", packages)}
+        made = {"seed": args.seed, "count": len(rows), "minutes": round((time.monotonic() - began) / 60, 1)}
+        record = {**made, "date": datetime.date.today().isoformat(), **surroundings("cpu", packages)}
         header, run = ("seed", "commit", *Row._fields), (args.seed, record["commit"])
         write_rows(args.out / "faults.csv", header, [(*run, *row) for row in rows], record)
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    began = time.monotonic()
-    status = main()
-    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(main())

@@ -117,8 +117,10 @@ class Stage:
             raise Wrong(f"it hangs: {said[-300:]}")
         self._check_orphans(child)
         self.check_whole()
-        if status in (0, -signal.SIGKILL):
+        if status in (0, -signal.SIGKILL, -signal.SIGTERM):
             return "succeeded" if status == 0 else "killed"
+        if status == 128 + signal.SIGTERM and said.count("eqvi: interrupted") == 1:
+            return "interrupted"
         errors = [line for line in said.splitlines() if line.startswith("eqvi: error: ")]
         if self.job.name == "study" and status == 1:  # a failed notebook is said in a line of its own
             errors = [line for line in said.splitlines() if " failed: " in line]
@@ -172,6 +174,21 @@ def kill(stage: Stage, rng: random.Random) -> tuple[str, str]:
         child = stage.start()
         status = child.wait(moment)
         effect = stage.judge(child, child.kill() if status is None else status)
+    return f"after {moment:.2f} s", effect
+
+
+def terminate(stage: Stage, rng: random.Random) -> tuple[str, str]:
+    """SIGTERM at a random moment: nothing hidden is left but what the next run goes on from."""
+    moment = rng.uniform(0, stage.seconds)
+    with serving_archive(stage):
+        child = stage.start()
+        status = child.wait(moment)
+        if status is None:
+            os.kill(child.pid, signal.SIGTERM)
+        effect = stage.judge(child, child.wait())
+    hidden = {path for path in stage.out.rglob(".*") if path.is_file() and path.name != ".lock"}
+    if left := hidden.difference(_matching(stage.out, stage.job.caches)):
+        raise Wrong(f"left: {min(left).relative_to(stage.out)}")
     return f"after {moment:.2f} s", effect
 
 
@@ -322,9 +339,13 @@ def run_two(stage: Stage, rng: random.Random) -> tuple[str, str]:
     return f"{pause:.2f} s apart", words[0] if words[0] == words[1] else f"{words[0]}; {words[1]}"
 
 
+# Those that are carried out by the command line, which receives signals.
+_COMMANDS = ("interpolate to a folder", "interpolate to a video", "evaluate", "render", "download", "study")
+
 #: The kinds of faults: their name, what they do, and which commands they can meet.
 FAULTS: dict[str, tuple[Callable[[Stage, random.Random], tuple[str, str]], tuple[str, ...]]] = {
     "kill -9": (kill, tuple(JOBS)),
+    "SIGTERM": (terminate, _COMMANDS),
     "full disk": (fill_disk, tuple(JOBS)),
     "no permission": (forbid, tuple(name for name in JOBS if name != "study")),
     "network": (cut_network, ("download",)),

@@ -132,7 +132,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--pause", type=float, default=2.0, help="seconds between two looks")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the rows; without it they are printed")
-    args = parser.parse_args()
+    args, began = parser.parse_args(), time.monotonic()
     runs = {
         "interpolation": (interpolation, args.frames),
         "evaluation": (evaluation, args.clips),
@@ -146,7 +146,8 @@ def main() -> int:
         print(*rows[-3:], sep="\n", flush=True)
     if args.out is not None:
         sizes = {"frames": args.frames, "clips": args.clips, "steps": args.steps}
-        record = {"sizes": sizes, "date": datetime.date.today().isoformat()}
+        minutes = round((time.monotonic() - began) / 60, 1)
+        record = {"sizes": sizes, "minutes": minutes, "date": datetime.date.today().isoformat()}
         write_rows(args.out / "soak.csv", Row._fields, rows, record | surroundings("cpu", ("torch", "av", "numpy")))
     return 0
 
