@@ -7,6 +7,7 @@ import argparse
 import collections
 import datetime
 import itertools
+import math
 import os
 import random
 import sys
@@ -36,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=240, help="faults")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no other fault is begun")
     parser.add_argument("--commands", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--faults", nargs="+", metavar="KIND", help="these only")
     parser.add_argument("--only", type=int, help="the fault of that number only")
@@ -56,7 +58,7 @@ def main() -> int:
         os.chmod(scratch, 0o755)
         stages: dict[str, Stage] = {}
         for fault, name in itertools.cycle(pairs):
-            if len(rows) >= args.count:
+            if len(rows) >= args.count or time.monotonic() > began + 60 * args.minutes:
                 break
             if args.only is not None and len(rows) != args.only:
                 rows.append(Row(len(rows), fault, name, "", "", ""))
