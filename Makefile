@@ -40,9 +40,12 @@ reproduce: $(INSTALLED) ## run the whole study; on the real data with DATA=/path
 test: $(INSTALLED) ## run every test
 	@$(RUN) -m pytest -n auto --dist worksteal --maxprocesses $(TEST_PROCESSES)
 
-faults: $(INSTALLED) ## disturb every command at random moments, spoil the input of every reader: half an hour; counts into results/
+faults: $(INSTALLED) ## disturb every command at random moments, spoil the input of every reader: a quarter of an hour; counts into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults --out results $(FAULTS)
 	@PYTHONPATH=.:tests $(RUN) -m faults.fuzz
+
+repeat: $(INSTALLED) ## compare every command with itself, byte by byte, and frames across threads, batches, processors: five minutes; rows into results/
+	@PYTHONPATH=.:tests $(RUN) -m faults.repeat --out results
 
 soak: $(INSTALLED) ## long runs of small things, whose memory, files and processes are counted: half an hour; rows into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults.soak --out results $(SOAK)
@@ -119,7 +122,7 @@ site: reproduce ## make the whole study a folder of web pages that opens from di
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test faults soak check lab lock data weights pictures bench gpu family narrow flow site clean
+.PHONY: help reproduce test faults repeat soak check lab lock data weights pictures bench gpu family narrow flow site clean
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml

@@ -287,8 +287,8 @@ def damage(stage: Stage, rng: random.Random) -> tuple[str, str]:
         effect = judge_damaged(stage, child)
     if kind == "input":
         stage.restore()
-        # What the damaged input gave is made anew; an evaluation says that its interrupted run is of other data.
-        if not effect.startswith("refused") or stage.job.name == "evaluate":
+        # What the damaged input gave is made anew; two commands say that their interrupted run is of other data.
+        if not effect.startswith("refused") or stage.job.name in ("evaluate", "interpolate to a folder"):
             _clear_outputs(stage)
     elif effect.startswith("refused") and "train again" in effect:
         _clear_outputs(stage)

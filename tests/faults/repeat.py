@@ -1,15 +1,16 @@
-"""Whether the same command gives the same bytes, and by how much threads and batches move a frame.
+"""Whether the same command gives the same bytes; by how much threads, batches and processors move a frame.
 
-``python -m faults.repeat`` with tests/ in the path. A row for every comparison: with the first run by itself, on one
-thread and one frame at a time.
+``make repeat``, or ``python -m faults.repeat`` with tests/ in the path. A row for every comparison: with the first run
+by itself, on one thread, one frame at a time, on this processor.
 """
 
 import argparse
 import datetime
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,18 @@ from eqvi.viz.quadruplet import from_scene
 
 #: Commands whose outputs are compared byte by byte.
 COMMANDS = ("interpolate to a folder", "interpolate to a video", "evaluate", "train", "render", "site")
+
+#: Environments in which torch, oneDNN, MKL and OpenCV leave out newer instructions of the processor.
+PROCESSORS = {
+    "AVX2, no AVX-512": {
+        "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL",
+    },
+    "SSE4, no AVX": {
+        "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,FMA3,AVX,FP16",
+    },
+}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -68,39 +81,39 @@ def _spin() -> int:
 
 
 def frames(root: Path) -> list[Row]:
-    """A frame of the default model and of the weight-free one, on more threads and in larger batches."""
-    window = from_scene(demo_scene("cubic", (128, 160)), "the demo scene").frames
+    """A frame of the default model and of the weight-free one: again, on threads, in batches, on older processors."""
     rows = []
     for name in ("baseline", "eqvi-quarter-dis"):
-        ways: dict[str, Callable[[], torch.Tensor]] = {"": lambda name=name: _frame(name, window, 1, 1)}
-        ways["a second run"] = ways[""]
-        ways |= {f"{n} threads": lambda n=n, name=name: _frame(name, window, n, 1) for n in (2, 4)}
-        ways |= {f"in a batch of {n}": lambda n=n, name=name: _frame(name, window, 1, n) for n in (2, 4)}
-        made = {}
-        for against, way in ways.items():
-            path = root / f"{name}{len(made)}.pt"
-
-            def action(way: Callable[[], torch.Tensor] = way, path: Path = path) -> int:
-                torch.save(way(), path)
-                return 0
-
-            child = Child(action, root / "log", "frame")
-            if child.wait():
-                raise SystemExit(child.said())
-            made[against] = torch.load(path)
-        first = made.pop("")
+        first = _elsewhere(name, root / f"{name}.pt")
+        others = {"a second run": _elsewhere(name, root / f"{name}.pt")}
+        others |= {f"{n} threads": _elsewhere(name, root / f"{name}.pt", threads=n) for n in (2, 4)}
+        others |= {f"in a batch of {n}": _elsewhere(name, root / f"{name}.pt", batch=n) for n in (2, 4)}
+        others |= {at: _elsewhere(name, root / f"{name}.pt", only=only) for at, only in PROCESSORS.items()}
         rows += [
             Row(name, against, torch.equal(frame, first), f"{(frame - first).abs().max().item():.2e}")
-            for against, frame in made.items()
+            for against, frame in others.items()
         ]
     return rows
 
 
+def _elsewhere(
+    name: str, path: Path, threads: int = 1, batch: int = 1, only: Mapping[str, str] | None = None
+) -> torch.Tensor:
+    """A frame that is made in a process of its own, which takes its processor for an older one if it is told so."""
+    path.unlink(missing_ok=True)
+    call = f"from faults.repeat import save_frame; save_frame({name!r}, {threads}, {batch}, {str(path)!r})"
+    subprocess.run([sys.executable, "-c", call], check=True, env=os.environ | (only or {}))
+    frame: torch.Tensor = torch.load(path)
+    return frame
+
+
 @torch.no_grad()
-def _frame(name: str, window: torch.Tensor, threads: int, batch: int) -> torch.Tensor:
+def save_frame(name: str, threads: int, batch: int, path: str) -> None:
+    """A frame of the demo scene, by a model, into a file."""
     torch.set_num_threads(threads)
-    model = eqvi.load(WEIGHTS / f"{name}.safetensors") if name not in ("baseline",) else eqvi.EQVI(eqvi.PRESETS[name])
-    return model.eval()(window.expand(batch, -1, -1, -1, -1), 0.5).frame[:1].clone()
+    window = from_scene(demo_scene("cubic", (128, 160)), "the demo scene").frames
+    model = eqvi.load(WEIGHTS / f"{name}.safetensors") if name != "baseline" else eqvi.EQVI(eqvi.PRESETS[name])
+    torch.save(model.eval()(window.expand(batch, -1, -1, -1, -1), 0.5).frame[:1].clone(), path)
 
 
 def main() -> int:

@@ -113,7 +113,7 @@ def training(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], 
         train(recipe, folder / "run", progress=False, save_every=5.0)
         return 0
 
-    return action, lambda: _lines(folder / "run" / "curve.csv") - 1
+    return action, lambda: max(0, _lines(folder / "run" / "curve.csv") - 1)
 
 
 def _count(folder: Path, pattern: str) -> int:
