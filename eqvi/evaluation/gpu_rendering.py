@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+from eqvi.devices import one_thread
 from eqvi.evaluation.gpu_record import Record, Visit
 from eqvi.training.recipe import Recipe
 from eqvi.training.shared_windows import shared_pools
@@ -90,5 +91,6 @@ class Rendering:
 def _fill(pools: Sequence[WindowPool], worker: int, workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     os.nice(5)
-    for pool in pools:
-        fill_pool(pool, worker, workers, progress=False)
+    with one_thread():  # as many threads as cores in every worker slow each other down, and hold up the training
+        for pool in pools:
+            fill_pool(pool, worker, workers, progress=False)

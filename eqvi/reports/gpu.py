@@ -4,6 +4,7 @@ Rehearsals and measurements on a CPU are refused: only what a GPU gave is a resu
 table is one row that says so and why.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,22 @@ STEPS = {
     "environment": "The device, and what it can do",
     "parity": "Parity with the released implementation",
     "speed": "Speed and memory",
-    "profile": "Where the time goes in one 720p window",
+    "profile": "Where the time of a 720p frame goes",
     "compiled": "Compiled",
     "training_rate": "Training",
     "rendering": "Windows rendered on its cores meanwhile",
     "weights": "Weights",
 }
-NO_GPU = "no GPU was at hand"
+NO_GPU, LEFT_OUT = "no GPU was at hand", "it was not among the steps of the visit"
+#: What kernels do, with what their names contain; the first that fits.
+KINDS = {
+    "convolution": "fprop|gemm|conv2d", "concatenation": "CatArray", "layout and precision": "Nhwc|Nchw|copy|Memcpy",
+    "bias": "CUDAFunctor_add", "bias and activation": "add_bias_and_activate", "activation": "leaky_relu",
+    "upsampling": "upsample", "average pooling": "avg_pool", "cost volume": "cost_volume",
+    "warping": "sampler|sample_at",
+    "zeros": "Memset",
+}  # fmt: skip
+_NO_TIME = "no time left"
 _CASE = ["height", "width", "precision", "execution"]
 
 
@@ -53,7 +63,7 @@ def steps(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
         if step == "profile":  # a table of the step speed
             continue
         content = record(step, folder)
-        line = {"step": step, "status": "not measured", "why": NO_GPU}
+        line = {"step": step, "status": "not measured", "why": _why_missing(folder)}
         if content is not None:
             made = content["provenance"]
             line |= {"status": content["status"], "seconds": f"{content['seconds']:.0f}", "why": content["why"]}
@@ -109,7 +119,8 @@ def speed(folder: Path = RESULTS / "gpu", step: str = "speed") -> pd.DataFrame:
         frames_per_second: new frames, the median over rounds (float64).
         peak_mib: most memory (float64).
         ratio, memory_ratio: to the published schedule at the same size and precision, eager (float64).
-        of_published: the rate's ratio to the published schedule in float32, in which it was published (float64).
+        of_published: the rate's ratio to the published schedule as torch computes it on such a device by default, its
+            convolutions in TF32 (float64).
         of_floor: the share of the time that its convolutions' arithmetic takes at the measured matrix rate (float64).
         why: of what was left out (text).
     """
@@ -121,23 +132,43 @@ def speed(folder: Path = RESULTS / "gpu", step: str = "speed") -> pd.DataFrame:
     lines = groups.agg(frames_per_second=("rate", "median"), peak_mib=("peak_mib", "max"))
     published = _median_published(folder)
     lines = lines.merge(published, "left", ["height", "width", "precision"])
-    in_float32 = published[published["precision"] == "float32"].set_index(["height", "width"])["published_rate"]
+    by_default = published[published["precision"] == "tf32"].set_index(["height", "width"])["published_rate"]
     lines["ratio"] = lines["frames_per_second"] / lines.pop("published_rate")
     sizes = zip(lines["height"], lines["width"], strict=True)
-    lines["of_published"] = lines["frames_per_second"] / [in_float32.get(size, float("nan")) for size in sizes]
+    lines["of_published"] = lines["frames_per_second"] / [by_default.get(size, float("nan")) for size in sizes]
     lines["memory_ratio"] = lines["peak_mib"] / lines.pop("published_mib")
     lines["of_floor"] = [_of_floor(line, folder) for line in lines.itertuples()]
     left_out = _rows(step, "left_out", folder)
     if "variant" in left_out:
-        lines = pd.concat([lines, left_out[[*_CASE, "variant", "why"]]])
+        late = left_out["why"].str.startswith(_NO_TIME)
+        lines = pd.concat([lines, left_out[~late][[*_CASE, "variant", "why"]]])
     lines.insert(0, "size", lines.pop("width").astype(str) + "x" + lines.pop("height").astype(str))
+    if "variant" in left_out and late.any():
+        cases = [f"{row.width}x{row.height} {row.precision} {row.execution}" for row in left_out[late].itertuples()]
+        why = f"{_NO_TIME} for {', '.join(cases)}"
+        lines = pd.concat([lines, pd.DataFrame([{"variant": f"{len(cases)} cases", "why": why}])])
     return lines.assign(why=lines["why"].fillna("") if "why" in lines else "").reset_index(drop=True)
 
 
 def profile(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
-    """The operations that take most time in one window: case, ``operation``, ``calls``, ``milliseconds``, ``share``."""
+    """The kernels that take most time in a new frame, by what they do.
+
+    Columns:
+        precision, execution: of the case.
+        kind: of `KINDS`, or the kernel's name (text).
+        calls, milliseconds: for a new frame (float64).
+        share: of all kernels' time (float64).
+    """
     rows = _rows("speed", "profile", folder)
-    return rows.drop(columns=["height", "width", "windows"], errors="ignore")
+    if "operation" not in rows:
+        return rows
+    for column in ("calls", "milliseconds"):
+        rows[column] /= rows["windows"]
+    rows["kind"] = [next((kind for kind, words in KINDS.items() if re.search(words, name)), name[:40])
+                    for name in rows["operation"]]  # fmt: skip
+    groups = rows.groupby(["precision", "execution", "kind"], as_index=False, sort=False)
+    lines = groups[["calls", "milliseconds", "share"]].sum()
+    return lines.sort_values(["precision", "execution", "share"], ascending=[False, False, False], ignore_index=True)
 
 
 def training_rate(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
@@ -180,7 +211,12 @@ def weights(folder: Path = RESULTS / "gpu") -> pd.DataFrame:
         rows = rows.drop(columns="finished")
     left_out = _rows("weights", "left_out", folder)
     if "run" in left_out:
-        rows = pd.concat([rows if "run" in rows else pd.DataFrame(), left_out[["run", "why"]]], ignore_index=True)
+        late = left_out["why"].str.startswith(_NO_TIME)
+        lines = [left_out[~late][["run", "why"]]]
+        if late.any():
+            names = ", ".join(left_out[late]["run"])
+            lines += [pd.DataFrame([{"run": f"{late.sum()} runs", "why": f"{_NO_TIME} for {names}"}])]
+        rows = pd.concat([rows if "run" in rows else pd.DataFrame(), *lines], ignore_index=True)
         rows["why"] = rows["why"].fillna("")
     return rows
 
@@ -206,9 +242,15 @@ def section(folder: Path = RESULTS / "gpu") -> str:
 def _rows(step: str, table: str, folder: Path) -> pd.DataFrame:
     content = record(step, folder)
     if content is None:
-        return _missing(NO_GPU)
+        return _missing(_why_missing(folder))
     rows = content["tables"].get(table, [])
     return pd.DataFrame(rows) if rows else _missing(content["why"] or "no such rows were written")
+
+
+def _why_missing(folder: Path) -> str:
+    """Why a step has no file."""
+    others = (name for name in STEPS if name != "profile")
+    return LEFT_OUT if any(record(name, folder) is not None for name in others) else NO_GPU
 
 
 def _missing(why: str) -> pd.DataFrame:

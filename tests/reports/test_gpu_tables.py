@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from eqvi.errors import InputError
@@ -30,9 +31,11 @@ def visit(tmp_path: Path) -> Path:
     rates = [{"what": f"matrix {name}", "rate": rate, "unit": "TFLOP/s"} for name, rate in (("tf32", 100.0),)]
     write(tmp_path, "environment", {"rates": rates})
     rows = [timed("tf32", "published", 1.0, 3000), timed("tf32", "published", 3.0, 3000, number=2)]
-    rows += [timed("float32", "published", 4.0, 3000), timed("tf32", "x2", 0.1, 1000)]
+    rows += [timed("tf32", "x2", 0.1, 1000), timed("bfloat16", "x2", 0.05, 1000)]
     work = [{"height": 720, "width": 1280, "variant": "x2", "gflop": 2500.0}]
     out = [CASE | {"precision": "tf32", "variant": "x4", "why": "does not fit into the memory"}]
+    out += [CASE | {"precision": name, "variant": "all", "why": "no time left: about 9 s would be needed, 1 s were"}
+            for name in ("float32", "bfloat16")]  # fmt: skip
     write(tmp_path, "speed", {"rows": rows, "work": work, "left_out": out})
     return tmp_path
 
@@ -43,11 +46,28 @@ def test_speed_is_held_against_the_published_schedule_and_the_floor(visit: Path)
     assert (ours["size"], ours["frames_per_second"], ours["why"]) == ("1280x720", 10, "")
     # The published schedule's median rate is that of 1 and 1/3 a second: 2/3.
     assert ours["ratio"] == pytest.approx(15)
-    assert ours["of_published"] == pytest.approx(40)
+    # Another precision is held against the published schedule in the default one, and has no ratio in its own.
+    assert lines.loc[("bfloat16", "x2"), "of_published"] == pytest.approx(30)
+    assert pd.isna(lines.loc[("bfloat16", "x2"), "ratio"])
     assert ours["memory_ratio"] == pytest.approx(1 / 3)
     # 2.5 TFLOP at 100 TFLOP/s would take 25 ms of the 100 ms.
     assert ours["of_floor"] == pytest.approx(0.25)
     assert lines.loc[("tf32", "x4"), "why"] == "does not fit into the memory"
+    late = gpu.speed(visit).iloc[-1]
+    assert (late["variant"], late["why"]) == (
+        "2 cases", "no time left for 1280x720 float32 eager, 1280x720 bfloat16 eager"
+    )  # fmt: skip
+
+
+def test_kernels_are_shown_by_what_they_do(visit: Path) -> None:
+    kernels = (("sm90_fprop_a", 6, 3.0, 0.3), ("cutlass_gemm_b", 3, 1.5, 0.15), ("nchwToNhwcKernel", 3, 0.3, 0.03),
+               ("something", 3, 0.6, 0.06))  # fmt: skip
+    names = ("operation", "calls", "milliseconds", "share")
+    rows = [CASE | {"precision": "tf32", "windows": 3} | dict(zip(names, kernel, strict=True)) for kernel in kernels]
+    write(visit, "speed", {"profile": rows})
+    lines = gpu.profile(visit)
+    assert lines["kind"].tolist() == ["convolution", "something", "layout and precision"]
+    assert lines.loc[0, ["calls", "milliseconds", "share"]].tolist() == pytest.approx([3, 1.5, 0.45])
 
 
 def test_parity_is_summed_up_by_mode(visit: Path) -> None:
@@ -93,10 +113,10 @@ def test_rendering_is_counted_at_its_end(visit: Path) -> None:
 def test_a_step_that_is_missing_or_failed_says_so(visit: Path) -> None:
     write(visit, "parity", {}, status="failed", why="RuntimeError: no kernel")
     assert gpu.parity(visit)["result"].tolist() == ["not measured: RuntimeError: no kernel"]
-    assert gpu.training_rate(visit)["result"].tolist() == [f"not measured: {gpu.NO_GPU}"]
+    assert gpu.training_rate(visit)["result"].tolist() == [f"not measured: {gpu.LEFT_OUT}"]
     lines = gpu.steps(visit).set_index("step")
     assert lines.loc["parity", ["status", "device", "commit"]].tolist() == ["failed", "A GPU", "abc"]
-    assert lines.loc["weights", ["status", "why"]].tolist() == ["not measured", gpu.NO_GPU]
+    assert lines.loc["weights", ["status", "why"]].tolist() == ["not measured", gpu.LEFT_OUT]
     text = gpu.section(visit)
     assert "1280x720" in text
     assert "not measured: RuntimeError: no kernel" in text
