@@ -54,7 +54,7 @@ def intervals(estimates: pd.DataFrame, alt: str, xlabel: str, digits: int = 2) -
             axes.set_ylim(len(rows) - 0.5, -0.7)
             axes.grid(visible=False, axis="y")
         else:
-            _say(axes, "not measured")
+            say(axes, "not measured")
         axes.set_xlabel(xlabel)
     return Page(figure, alt)
 
@@ -80,7 +80,7 @@ def dots(table: pd.DataFrame, alt: str, xlabel: str) -> Page:
             axes.set_ylim(len(table) - 0.5, -0.5)
             figure.legend(loc="outside right upper")
         else:
-            _say(axes, "not measured")
+            say(axes, "not measured")
         axes.set_xlabel(xlabel)
     return Page(figure, alt)
 
@@ -121,7 +121,7 @@ def stacked(
         if lower:
             plots[1].set_yscale("log")
         else:
-            _say(plots[1], "not measured")
+            say(plots[1], "not measured")
         plots[1].set_xlabel(xlabel)
     return Page(figure, alt)
 
@@ -146,7 +146,7 @@ def lines(series: Mapping[str, Mapping[int, float]], alt: str, xlabel: str, ylab
             best = sorted(range(len(ends)), key=lambda index: -ends[index])
             figure.legend([handles[i] for i in best], [labels[i] for i in best], loc="outside right upper")
         else:
-            _say(axes, "not measured")
+            say(axes, "not measured")
         axes.set(xlabel=xlabel, ylabel=ylabel)
     return Page(figure, alt)
 
@@ -232,7 +232,7 @@ def distributions(
                 axes.set_xscale("log")
             axes.set_xlabel(label)
             if not groups:
-                _say(axes, "not measured")
+                say(axes, "not measured")
         for axes in plots[len(measures) :]:
             axes.set_visible(False)
         for row in range(down):
@@ -279,12 +279,12 @@ def training(
             axes.locator_params(axis="x", integer=True)
         if not curve["step"]:
             for name in ("loss", "rate"):
-                _say(plots[name], "no step yet", MUTED)
+                say(plots[name], "no step yet", MUTED)
         figure.legend(loc="outside lower center", ncols=5, handlelength=2.6)
     return Page(figure, alt)
 
 
-def _say(axes: Axes, text: str, colour: str = INK) -> None:
+def say(axes: Axes, text: str, colour: str = INK) -> None:
     """A text in the middle of a plot that has nothing to draw."""
     axes.text(0.5, 0.5, text, ha="center", va="center", color=colour, transform=axes.transAxes)
     axes.set(xticks=[], yticks=[])
