@@ -35,6 +35,7 @@ KINDS = {
     "warping": "sampler|sample_at",
     "zeros": "Memset",
 }  # fmt: skip
+_PRECISIONS = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
 _NO_TIME = "no time left"
 _CASE = ["height", "width", "precision", "execution"]
 
@@ -227,6 +228,26 @@ TABLES = {
     "compiled": lambda folder=RESULTS / "gpu": speed(folder, "compiled"),
     "training_rate": training_rate, "rendering": rendering, "weights": weights,
 }  # fmt: skip
+
+
+def sentence(folder: Path = RESULTS / "gpu") -> str:
+    """The fastest new frames of 720p beside the published schedule; that it was not measured, where it was not."""
+    lines, place = speed(folder), record("speed", folder)
+    if "variant" not in lines or place is None:
+        return f"Speed on a GPU was not measured: {_why_missing(folder)}."
+    lines = lines[lines["size"] == "1280x720"]
+    published = lines[(lines["variant"] == "published") & (lines["precision"] == "tf32")]
+    ours = lines[lines["variant"].isin(["x2", "x4"]) & lines["frames_per_second"].notna()]
+    if published.empty or ours.empty:
+        return "Speed on a GPU was not measured at 1280x720."
+    best = ours.loc[ours.groupby("variant")["frames_per_second"].idxmax()].set_index("variant")
+    words = [f"{line.frames_per_second:.0f} a second at {name} ({line.of_published:.0f} times the published schedule)"
+             for name, line in best.iterrows()]  # fmt: skip
+    return (
+        f"On one {place['provenance']['device']} the model at published widths makes new frames of 1280x720, "
+        f"{' and '.join(words)}, in {_PRECISIONS[best['precision'].iloc[0]]}; the published schedule of flow calls "
+        f"makes {published['frames_per_second'].iloc[0]:.1f} in TF32 ([notebook 25](notebooks/25_gpu.ipynb))."
+    )
 
 
 def section(folder: Path = RESULTS / "gpu") -> str:

@@ -166,6 +166,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "psnr FILE": _means,
     "leads FILE MODEL": _leads,
     "gpu": gpu.section,
+    "gpu-speed": gpu.sentence,
     "bench FILE": lambda file: markdown(
         speed.described(speed.summary(speed.read(ROOT / file)), speed.read_record(ROOT / file))
     ),

@@ -135,3 +135,14 @@ def test_another_file_is_refused(visit: Path) -> None:
     (visit / "speed.json").write_text("{}")
     with pytest.raises(InputError, match=r"speed\.json: is no file of `python -m eqvi gpu`"):
         gpu.section(visit)
+
+
+def test_a_sentence_names_the_fastest_and_the_published(visit: Path) -> None:
+    assert gpu.sentence(visit).startswith(
+        "On one A GPU the model at published widths makes new frames of 1280x720, 20 a second at x2 (30 times the "
+        "published schedule), in bfloat16; the published schedule of flow calls makes 0.7 in TF32"
+    )
+
+
+def test_without_a_visit_the_sentence_says_so(tmp_path: Path) -> None:
+    assert gpu.sentence(tmp_path) == f"Speed on a GPU was not measured: {gpu.NO_GPU}."
