@@ -44,7 +44,7 @@ faults: $(INSTALLED) ## disturb every command at random moments, spoil the input
 	@PYTHONPATH=.:tests $(RUN) -m faults --out results $(FAULTS)
 	@PYTHONPATH=.:tests $(RUN) -m faults.fuzz
 
-repeat: $(INSTALLED) ## compare every command with itself, byte by byte, and frames across threads, batches, processors: five minutes; rows into results/
+repeat: $(INSTALLED) ## compare every command with itself, byte by byte, and frames across threads, batches, processors: ten minutes; rows into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults.repeat --out results
 
 soak: $(INSTALLED) ## long runs of small things, whose memory, files and processes are counted: half an hour; rows into results/

@@ -7,6 +7,7 @@ by itself, on one thread, one frame at a time, on this processor.
 import argparse
 import datetime
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,12 +25,15 @@ from faults.jobs import JOBS, contents
 import eqvi
 from eqvi.datasets.rendering import demo_scene
 from eqvi.evaluation.journal import write_rows
-from eqvi.paths import WEIGHTS
+from eqvi.paths import ROOT, WEIGHTS
 from eqvi.provenance import processor, surroundings
 from eqvi.viz.quadruplet import from_scene
 
 #: Commands whose outputs are compared byte by byte.
 COMMANDS = ("interpolate to a folder", "interpolate to a video", "evaluate", "train", "render", "site")
+
+#: Notebooks that take seconds: some draw, some read rows.
+PAGES = ("01_frames_and_metrics", "04_flow_reversal", "26_difficulty")
 
 #: Environments in which torch, oneDNN, MKL and OpenCV leave out newer instructions of the processor.
 PROCESSORS = {
@@ -73,6 +77,31 @@ def commands(root: Path) -> list[Row]:
                 other.kill()
             rows.append(Row(name, against, contents(stage.out) == stage.truth, ""))
     return rows
+
+
+def pages(root: Path) -> list[Row]:
+    """Some of the study's notebooks: their executed copies, their figures and all rows, run again and two at a time."""
+    copy = root / "project"
+    for name in ("eqvi", "notebooks", "results", "figures"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", copy)
+    committed = {name: contents(copy / name) for name in ("figures", "results")}
+    left = []
+    for jobs in (1, 1, 2):
+        for page in PAGES:
+            for figure in (copy / "figures").glob(f"{page.partition('_')[0]}_*.png"):
+                figure.unlink()  # to be drawn anew, not left as it was
+        command = [sys.executable, "-m", "eqvi", "study", *PAGES, "--jobs", str(jobs), "--out", "executed"]
+        subprocess.run(command, check=True, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)})
+        left.append({name: contents(copy / name) for name in ("executed", "figures", "results")})
+        shutil.rmtree(copy / "executed")
+    first, second, together = left
+    equal = {
+        "what is committed": committed == {name: first[name] for name in committed},
+        "a second run": second == first,
+        "two at a time": together == first,
+    }
+    return [Row("pages of the study", against, same, "") for against, same in equal.items()]
 
 
 def _spin() -> int:
@@ -124,7 +153,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="repeat-") as scratch:
         rows = frames(Path(scratch))
         print(*rows, sep="\n", flush=True)
-        more = commands(Path(scratch))
+        more = commands(Path(scratch)) + pages(Path(scratch))
         print(*more, sep="\n")
     if args.out is not None:
         record = {"date": datetime.date.today().isoformat(), **processor()}
