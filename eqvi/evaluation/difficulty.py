@@ -35,10 +35,10 @@ from eqvi.evaluation.journal import write_rows
 from eqvi.files import sha256
 from eqvi.media.clip import open_clip
 from eqvi.media.image_files import list_frames
+from eqvi.model.blur import gaussian_blur
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import backward_warp
-from eqvi.model.trajectories import gaussian_blur
 from eqvi.provenance import surroundings
 
 #: Height and width of the windows that are compared, pixels.

@@ -34,12 +34,12 @@ from eqvi.datasets.cases import Case
 from eqvi.evaluation.methods import FrameAt, Method, open_method
 from eqvi.media.image import Image, to_tensor
 from eqvi.media.window import Interpolator, Window
+from eqvi.model.blur import gaussian_blur
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import Interpolation
 from eqvi.model.geometry import backward_warp
 from eqvi.model.registry import load_model
 from eqvi.model.synthesis import blend
-from eqvi.model.trajectories import gaussian_blur
 from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, CUBIC, DIFFERENCE, SMOOTH, TRAJECTORY
 
 Flow = Float[Tensor, "b 2 h w"]

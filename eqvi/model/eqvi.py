@@ -66,7 +66,7 @@ from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, SynthesisInput, blend
-from eqvi.model.trajectories import Position, correct, follow_both
+from eqvi.model.trajectories import Position, correct, follow_both, seen_forwards
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
@@ -299,7 +299,9 @@ class EQVI(nn.Module):
         if not follows:
             return Motion(**fields, features=features, half=None)
         chained = {pair: flow for pair, flow in flows.items() if pair in needed and flow is not None}
-        return Motion(**fields, features=features, half=None, chained=chained, positions=follow_both(chained, count))
+        known = None if previous is None or previous.positions is None else seen_forwards(previous.positions[1])
+        positions = follow_both(chained, count, known)
+        return Motion(**fields, features=features, half=None, chained=chained, positions=positions)
 
     def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.model.blur import gaussian_blur
 from eqvi.model.geometry import backward_warp, pad_to
 from eqvi.model.layers import chain, conv
-from eqvi.model.trajectories import SPACING, Position, at_followed, frame_times, gaussian_blur, path_displacement
+from eqvi.model.trajectories import SPACING, Position, at_followed, frame_times, path_displacement
 
 #: Numbers of frames whose paths are looked at.
 COUNTS = (4, 6, 8)

@@ -33,15 +33,17 @@ pixels of the frame. Not part of the paper. Related: cubic motion over four fram
 ambiguity of the position at t (Zhong et al., arXiv 2311.08007).
 """
 
-import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from eqvi.model.blur import gaussian_blur
 from eqvi.model.geometry import per_axis, pixel_grid, resize, sample_at
 
 Flow = Float[Tensor, "b 2 h w"]
@@ -95,11 +97,23 @@ def at_followed(field: Float[Tensor, "b c H W"], spacing: int = SPACING) -> Floa
 def at_pixels(field: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c H W"]:
     """A field at every `SPACING`-th pixel, interpolated at all pixels of the frame."""
     rows, columns = field.shape[-2:]
-    return resize(field, (SPACING * rows, SPACING * columns), align_corners=False)[..., :height, :width]
+    # One axis after the other, a third of the time of both at once: row 8 i + k lies (k + 1/2) / 8 - 1/2 after row i.
+    wide = resize(field, (rows, SPACING * columns), align_corners=False)[..., :width]
+    padded = F.pad(wide, (0, 0, 1, 1), mode="replicate")
+    before, here, after = padded[..., :-2, None, :], wide[..., None, :], padded[..., 2:, None, :]
+    half = SPACING // 2
+    share = ((torch.arange(half, device=field.device, dtype=field.dtype) + 0.5) / SPACING)[:, None]
+    between = torch.cat((torch.lerp(before, here, share + 0.5), torch.lerp(here, after, share)), dim=-2)
+    return between.flatten(-3, -2)[..., :height, :]
 
 
 def chain(
-    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]], origin: int, direction: int, count: int, spacing: int = 1
+    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]],
+    origin: int,
+    direction: int,
+    count: int,
+    spacing: int = 1,
+    known: Sequence[Position] = (),
 ) -> list[Position]:
     """The positions of the pixels of a frame in the `count` frames after it, or before it.
 
@@ -109,23 +123,25 @@ def chain(
         direction: 1 for the frames after it, -1 for those before.
         count: how many frames.
         spacing: every how many pixels, in x and y, one is followed.
+        known: the first of the positions, where they were followed before.
     """
-    if count == 0:
-        return []
+    positions = list(known[:count])
+    if len(positions) == count:
+        return positions
     like = flow(origin, origin + direction)
     height, width = like.shape[-2:]
     start = followed_pixels(height, width, spacing, like).expand(like.shape[0], -1, -1, -1)
     furthest = per_axis(width - 1, height - 1, like=start)
-    place, trust = start, torch.ones_like(start[:, :1])
-    positions: list[Position] = []
-    for step in range(count):
+    displacement, trust = positions[-1] if positions else (torch.zeros_like(start), torch.ones_like(start[:, :1]))
+    for step in range(len(positions), count):
         a, b = origin + direction * step, origin + direction * (step + 1)
-        there = sample_at(flow(a, b), place)
-        place = place + there
+        there = sample_at(flow(a, b), start + displacement)
+        displacement = displacement + there
+        place = start + displacement
         x, y = (there + sample_at(flow(b, a), place)).split(1, dim=1)
         inside = ((place >= 0) & (place <= furthest)).all(dim=1, keepdim=True)
         trust = trust * torch.exp(-torch.hypot(x, y)) * inside
-        positions.append(Position(place - start, trust))
+        positions.append(Position(displacement, trust))
     return positions
 
 
@@ -170,7 +186,11 @@ def path_displacement(positions: Mapping[int, Position], times: Sequence[int], t
 
 
 def follow(
-    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]], frame: int, direction: int, count: int
+    flow: Callable[[int, int], Float[Tensor, "b 2 H W"]],
+    frame: int,
+    direction: int,
+    count: int,
+    known: Mapping[int, Position] | None = None,
 ) -> dict[int, Position]:
     """The positions of every `SPACING`-th pixel of a frame in the `count` frames around a gap, by time.
 
@@ -179,18 +199,33 @@ def follow(
         frame: number of the frame whose pixels are followed, at time 0.
         direction: 1 if the gap is after the frame, -1 if it is before; time 1 is the frame beyond the gap.
         count: even, at least 4.
+        known: some of these positions, at consecutive times.
 
     Returns:
         Positions at `frame_times(count)` except 0.
     """
-    ahead = chain(flow, frame, direction, count // 2, SPACING)
-    behind = chain(flow, frame, -direction, count // 2 - 1, SPACING)
+    known = known or {}
+    before, later = ([known[s] for s in itertools.takewhile(known.__contains__, itertools.count(one, one))]
+                     for one in (-1, 1))  # fmt: skip
+    ahead = chain(flow, frame, direction, count // 2, SPACING, later)
+    behind = chain(flow, frame, -direction, count // 2 - 1, SPACING, before)
     return dict(enumerate(ahead, 1)) | {-s: position for s, position in enumerate(behind, 1)}
 
 
-def follow_both(flows: Mapping[tuple[int, int], Flow], count: int) -> tuple[dict[int, Position], dict[int, Position]]:
-    """The positions of the pixels of frames 1 and 2 in `count` frames, from flows between neighbours."""
-    return follow(lambda a, b: flows[a, b], 1, 1, count), follow(lambda a, b: flows[a, b], 2, -1, count)
+def follow_both(
+    flows: Mapping[tuple[int, int], Flow], count: int, of_frame_1: Mapping[int, Position] | None = None
+) -> tuple[dict[int, Position], dict[int, Position]]:
+    """The positions of the pixels of frames 1 and 2 in `count` frames, from flows between neighbours.
+
+    `of_frame_1` are those of frame 1 that are known: it was frame 2 of the window before (`seen_forwards`).
+    """
+    forwards = follow(lambda a, b: flows[a, b], 1, 1, count, of_frame_1)
+    return forwards, follow(lambda a, b: flows[a, b], 2, -1, count)
+
+
+def seen_forwards(positions: Mapping[int, Position]) -> dict[int, Position]:
+    """Positions of a window's frame 2, whose time runs backwards, as those of frame 1 of the window after it."""
+    return {-s: position for s, position in positions.items()}
 
 
 def correct(
@@ -280,25 +315,3 @@ def trusted_mean(field: Flow, trust: Trust, sigma: float) -> Flow:
     """The Gaussian mean of a field with trust as weight; it falls to 0 where there is nothing to trust."""
     both = gaussian_blur(torch.cat((field * trust, trust), dim=1), sigma)
     return both[:, :2] / (both[:, 2:] + _NO_EVIDENCE)
-
-
-def gaussian_blur(image: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w"]:
-    """Gaussian blur of standard deviation `sigma` pixels, separable, with the rim reflected as often as it takes."""
-    rows, columns = (blur_matrix(side, sigma, image.device, image.dtype) for side in image.shape[-2:])
-    with torch.autocast(image.device.type, enabled=False):  # positions in pixels: bfloat16 is too coarse
-        return rows @ image @ columns.T
-
-
-@functools.lru_cache(maxsize=64)
-def blur_matrix(side: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "n n"]:
-    """A Gaussian blur along `side` pixels as a matrix, made once: two products are faster than two convolutions."""
-    radius = max(1, round(4 * sigma))
-    with torch.inference_mode(False), torch.no_grad():  # it may be used in training later
-        taps = torch.arange(-radius, radius + 1)
-        kernel = torch.exp(-0.5 * (taps.double() / sigma) ** 2)
-        # The mirrored coordinates of size 1 2 3 2 1 2 3 ...: a kernel may be wider than the image.
-        places = (torch.arange(side)[:, None] + taps) % max(2 * side - 2, 1)
-        places = torch.where(places < side, places, 2 * side - 2 - places)
-        matrix = torch.zeros(side, side, dtype=torch.float64)
-        matrix.scatter_add_(1, places, (kernel / kernel.sum()).expand(side, -1))
-        return matrix.to(device=device, dtype=dtype)

@@ -5,20 +5,24 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from eqvi import EQVI, PRESETS, InputError
 from eqvi.model import motion
+from eqvi.model.blur import gaussian_blur
 from eqvi.model.trajectories import (
     SPACING,
     Position,
     at_followed,
+    at_pixels,
     chain,
     correction,
+    follow_both,
     frame_times,
     gate,
-    gaussian_blur,
     lagrange_weights,
     path_displacement,
+    seen_forwards,
     trusted_mean,
 )
 
@@ -214,3 +218,26 @@ def test_blur_keeps_constants_and_the_total_even_where_the_kernel_is_wider_than_
     assert float(blurred[..., 15, 15] / blurred[..., 15, 17]) == pytest.approx(
         float(torch.exp(torch.tensor(0.5))), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("size", [(64, 96), (45, 70), (8, 8)])
+def test_coarse_fields_are_interpolated_as_torch_does_it(size):
+    height, width = size
+    field = torch.randn(2, 3, -(-height // SPACING), -(-width // SPACING))
+    wanted = F.interpolate(field, scale_factor=SPACING, mode="bilinear", align_corners=False)[..., :height, :width]
+    torch.testing.assert_close(at_pixels(field, height, width), wanted, atol=1e-6, rtol=1e-6)
+
+
+def test_what_was_followed_is_not_followed_again():
+    """The next window's frame 1 was frame 2: of its seven positions one is new."""
+    torch.manual_seed(0)
+    numbers = range(-2, 7)
+    flows = {(a, a + way): 5 * torch.randn(1, 2, 32, 48) for a in numbers for way in (1, -1)}
+    later = {(a - 1, b - 1): flow for (a, b), flow in flows.items()}
+    _, of_frame_2 = follow_both(flows, 8)
+    known = seen_forwards(of_frame_2)
+    again, reused = follow_both(later, 8), follow_both(later, 8, known)
+    for one, other in zip(again, reused, strict=True):
+        assert sorted(one) == sorted(other) == [-3, -2, -1, 1, 2, 3, 4]
+        assert all(torch.equal(a, b) for s in one for a, b in zip(one[s], other[s], strict=True))
+    assert [s for s in reused[0] if s in known and reused[0][s] is known[s]] == [1, 2, 3, -1, -2, -3]
