@@ -47,7 +47,7 @@ faults: $(INSTALLED) ## disturb every command at random moments, spoil the input
 repeat: $(INSTALLED) ## compare every command with itself, byte by byte, and frames across threads, batches, processors: ten minutes; rows into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults.repeat --out results
 
-soak: $(INSTALLED) ## long runs of small things, whose memory, files and processes are counted: half an hour; rows into results/
+soak: $(INSTALLED) ## long runs of small things, whose memory, files and processes are counted: a quarter of an hour; rows into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults.soak --out results $(SOAK)
 
 check: $(INSTALLED) ## check style, types, stripped notebooks and generated text

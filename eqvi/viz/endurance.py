@@ -28,7 +28,7 @@ def differences(frames: pd.DataFrame, commands: pd.DataFrame, alt: str) -> Page:
     conditions = list(dict.fromkeys([*counts, *frames.index]))
     with blank(1.3 + 0.36 * max(1, len(conditions)), "constrained") as figure:
         same, apart = figure.subplots(1, 2, sharey=True, width_ratios=(1.5, 5))
-        names = [*frames, "commands, all bytes"]
+        names = [*frames, "all bytes of commands"]
         for order, name in enumerate(names):
             style: dict[str, Any] = {
                 "marker": _MARKERS[order],
@@ -96,7 +96,7 @@ def counts(table: pd.DataFrame, total: str, parts: tuple[str, ...], remark: str,
             note: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
             axes.annotate(f"{count} of {length} {remark}", (length, place), (5, 0), **note)
         axes.invert_yaxis()
-        axes.margins(x=0.22)
+        axes.margins(x=0.28)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(total)
         if len(table):
