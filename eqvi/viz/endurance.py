@@ -42,8 +42,10 @@ def differences(frames: pd.DataFrame, commands: pd.DataFrame, alt: str) -> Page:
                     same.plot(order, place, **style)
                 elif value > 0 and name in frames:
                     apart.plot(value, place, **style)
+                    # Two models are often near each other: the first one's number is at the left.
                     note = {"textcoords": "offset points", "fontsize": 8.5, "va": "center"}
-                    apart.annotate(f"{value:.1e}", (value, place), (8, 0), **note)
+                    shift, side = (8, "left") if order else (-8, "right")
+                    apart.annotate(f"{value:.1e}", (value, place), (shift, 0), ha=side, **note)
             apart.plot([], [], linestyle="", label=name, **style)
         for place, condition in enumerate(conditions):
             if condition in counts and _share_apart(counts, condition):
