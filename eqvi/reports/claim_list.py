@@ -96,13 +96,10 @@ _ABLATION = (
     }),
 )  # fmt: skip
 # Where the motion models of the weight-free baseline were compared: data, rate, and the runs with rectified,
-# quadratic and linear motion.
+# quadratic and linear motion. On real footage the rows of the trajectories ask the same (`_of_trajectories`), and a
+# question is asked once.
 _MOTION = (
     ("rendered clips", "", ("rectified_rendered", "quadratic_rendered", "linear_rendered")),
-    *(
-        ("real clips", rate, tuple(f"real_clips_{rate}:model=baseline{end}" for end in ("-rectified", "", "-linear")))
-        for rate in ("x2", "x4")
-    ),
     ("REDS_VTSR val", "", ("rectified_val30", "quadratic_val30", "linear_val30")),
 )
 # Claims that no file of results here could decide: claim, part, data, source, published difference, what is missing.

@@ -69,7 +69,7 @@ def mean_scores(rows: pd.DataFrame, by: str = "model", metric: str = "psnr") -> 
 
 
 def overview(folder: Path) -> pd.DataFrame:
-    """Mean PSNR of every method that was measured on all sets of clips of our own, by its description and its name.
+    """Mean PSNR of methods on sets of clips of our own, by the method's description and name; NaN: not measured.
 
     Columns are the sets of clips (float64, dB).
 
@@ -82,6 +82,7 @@ def overview(folder: Path) -> pd.DataFrame:
         "no weights, linear motion": "baseline-linear",
         "no weights, quadratic motion": "baseline",
         "no weights, rectified motion, RQFP": "baseline-rectified",
+        "no weights, eight frames, lost detail: the default for footage": "baseline+8+detail",
         "our weights, quarter width": "eqvi-quarter-dis",
     }
     sets = {"rendered clips, x2": "{}_rendered"}

@@ -58,7 +58,7 @@ class Finding(NamedTuple):
         return f"**{self.title}** {self.sentence} Evidence: [{words}]({target}), [picture](figures/{self.picture})."
 
 
-_REAL = ("PSNR, nine real scenes, x2, DIS flow", "PSNR, real clips, x2, DIS flow")
+_REAL = "PSNR, nine real scenes, x2, DIS flow"
 _QUADRATIC = "quadratic motion beats linear motion in the trained model: PSNR, rendered clips, our weights"
 _RQFP = "RQFP beats plain quadratic motion in the trained model: PSNR, rendered clips, our weights"
 _RQFP_OWN_FLOW = (
@@ -80,7 +80,7 @@ STATEMENTS = (
         (
             _QUADRATIC,
             "quadratic motion beats linear motion: PSNR, rendered clips, DIS flow",
-            tuple(f"quadratic motion beats linear motion: {real}" for real in _REAL),
+            f"quadratic motion beats linear motion: {_REAL}",
         ),
         {_QUADRATIC: HOLDS},
         "22_motion_claims.png",
@@ -94,7 +94,7 @@ STATEMENTS = (
             _RQFP,
             _RQFP_OWN_FLOW,
             "RQFP beats plain quadratic motion: PSNR, rendered clips, DIS flow",
-            tuple(f"RQFP beats plain quadratic motion: {real}" for real in _REAL),
+            f"RQFP beats plain quadratic motion: {_REAL}",
         ),
         {_RQFP: FAILS, _RQFP_OWN_FLOW: FAILS},
         "23_rqfp.png",
@@ -141,10 +141,10 @@ STATEMENTS = (
         ("notebook 04b", "notebooks/04b_lost_detail.ipynb"),
     ),
     Statement(
-        "Our weights beat the same method without weights on rendered clips.",
-        "They gain {}. On real footage it is {} at x2 (twice the frames), and {} at x4.",
+        "Whether our weights beat the same method without weights is not decided.",
+        "They gain {} on rendered clips; on real footage it is {} at x2 (twice the frames), and {} at x4.",
         tuple(f"{_OURS}{where}" for where in ("rendered clips", "real clips, x2", "real clips, x4")),
-        {f"{_OURS}rendered clips": HOLDS},
+        {f"{_OURS}{where}": OPEN for where in ("rendered clips", "real clips, x2", "real clips, x4")},
         "10_psnr.png",
         ("by clip", "results/README.md#on-real-footage"),
     ),

@@ -145,7 +145,7 @@ def _leads(file: str, model: str) -> str:
 #: The generated parts: how a marker names each, and what makes its text.
 PARTS: dict[str, Callable[..., str]] = {
     "findings": findings.as_list,
-    "overview": lambda: markdown(comparisons.overview(RESULTS), digits=2),
+    "overview": lambda: markdown(comparisons.overview(RESULTS), digits=2, missing="not measured"),
     "published": _published,
     "claims LIST": _claims,
     "proved": _proved,
