@@ -17,8 +17,8 @@ def cost_volume(
     row = tl.program_id(2) % SIDE
     sample = tl.program_id(2) // SIDE
     dx = tl.arange(0, PADDED)
-    there_y = y + row - REACH
     there_x = x[None, :] + dx[:, None] - REACH
+    there_y = tl.zeros_like(there_x) + (y + row - REACH)  # as a tensor, so that its comparisons are masks, too
     inside = (there_x >= 0) & (there_x < width) & (dx[:, None] < SIDE) & (there_y >= 0) & (there_y < height)
     here = first + sample.to(tl.int64) * first_b + y * first_y + x * first_x
     there = second + sample.to(tl.int64) * second_b + there_y * second_y + there_x * second_x
