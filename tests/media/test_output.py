@@ -14,6 +14,7 @@ from eqvi.errors import InputError
 from eqvi.media.convert import Settings, convert
 from eqvi.media.image import Image
 from eqvi.media.image_files import write_image
+from eqvi.media.memory_budget import DEPTH
 from eqvi.media.output import RECORD
 from eqvi.media.video_reader import probe
 
@@ -35,12 +36,17 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, clip: Path) -> None:
     whole = interpolate(clip, tmp_path / "whole", factor=4)
     with pytest.raises(KeyboardInterrupt):
         interpolate(clip, tmp_path / "out", Interrupted(5), factor=4)
-    assert len(file_names(tmp_path / "out")) == 2 + 5
+    # Frames are written behind: what still waited is let go of. What there is are the first ones, each whole.
+    there = file_contents(tmp_path / "out")
+    first = sorted(file_names(tmp_path / "whole"))[: len(there)]
+    assert sorted(there) == first
+    assert 2 + 5 - DEPTH - 1 <= len(there) <= 2 + 5
     assert hidden(tmp_path / "out") == []
     model = Blend()
     summary = interpolate(clip, tmp_path / "out", model, factor=4)
-    assert summary.new == whole.new - 5 == len(model.times)
-    assert summary.skipped == 7
+    assert summary.new == len(model.times)
+    assert whole.new - 5 <= summary.new <= whole.new - 5 + DEPTH + 1
+    assert summary.skipped == len(there)
     assert file_contents(tmp_path / "out") == file_contents(tmp_path / "whole")
     again = Blend()
     assert interpolate(clip, tmp_path / "out", again, factor=4).new == 0
