@@ -2,10 +2,14 @@
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 # Read when torch, OpenCV and the kernels of executed notebooks start: pytest-xdist already uses every core.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell that runs the tests in the background has them, and the commands that they start, ignore interruptions.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from jaxtyping import config, install_import_hook
 

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.model.eqvi import EQVI
+from eqvi.model.layers import to_channels_last
 
 #: Channels that a vector register of 512 bits holds.
 LANES = 16
@@ -36,7 +37,7 @@ def accelerated(model: EQVI) -> EQVI:
     fast = copy.deepcopy(model)
     for part in (fast.refinement, fast.mask, fast.residual, fast.fusion):
         if isinstance(part, nn.Module):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub forgets it
+            to_channels_last(part)
             _pack(part)
     return fast
 

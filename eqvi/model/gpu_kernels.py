@@ -17,8 +17,8 @@ from eqvi.devices import is_on_gpu
 
 #: Pixels of a program.
 _BLOCK = 64
-#: One over the smallest weight or displacement (px) that a splat counts. Sums of whole numbers do not depend on their
-#: order, so that the splat is the same in every run; 64 bits hold 2^39 of the units that 2^24 divides.
+#: A splat's weights and displacements (px) are summed as whole numbers of 1 / _UNITS each: such sums do not depend on
+#: their order, so that the splat is the same in every run. 64 bits hold sums of up to 2^39 px.
 _UNITS = 2.0**24
 
 

@@ -169,13 +169,11 @@ def test_a_polite_end(world: int, name: str, store: Path, tmp_path: Path) -> Non
         command = [*torchrun, "--no-python", *command]
     errors = tmp_path / "errors"
     with errors.open("w") as file:
-        # A shell that runs the tests in the background has its children ignore interruptions.
         process = subprocess.Popen(
             command,
             stderr=file,
             stdout=subprocess.DEVNULL,
             cwd=ROOT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         curve = tmp_path / "run/curve.csv"
