@@ -91,16 +91,19 @@ train = $(RUN) -m eqvi train --recipe notebooks/params/$(1).yaml --out $(@D) --d
 $(KEPT)/%.safetensors: $(TRAINED)/%/weights.safetensors
 	$(RUN) -m eqvi ship $(<D) $*
 
+build/pictures: | $(INSTALLED)
+	$(RUN) -m eqvi pictures --to $@
+
 # The ablation's models: a row, a seed, a folder. Stages wait for the stage before.
 FAMILY := $(TRAINED)/family
-ROWS ?= linear quadratic rqfp rcsn stages fusion scratch perceptual
+ROWS ?= linear quadratic rqfp rcsn trajectories stages fusion scratch perceptual
 SEEDS ?= 0 1 2
 family: $(foreach row,$(ROWS),$(foreach seed,$(SEEDS),$(KEPT)/family/$(row)_$(seed).safetensors)) ## train the ablation's models, some minutes each, side by side with -j2; some with ROWS="rqfp rcsn" SEEDS=0
 define family_row
-$(FAMILY)/$(1)_%/weights.safetensors: notebooks/params/family_$(1).yaml $(if $(2),$(FAMILY)/$(2)_%/weights.safetensors) | $(INSTALLED)
+$(FAMILY)/$(1)_%/weights.safetensors: notebooks/params/family_$(1).yaml $(if $(2),$(FAMILY)/$(2)_%/weights.safetensors) | $(INSTALLED) build/pictures
 	$$(call train,family_$(1)) --seed $$* $(if $(2),--after $$(word 2,$$^))
 endef
-$(foreach row,linear quadratic rqfp rcsn stage1 scratch perceptual,$(eval $(call family_row,$(row))))
+$(foreach row,linear quadratic rqfp rcsn trajectories stage1 scratch perceptual,$(eval $(call family_row,$(row))))
 $(eval $(call family_row,stage2,stage1))
 $(eval $(call family_row,stages,stage2))
 $(eval $(call family_row,fusion,stages))

@@ -18,13 +18,15 @@ from eqvi.errors import InputError
 from eqvi.model.eqvi import EQVI, Interpolation
 from eqvi.model.matching import Stage
 from eqvi.model.synthesis import blend
-from eqvi.training.losses import charbonnier
+from eqvi.training.losses import charbonnier, ms_ssim
 from eqvi.training.samples import WindowBatch
 
 #: Terms and their weights: Charbonnier distances of the frame and of the blend, the frame's error in dB (its PSNR's
 #: negative), end-point errors in pixels. In dB a window at 40 dB counts as much as one at 20, whose Charbonnier
 #: distance is ten times as large: without them, what disturbs the many easy windows costs nothing.
 TERMS = {"charbonnier": 1.0, "blend": 0.3, "decibel": 0.004, "difference": 0.02, "common": 0.006}
+#: The terms of the frames; the others are of the motion. A perceptual one has no weight unless it is given one.
+FRAME_TERMS = ("charbonnier", "blend", "decibel", "ms_ssim")
 #: The mean squared error below which a window's dB count no further.
 LEAST_ERROR = 1e-5
 #: Weights of the end-point errors after each correction, coarse to fine.
@@ -84,7 +86,7 @@ class WindowObjective(nn.Module):
 
     Args:
         model: with its frozen parts frozen.
-        terms: weights by name, some or all of `TERMS`.
+        terms: weights by name: of `FRAME_TERMS`, ``difference`` and ``common``.
         precision: as of `eqvi.training.objectives.FrameObjective`.
 
     Attributes:
@@ -107,7 +109,10 @@ class WindowObjective(nn.Module):
         result = self.interpolation(batch)
         t = batch.t.view(-1, 1, 1, 1)
         blended = blend(result.warped_1, result.warped_2, result.mask, t)
-        frame = blended if result.residual is None else blended + result.residual  # before it is clamped
+        if self.model.fusion is None:
+            frame = blended if result.residual is None else blended + result.residual  # before it is clamped
+        else:
+            frame = result.frame
         stages = result.stages or (Stage(result.flow_t1, result.flow_t2),)
         errors = [motion_errors(stage.flow_t1, stage.flow_t2, batch.flow, batch.visibility, t) for stage in stages]
         values = {
@@ -117,9 +122,12 @@ class WindowObjective(nn.Module):
             "difference": errors[-1].difference,
             "common": errors[-1].common,
         }
+        if "ms_ssim" in self.weights:
+            values["ms_ssim"] = ms_ssim(frame, batch.truth)
         total = torch.zeros_like(self.flow_share)
-        for name in ("charbonnier", "blend", "decibel"):
-            total = total + self.weights.get(name, 0.0) * values[name]
+        for name in FRAME_TERMS:
+            if name in values:
+                total = total + self.weights.get(name, 0.0) * values[name]
         for weight, error in zip(STAGE_WEIGHTS[-len(errors) :], errors, strict=True):
             for name, value in error._asdict().items():
                 share = weight * self.weights.get(name, 0.0) * self.flow_share
@@ -142,8 +150,9 @@ def middle_frames(batch: WindowBatch, model: EQVI) -> Float[Tensor, "b n 3 h w"]
 
 def check_terms(terms: Mapping[str, float]) -> None:
     """Raise InputError for a term that is not known."""
+    known = (*FRAME_TERMS, "difference", "common")
     for name in terms:
-        if name not in TERMS:
+        if name not in known:
             raise InputError(
-                f"loss term {name!r} is not known for windows of eight frames: choose from {', '.join(TERMS)}"
+                f"loss term {name!r} is not known for windows of eight frames: choose from {', '.join(known)}"
             )

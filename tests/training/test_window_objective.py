@@ -14,6 +14,7 @@ from eqvi.model.motion import LONG_PAIRS
 from eqvi.training.recipe import Recipe
 from eqvi.training.run_folder import CURVE_FILE, LATEST_FILE, WEIGHTS_FILE, read_curve
 from eqvi.training.samples import WindowBatch, WindowSample, collate
+from eqvi.training.stages import freeze_all_but
 from eqvi.training.train import train
 from eqvi.training.trainer import CapturedGradients
 from eqvi.training.validation import WindowValidation
@@ -27,19 +28,19 @@ ROWS = {
 }
 
 
-def window(speed: tuple[float, float] = (3.0, -1.0), t: float = 0.5) -> WindowSample:
+def window(speed: tuple[float, float] = (3.0, -1.0), t: float = 0.5, size: int = SIZE) -> WindowSample:
     """A picture that moves evenly, with its flows, exact and as given."""
-    y, x = torch.meshgrid(torch.arange(SIZE).float(), torch.arange(SIZE).float(), indexing="ij")
+    y, x = torch.meshgrid(torch.arange(size).float(), torch.arange(size).float(), indexing="ij")
     period = torch.tensor([5.0, 6, 7]).view(3, 1, 1)
 
     def at(time: float) -> torch.Tensor:
         return 0.5 + 0.4 * torch.sin((x - speed[0] * time) / period + (y - speed[1] * time) / 9)
 
-    motion = torch.tensor(speed).view(2, 1, 1).expand(2, SIZE, SIZE)
+    motion = torch.tensor(speed).view(2, 1, 1).expand(2, size, size)
     flows = torch.stack([(b - a) * motion for a, b in windows.WINDOW_PAIRS])
     flow = torch.stack((-t * motion, (1 - t) * motion))
     frames = torch.stack([at(time) for time in windows.TIMES])
-    return WindowSample(frames, at(t), t, flow, torch.ones(2, SIZE, SIZE), flows)
+    return WindowSample(frames, at(t), t, flow, torch.ones(2, size, size), flows)
 
 
 @pytest.fixture(name="batch")
@@ -95,6 +96,18 @@ def test_every_row_learns_on_windows(row: str, batch: WindowBatch) -> None:
     assert set(losses) == {*TERMS, "total"}
     # Without a residual it can only move and weigh, which makes nothing darker.
     assert distances[-1] < (0.995 if row == "refinement" else 0.6) * distances[0]
+
+
+def test_fusion_alone_learns_from_the_fused_frame() -> None:
+    batch = collate([window(size=2 * SIZE)])
+    assert isinstance(batch, WindowBatch)
+    model = EQVI(dataclasses.replace(ROWS["rcsn"], multi_scale=True))
+    trained = freeze_all_but(model, ("fusion",))
+    objective = WindowObjective(model, TERMS | {"ms_ssim": 1.0})
+    losses = objective(batch)
+    losses["total"].backward()
+    assert set(losses) == {*TERMS, "ms_ssim", "total"}
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
 
 
 def test_the_total_is_the_weighted_terms_and_follows_the_share_of_flow(batch: WindowBatch) -> None:
