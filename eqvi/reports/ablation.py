@@ -1,6 +1,7 @@
 """The ablation as data frames: models of our own that differ in one part each, trained alike.
 
-Every row is trained several times, from other seeds. Its score is the mean over the seeds, intervals have clips as
+Every row starts as the weight-free method with its motion (`Row.start`), and what training earned is what it is above
+that. Every row is trained several times, from other seeds. Its score is the mean over the seeds, intervals have clips as
 units, and the scores of the single seeds stand beside them.
 """
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from eqvi.errors import InputError
 from eqvi.files import parse_json
+from eqvi.reports.comparisons import gain
 from eqvi.reports.runs import members, read_run
 
 #: The file of rows that notebook 16 writes.
@@ -18,25 +20,29 @@ FILE = "ablation_rendered"
 
 
 class Row(NamedTuple):
-    """A row of the ablation: its motion model, its parts, and how it was trained."""
+    """A row of the ablation: its motion model, its parts, how it was trained, and the method that it starts as."""
 
     motion: str
     rcsn: bool
     ms_fusion: bool
     trained: str
+    start: str
 
 
 #: The rows by the names of their recipes, ``notebooks/params/family_NAME.yaml``.
 ROWS = {
-    "linear": Row("linear", False, False, "at once"),
-    "quadratic": Row("quadratic", False, False, "at once"),
-    "rqfp": Row("rectified (RQFP)", False, False, "at once"),
-    "rcsn": Row("quadratic", True, False, "at once"),
-    "stages": Row("rectified (RQFP)", True, False, "by stages"),
-    "fusion": Row("rectified (RQFP)", True, True, "by stages, then the fusion net alone"),
-    "scratch": Row("rectified (RQFP)", True, False, "at once"),
-    "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss"),
+    "linear": Row("linear", False, False, "at once", "baseline-linear"),
+    "quadratic": Row("quadratic", False, False, "at once", "baseline"),
+    "rqfp": Row("rectified (RQFP)", False, False, "at once", "baseline-rectified"),
+    "rcsn": Row("quadratic", True, False, "at once", "baseline"),
+    "trajectories": Row("quadratic, eight frames", True, False, "at once", "baseline+8"),
+    "stages": Row("rectified (RQFP)", True, False, "by stages", "baseline-rectified"),
+    "fusion": Row("rectified (RQFP)", True, True, "by stages, then the fusion net alone", "baseline-rectified"),
+    "scratch": Row("rectified (RQFP)", True, False, "at once", "baseline-rectified"),
+    "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss", "baseline-rectified"),
 }
+#: The methods that need no training and that rows start as.
+STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))
 
 
 def run_name(row: str) -> str:
@@ -44,13 +50,19 @@ def run_name(row: str) -> str:
     return f"{FILE}:model={row}_*"
 
 
+def start_name(row: str) -> str:
+    """The name by which `eqvi.reports.runs.read_run` reads what a row was before it was trained."""
+    return f"{FILE}:model={ROWS[row].start}"
+
+
 def scores(folder: Path) -> pd.DataFrame:
     """The rows of the ablation with their scores, indexed by row.
 
     Columns:
-        motion, rcsn, ms_fusion, trained: see `Row`.
+        motion, rcsn, ms_fusion, trained, start: see `Row`.
         psnr, psnr_low, psnr_high, ssim, ssim_low, ssim_high: means with intervals over clips (float64).
         by_seed: PSNR of the single seeds (text).
+        earned, earned_low, earned_high: what PSNR is above that of the start, with an interval over clips (float64).
         sharpness: mean squared gradient over that of the true frames (float64).
         reason: why the scores are missing (text).
 
@@ -65,6 +77,8 @@ def scores(folder: Path) -> pd.DataFrame:
         line |= {"psnr": psnr.estimate, "psnr_low": psnr.low, "psnr_high": psnr.high}
         seeds = () if run.reason else members(folder, run_name(name))
         line["by_seed"] = ", ".join(f"{read_run(folder, seed).mean('psnr'):.2f}" for seed in seeds)
+        earned = gain(folder, run_name(name), start_name(name))
+        line |= {"earned": earned.estimate, "earned_low": earned.low, "earned_high": earned.high}
         line |= {"ssim": ssim.estimate, "ssim_low": ssim.low, "ssim_high": ssim.high}
         if not run.reason:
             line["sharpness"] = run.scores["sharpness"].mean() / run.scores["sharpness_truth"].mean()
@@ -73,7 +87,8 @@ def scores(folder: Path) -> pd.DataFrame:
 
 
 def learning(folder: Path, row: str) -> dict[int, float]:
-    """The validation scores of a row during training: PSNR in dB by step, the mean over its seeds; empty if none.
+    """What a row has earned during training, by step: its PSNR on the scored windows above that of the weight-free
+    method with the same motion, in dB, the mean over its seeds; empty if it was not trained.
 
     Args:
         folder: where results lie.
@@ -84,7 +99,8 @@ def learning(folder: Path, row: str) -> dict[int, float]:
     """
     paths = sorted((folder / "training" / "family").glob(f"{row}_*/scores.csv"))
     try:
-        curves = [pd.read_csv(path, index_col="step")["psnr"] for path in paths]
+        tables = [pd.read_csv(path, index_col="step") for path in paths]
+        curves = [table["psnr"] - table["warp"] for table in tables]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'training' / 'family'}: scores of {row} cannot be read ({error})") from error
     if any(not curve.index.equals(curves[0].index) for curve in curves):

@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from eqvi.reports.ablation import ROWS, run_name, start_name
 from eqvi.reports.published import read_published
 from eqvi.reports.runs import DATA
 
@@ -88,6 +89,9 @@ _ABLATION = (
         "psnr": ("RQFP beats plain quadratic motion in the trained model, on our learned flow: PSNR", 1),
     }),
     ("rcsn", "quadratic", "RCSN", {"psnr": ("RCSN beats no synthesis: PSNR", 1)}),
+    ("trajectories", "rcsn", "trajectories", {
+        "psnr": ("paths over eight frames beat the paper's motion in the trained model: PSNR", 1),
+    }),
     ("fusion", "stages", *_PUBLISHED[0][2:]),
     ("scratch", "stages", *_PUBLISHED[1][2:]),
     ("perceptual", "scratch", "perceptual loss", {
@@ -214,7 +218,11 @@ def _of_ablation() -> Iterator[Claim]:
             flow = "our network" if row.startswith("flow-quarter") else "DIS"
             run, against = (f"ablation_rendered:model={name}_*" for name in (row, rival))
             yield Claim(f"{wording}, rendered clips, our weights", part, "rendered clips", "", flow, "ours", metric,
-                        PAPER, run, against, sign)  # fmt: skip
+                        STUDY if row == "trajectories" else PAPER, run, against, sign)  # fmt: skip
+    for row in ROWS:
+        text = f"training earns over the weight-free start, {row}: PSNR, rendered clips, our weights"
+        yield Claim(text, "training", "rendered clips", "", "DIS", "ours", "psnr", STUDY, run_name(row),
+                    start_name(row))  # fmt: skip
 
 
 def _of_our_model() -> Iterator[Claim]:

@@ -173,16 +173,18 @@ def power_table(folder: Path = RESULTS, spreads: Sequence[float] = (0.01, 0.02, 
 
 
 def seed_gains(folder: Path, better: str, worse: str, metric: str = "psnr") -> dict[str, float]:
-    """The mean gain of one row of trained models over another, by seed; empty for single runs.
+    """The mean gain of one row of trained models over another, or over one run, by seed; empty for single runs.
 
     Args:
         folder: where results lie.
-        better, worse: names with ``*`` for the seeds, see `eqvi.reports.runs.read_run`.
+        better, worse: names with ``*`` for the seeds, see `eqvi.reports.runs.read_run`; or that of the one run.
         metric: the column.
     """
     first, second = ({name.rpartition("_")[2]: name for name in members(folder, run)} for run in (better, worse))
     if len(first) < 2:
         return {}
+    if not worse.endswith("*"):
+        second = dict.fromkeys(first, worse)
     gains = {seed: gain(folder, first[seed], second[seed], metric) for seed in first if seed in second}
     return {seed: one.estimate for seed, one in gains.items() if one.clips}
 

@@ -31,7 +31,7 @@ from eqvi.datasets.window_rendering import render_window
 from eqvi.datasets.windows import Window
 from eqvi.errors import InputError
 from eqvi.files import exclusive, parse_json, reason, replacing
-from eqvi.training.augment import Augmentation, augment, crop
+from eqvi.training.augment import Augmentation, augment
 from eqvi.training.samples import WindowSample
 from eqvi.training.window_cache import epoch_order
 
@@ -103,13 +103,21 @@ class WindowPool:
         Raises:
             InputError: its file cannot be read, or written.
         """
+        return unpack_window(self.packed(index))
+
+    def packed(self, index: int) -> Mapping[str, Any]:
+        """The same as `pack_window` makes it; of a window that is rendered now, what is read of its file later.
+
+        Raises:
+            InputError: as `window`.
+        """
         path = self._path(index)
         if path is not None and path.is_file():
-            return unpack_window(_read(path))
+            return _read(path)
         packed = pack_window(render_window(self.opened, self.seed, index, self.size))
         if path is not None:
             _write(path, packed)
-        return unpack_window(packed)  # the same to the last bit as one that is read
+        return packed
 
     def is_there(self, index: int) -> bool:
         """Whether the window has been rendered."""
@@ -176,9 +184,9 @@ class PooledWindows:
         epoch, place = divmod(number, self.epoch)
         index = epoch_order(self.seed, epoch, self.epoch)[place] if epoch else place
         rng = random.Random(f"pooled {self.seed} {number}")
-        sample = to_sample(self.pool.window(index))
+        packed = self.pool.packed(index)
         y, x = (rng.randint(0, self.pool.size - side) for side in self.crop)
-        return augment(crop(sample, y, x, *self.crop), rng, self.augment)
+        return augment(to_sample(unpack_window(packed, (y, x, *self.crop))), rng, self.augment)
 
     def record(self) -> dict[str, Any]:
         """What the windows are made of, in plain values."""
@@ -223,11 +231,25 @@ def pack_window(window: Window) -> dict[str, Any]:
     }
 
 
-def unpack_window(packed: Mapping[str, Any]) -> Window:
-    """The window of which `pack_window` made these arrays; flows differ by the rounding of float16 at most."""
-    visibility = np.unpackbits(packed["visibility"], axis=-1, count=packed["frames"].shape[-1])
-    flows = double_flows(packed["flows"].astype(np.float32)).astype(np.float16)
-    return Window(**{**packed, "t": float(packed["t"]), "visibility": visibility, "flows": flows})
+def unpack_window(packed: Mapping[str, Any], box: tuple[int, int, int, int] | None = None) -> Window:
+    """The window of which `pack_window` made these arrays, or a part of it; flows differ by the rounding of float16.
+
+    Args:
+        packed: the arrays.
+        box: (y, x, height, width) of the part in pixels; None: all.
+    """
+    side = packed["frames"].shape[-1]
+    y, x, height, width = box or (0, 0, *packed["frames"].shape[-2:])
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    arrays = {name: packed[name][..., rows, columns] for name in ("frames", "truth", "flow")}
+    visibility = np.unpackbits(packed["visibility"][..., rows, :], axis=-1, count=side)[..., columns]
+    # Enlarged are the halved flows around the part, a pixel more on each side where there is one.
+    above, left = (max(0, start // 2 - 1) for start in (y, x))
+    around = packed["flows"][..., above : (y + height) // 2 + 2, left : (x + width) // 2 + 2]
+    flows = double_flows(around.astype(np.float32)).astype(np.float16)
+    y, x = y - 2 * above, x - 2 * left
+    arrays |= {"visibility": visibility, "flows": flows[..., y : y + height, x : x + width]}
+    return Window(**arrays, t=float(packed["t"]))
 
 
 def halve_flows(flows: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from eqvi.reports.statistics import estimate
 from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 CLIPS = 8
+_WHERE = "PSNR, rendered clips, our weights"
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def write(folder: Path, gains: dict[str, list[float]]) -> None:
                     writer.writerow([f"{row}_{seed}", f"{clip:03}", "00000012", psnr, 0.9, 80, 100])
     kinds = {f"{clip:03}": ("linear", "cubic")[clip % 2] for clip in range(CLIPS)}
     (folder / f"{FILE}.json").write_text(json.dumps({"parameters": {"kinds": kinds}}))
+
+
+def add(folder: Path, name: str, gain: float) -> None:
+    """Rows of a method that has no seeds beside those of `write`."""
+    with (folder / f"{FILE}.csv").open("a", newline="") as file:
+        for clip in range(CLIPS):
+            csv.writer(file).writerow([name, f"{clip:03}", "00000012", 30 + gain + 0.01 * clip * len(name), 0.9, 80, 100])
 
 
 def line(folder: Path, part: str) -> pd.Series:
@@ -79,6 +87,21 @@ def test_scores_stand_beside_those_of_the_seeds(folder: Path) -> None:
     assert list(scores.index) == list(ROWS)
 
 
+def test_what_training_earned_is_what_a_row_is_above_its_start(folder: Path) -> None:
+    write(folder, {"rcsn": [1, 2], "quadratic": [-1, 1]})
+    add(folder, "baseline", 0.5)
+    scores = ablation.scores(folder)
+    # Names shift the made-up rows by 0.01 dB a letter and clip, 3.5 clips in the mean.
+    assert scores.loc["rcsn", "earned"] == pytest.approx(1.5 - 0.5 + 0.035 * (len("rcsn") - len("baseline")))
+    assert scores.loc["rcsn", "earned_low"] < scores.loc["rcsn", "earned"] < scores.loc["rcsn", "earned_high"]
+    ledger = claims.ledger(folder).set_index("claim")
+    earned = {row: ledger.loc[f"training earns over the weight-free start, {row}: {_WHERE}"] for row in ROWS}
+    assert earned["rcsn"]["verdict"] == HOLDS
+    assert earned["quadratic"]["verdict"] == OPEN
+    assert earned["quadratic"]["reason"].startswith("the seeds disagree")
+    assert earned["linear"]["verdict"] == MISSING
+
+
 def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
     write(folder, {"quadratic": [0, 0], "rqfp": [1, 3]})
     gains = comparisons.gains_by_kind(folder, run_name("rqfp"), run_name("quadratic"))
@@ -87,15 +110,15 @@ def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
 
 
 def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
-    for seed, scores in enumerate(("0,10\n5,20\n", "0,12\n5,24\n")):
+    for seed, scores in enumerate(("0,20,10\n5,30,10\n", "0,22,10\n5,34,10\n")):
         home = folder / "training" / "family" / f"rqfp_{seed}"
         home.mkdir(parents=True)
-        (home / "scores.csv").write_text("step,psnr\n" + scores)
+        (home / "scores.csv").write_text("step,psnr,warp\n" + scores)
         (home / "run.json").write_text(
             json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96, "after": ""}})
         )
     assert ablation.learning(folder, "rqfp") == {0: 11, 5: 22}
     assert ablation.budget(folder).loc["rqfp"].tolist() == ["0, 1", "nothing", 5, 4, 96, ""]
-    (home / "scores.csv").write_text("step,psnr\n0,1\n")
+    (home / "scores.csv").write_text("step,psnr,warp\n0,1,1\n")
     with pytest.raises(InputError, match="seeds of rqfp differ in steps"):
         ablation.learning(folder, "rqfp")

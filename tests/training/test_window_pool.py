@@ -23,6 +23,7 @@ from eqvi.training.window_pool import (
     fill_pool,
     halve_flows,
     to_sample,
+    unpack_window,
 )
 
 SIZE = 96
@@ -90,6 +91,16 @@ def test_flows_survive_half_the_resolution() -> None:
     whole = double_flows(half)
     np.testing.assert_allclose(halve_flows(whole), half, atol=1e-4)
     assert whole.shape == (2, 2, 48, 64)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 96, 96), (0, 31, 64, 65), (31, 0, 65, 64), (5, 18, 33, 7), (16, 15, 80, 81)])
+def test_a_part_is_unpacked_as_it_stands_in_the_whole(pool: WindowPool, box: tuple[int, int, int, int]) -> None:
+    y, x, height, width = box
+    packed = pool.packed(2)
+    part, whole = unpack_window(packed, box), unpack_window(packed)
+    for name, values in part._asdict().items():
+        expected = getattr(whole, name)
+        np.testing.assert_array_equal(values, expected if name == "t" else expected[..., y : y + height, x : x + width])
 
 
 def test_samples_have_the_crop_and_repeat(pool: WindowPool) -> None:
