@@ -32,7 +32,7 @@ RESERVED = {
     "matplotlib": {"viz.charts", "viz.figure", "viz.layouts"},
     "papermill": {"cli.headless"},
     "latex2mathml": {"site.markdown"},
-    "torchvision": {"training.torchvision_models"},
+    "torchvision": {"model.torchvision_models"},
     "lpips": {"evaluation.lpips"},
 }
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="data: val_15fps and val_30fps (what is fetched if none is named), val_60fps, train_15fps, train_30fps, "
         "train_60fps, test_15fps; weights: published (fetched if none is named), irr-pwc, vgg (training's "
-        "perceptual term), lpips (AlexNet, for LPIPS), resnet18 (for RCSN's context)",
+        "perceptual term), lpips (AlexNet, for LPIPS), resnet18 (for RCSN's context), raft, raft-small "
+        "(another flow, as in baseline@raft)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="where it goes: for data always needed; weights: results/weights"

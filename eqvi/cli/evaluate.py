@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--budget", action="store_true", help=budget)
     rows = "instead of models: motion models with paths over 4 to 10 frames (eqvi/evaluation/trajectory_rows.py)"
     add("--trajectories", action="store_true", help=rows)
-    add("--flow", help="with --trajectories: our flow network of that name or file (default: OpenCV's DIS)")
+    add("--flow", help="with --trajectories: our flow network of that name or file, or raft (default: OpenCV's DIS)")
     where = "with --budget: a figure of where both modes are wrong, in the middle of the first clip; must end in .png"
     add("--map", type=Path, metavar="FILE", help=where)
     add("--psnr", action="store_true", help="measure nothing but PSNR, in a fifth of the time")

@@ -49,7 +49,7 @@ def _reds(name: str) -> Source:
 
 
 def _torchvision(folder: str, file: str) -> Source:
-    """ImageNet weights of torchvision's; the last part of the file's name begins its sha256."""
+    """Weights of torchvision's; the last part of the file's name begins its sha256."""
     url = f"https://download.pytorch.org/models/{file}"
     return Source(url, file, (f"{folder}/{file}",), sha256=Path(file).stem.rpartition("-")[2])
 
@@ -84,6 +84,8 @@ SOURCES: dict[str, dict[str, Source]] = {
         "vgg": _torchvision("vgg", "vgg16-397923af.pth"),
         "lpips": _torchvision("lpips", "alexnet-owt-7be5be79.pth"),
         "resnet18": _torchvision("resnet18", "resnet18-f37072fd.pth"),
+        "raft": _torchvision("raft", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"),
+        "raft-small": _torchvision("raft-small", "raft_small_C_T_V2-01064c6d.pth"),
     },
 }
 

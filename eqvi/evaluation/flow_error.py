@@ -26,6 +26,8 @@ from eqvi.model.checkpoint import load_flow
 from eqvi.model.classical_flow import DIS, TVL1
 from eqvi.model.eqvi import SMALLEST
 from eqvi.model.geometry import pad_to
+from eqvi.model.raft import NETWORKS as RAFT_NETWORKS
+from eqvi.model.raft import open_raft
 from eqvi.paths import WEIGHTS
 from eqvi.provenance import surroundings
 from eqvi.reports.flow_errors import NETWORK, RUN
@@ -87,13 +89,16 @@ class FramePairs(NamedTuple):
 
 
 def open_estimators(weights: Path = OWN_WEIGHTS) -> dict[str, Estimator]:
-    """The estimators by name: our flow network if there are `weights`, DIS, TV-L1, and zero flow.
+    """The estimators by name: our flow network if there are `weights`, RAFT if its weights were fetched, DIS, TV-L1,
+    and zero flow.
 
     Raises:
         InputError: the weights cannot be used.
     """
-    network: dict[str, Estimator] = {NETWORK: load_flow(weights)} if weights.is_file() else {}
-    return network | {"dis": DIS(), "tvl1": TVL1(), "still": zero_flow}
+    networks: dict[str, Estimator] = {NETWORK: load_flow(weights)} if weights.is_file() else {}
+    if RAFT_NETWORKS["raft"].path.is_file():
+        networks["raft"], _ = open_raft("raft")
+    return networks | {"dis": DIS(), "tvl1": TVL1(), "still": zero_flow}
 
 
 def zero_flow(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:

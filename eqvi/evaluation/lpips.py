@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.metrics import RGB8
-from eqvi.training.torchvision_models import ALEXNET, import_models, open_features
+from eqvi.model.torchvision_models import ALEXNET, import_models, open_features
 
 
 class LPIPS:

@@ -20,7 +20,7 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS, MotionKind
 from eqvi.model.ensemble import Ensemble, members_of
 from eqvi.model.eqvi import EQVI
-from eqvi.model.registry import load_model, weights_file
+from eqvi.model.registry import divided, load_flow, load_model, weights_file
 from eqvi.paths import WEIGHTS
 
 #: The frame (1, 3, H, W) at t in (0, 1) of a window; called with windows in order.
@@ -79,7 +79,8 @@ def open_method(
 
     Args:
         name: of a published model, a preset, a motion model of the baseline, one of `BASELINES`, or a checkpoint's
-            path. MODEL@FLOW is a model of ours with another flow network of ours: ``eqvi-quarter-dis@flow-quarter``;
+            path. MODEL@FLOW is a model with another flow (`eqvi.model.registry.load_flow`):
+            ``eqvi-quarter-dis@flow-quarter``, ``baseline+8@raft``;
             MODEL+8 a weight-free preset or a model of ours with trajectories over eight frames; MODEL+detail,
             MODEL+8+detail with the detail that warps lose (`eqvi.model.detail`).
         device: where it runs.
@@ -91,6 +92,7 @@ def open_method(
         InputError: there is no such method, its weights are missing, or they are another model's.
     """
     members = members_of(ensemble)
+    digest: str | None
     if name in BASELINES:
         if ensemble != "none":
             raise InputError(f"{name} takes no ensemble: give --ensemble none")
@@ -101,35 +103,16 @@ def open_method(
     if name in PUBLISHED:
         model, digest = _load_published(name, weights)
         return from_model(name, model.to(device), device, members, None, digest)
-    synthesis, at, flow = name.partition("@")
-    if at:
-        files = [weights_file(part) for part in (synthesis, flow)]
-        for file in files:
-            if not file.is_file():
-                raise InputError(f"{name}: {file} is not there: name two of results/weights, MODEL@FLOW")
-        model = checkpoint.load(files[0])
-        model.flow = checkpoint.load_flow(files[1])
-        title = f"{files[1].stem}_{files[0].stem}"
-        return from_model(title, model.to(device), device, members, weights_sha256=sha256(files[0]))
-    if not Path(name).is_file() and (options := _OPTIONS.fullmatch(name)):
-        base, frames, detail = options.groups()
-        trajectory = int(frames) if frames else None
-        model, _ = load_model(base, device, trajectory, True if detail else None)
+    synthesis, flow = divided(name)
+    model, title, preset, digest = _unpublished(synthesis, device)
+    if flow:
+        network, of_flow = load_flow(flow)
+        model.flow = network.to(device)
+        title, digest = f"{Path(flow).stem}_{title}", digest or of_flow
+        preset = f"{preset}, flow {flow}" if preset else None
+    else:
         model = with_shared_flow(model, shared or SharedDIS())
-        base_digest = sha256(weights_file(base)) if model.config.has_weights else None
-        title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
-        described = [base, f"trajectory {frames}" if frames else "", "detail" if detail else ""]
-        return from_model(title, model, device, members, ", ".join(filter(None, described)), base_digest)
-    motion = next((kind for kind in MOTIONS if kind == name), None)
-    if motion is not None:
-        config = dataclasses.replace(PRESETS["baseline"], motion=motion)
-        model = with_shared_flow(EQVI(config).eval().to(device), shared or SharedDIS())
-        return from_model(name, model, device, members, f"baseline, motion {name}")
-    model = with_shared_flow(load_model(name, device)[0], shared or SharedDIS())
-    path = weights_file(name)
-    preset = name if name in PRESETS else None
-    has_weights = path.is_file() and (preset is None or PRESETS[preset].has_weights)
-    return from_model(preset or path.stem, model, device, members, preset, sha256(path) if has_weights else None)
+    return from_model(title, model, device, members, preset, digest)
 
 
 def presets_with_weights() -> list[str]:
@@ -181,6 +164,26 @@ class _OneStage:
     def interpolate(self, frames: Tensor, motion: None, t: float) -> Any:
         result = self._function(frames, t)
         return _Frame(result) if isinstance(result, torch.Tensor) else result
+
+
+def _unpublished(name: str, device: str) -> tuple[EQVI, str, str | None, str | None]:
+    """A model of ours or without weights: itself, its title in the tables, its preset, and its file's sha256."""
+    if not Path(name).is_file() and (options := _OPTIONS.fullmatch(name)):
+        base, frames, detail = options.groups()
+        model, _ = load_model(base, device, int(frames) if frames else None, True if detail else None)
+        digest = sha256(weights_file(base)) if model.config.has_weights else None
+        title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
+        described = [base, f"trajectory {frames}" if frames else "", "detail" if detail else ""]
+        return model, title, ", ".join(filter(None, described)), digest
+    motion = next((kind for kind in MOTIONS if kind == name), None)
+    if motion is not None:
+        config = dataclasses.replace(PRESETS["baseline"], motion=motion)
+        return EQVI(config).eval().to(device), name, f"baseline, motion {name}", None
+    model, _ = load_model(name, device)
+    path = weights_file(name)
+    preset = name if name in PRESETS else None
+    has_weights = path.is_file() and (preset is None or PRESETS[preset].has_weights)
+    return model, preset or path.stem, preset, sha256(path) if has_weights else None
 
 
 def _load_published(name: str, folder: Path | None) -> tuple[EQVI, str]:

@@ -21,15 +21,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.datasets.cases import Case
-from eqvi.errors import InputError
 from eqvi.evaluation.methods import MOTIONS, FrameAt, Method
-from eqvi.files import sha256
 from eqvi.media.window import Interpolator, Window
-from eqvi.model import checkpoint, trajectories
+from eqvi.model import trajectories
 from eqvi.model.config import PRESETS, MotionKind
 from eqvi.model.eqvi import EQVI, Motion
-from eqvi.model.registry import weights_file
-from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.registry import load_flow
 from eqvi.model.trajectories import FAR_SIGMA, NEAR_SIGMA, Position, frame_times
 
 Correct = Callable[[Tensor, Mapping[int, Position], float | Tensor], Tensor]
@@ -77,16 +74,14 @@ def methods(device: str = "cpu", flow: str | None = None) -> list[Method]:
 
     Args:
         device: where they compute.
-        flow: a flow network of ours, by name or file; OpenCV's DIS without one.
+        flow: see `eqvi.model.registry.load_flow`; OpenCV's DIS without one.
 
     Raises:
-        InputError: there is no such file, or it holds no flow network.
+        InputError: as `eqvi.model.registry.load_flow`.
     """
-    file = None if flow is None else weights_file(flow)
-    if file is not None and not file.is_file():
-        raise InputError(f"--flow {flow}: {file} is not there: name a flow network of results/weights, or a file")
-    digest = None if file is None else sha256(file)
-    network = None if file is None else checkpoint.load_flow(file).eval().to(device)
+    network, digest = (None, None) if flow is None else load_flow(flow)
+    if network is not None:
+        network = network.to(device)
     shared = _Paths(device, network)
     rows: dict[str, tuple[MotionKind, int, Correct]] = {}
     for motion in MOTIONS:
@@ -108,7 +103,7 @@ def methods(device: str = "cpu", flow: str | None = None) -> list[Method]:
 class _Paths:
     """One flow estimate a window for all methods, and one model a motion and correction."""
 
-    def __init__(self, device: str, flow: ScopeFlow | None) -> None:
+    def __init__(self, device: str, flow: Any) -> None:
         self._device, self._flow = device, flow
         self._case: Case | None = None
         self._estimate = self._model("rectified")  # estimates the flows of every motion model

@@ -1,4 +1,4 @@
-"""Models by name: a preset, weights of our own, or the path of a checkpoint."""
+"""Models by name: a preset, weights of our own, or the path of a checkpoint; with another flow, MODEL@FLOW."""
 
 import dataclasses
 from pathlib import Path
@@ -27,14 +27,16 @@ def load_model(
     """A model in evaluation mode, and its identity: the preset's name or the start of its file's SHA-256.
 
     Args:
-        name: a weight-free preset, the path of a checkpoint, or NAME for ``results/weights/NAME.safetensors``.
+        name: a weight-free preset, the path of a checkpoint, or NAME for ``results/weights/NAME.safetensors``; any of
+            them with another flow after an ``@``, see `load_flow`.
         device: where the model goes.
         trajectory: frames of its trajectories in place of its own number; see `eqvi.EQVIConfig`.
         detail: whether the detail that warps lose is given back, in place of its own; see there. A model that was
             trained without it has learned to make up for it, and loses by both.
 
     Raises:
-        InputError: there is no such preset or file, the file is not a model's, or no such number of frames is possible.
+        InputError: there is no such preset or file, the file is not a model's, no such number of frames is possible, or
+            as `load_flow`.
     """
     import eqvi  # here, so that --help does not import torch
 
@@ -45,6 +47,12 @@ def load_model(
         model.config = dataclasses.replace(model.config, **given)
         return model, "".join((identity, *(f"+{key}={value}" for key, value in given.items())))
 
+    synthesis, flow = divided(name)
+    if flow:
+        model, identity = load_model(synthesis, device)
+        network, digest = load_flow(flow)
+        model.flow = network.to(device)
+        return model, f"{identity}@{digest[:16]}"
     path = weights_file(name)
     if name in PRESETS and not PRESETS[name].has_weights:
         return eqvi.EQVI(PRESETS[name]).eval().to(device), name
@@ -64,9 +72,41 @@ def load_for_footage(
     Raises:
         InputError: as `load_model`.
     """
-    if detail is None and name in PRESETS and not PRESETS[name].has_weights:
+    synthesis, _ = divided(name)
+    if detail is None and synthesis in PRESETS and not PRESETS[synthesis].has_weights:
         detail = True
     return load_model(name, device, trajectory, detail)
+
+
+def load_flow(name: str) -> tuple[Any, str]:
+    """A flow network in evaluation mode, on the CPU, and the sha256 of its file.
+
+    Args:
+        name: a flow network of ours, by name or path; the path of ScopeFlow's or IRR-PWC's checkpoint; or RAFT, see
+            `eqvi.model.raft.open_raft`.
+
+    Raises:
+        InputError: there is no such file, it holds no flow network, or RAFT cannot be had.
+    """
+    from eqvi.model import checkpoint, raft  # here, so that --help does not import torch
+
+    if raft.network_of(name) is not None:
+        return raft.open_raft(name)
+    path = weights_file(name)
+    if not path.is_file():
+        raise InputError(
+            f"flow {name}: {path} is not there: name a flow network of results/weights, a file, or "
+            f"{' or '.join(raft.NETWORKS)}"
+        )
+    return checkpoint.load_flow(path), sha256(path)
+
+
+def divided(name: str) -> tuple[str, str]:
+    """The model and the flow in MODEL@FLOW; the flow is empty where the model has its own."""
+    if "@" not in name or Path(name).is_file():
+        return name, ""
+    synthesis, _, flow = name.partition("@")
+    return synthesis, flow
 
 
 def weights_file(name: str) -> Path:

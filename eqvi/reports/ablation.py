@@ -1,8 +1,8 @@
 """The ablation as data frames: models of our own that differ in one part each, trained alike.
 
 Every row starts as the weight-free method with its motion (`Row.start`), and what training earned is what it is above
-that. Every row is trained several times, from other seeds. Its score is the mean over the seeds, intervals have clips as
-units, and the scores of the single seeds stand beside them.
+that. Every row is trained several times, from other seeds. Its score is the mean over the seeds, intervals have clips
+as units, and the scores of the single seeds stand beside them.
 """
 
 from pathlib import Path

@@ -17,9 +17,15 @@ RUN, NETWORK = "flow_error", "flow-quarter"
 #: The estimators: as rows name them, and as readers know them.
 ESTIMATORS = {
     NETWORK: "our ScopeFlow, quarter width",
+    "raft": "RAFT",
     "dis": "DIS",
     "tvl1": "TV-L1",
     "still": "no motion at all",
+}
+#: What to say of those whose weights are not there.
+_WITHOUT = {
+    NETWORK: f"no results/{WEIGHTS.name}/{NETWORK}.safetensors",
+    "raft": "needs `python -m eqvi download weights raft`",
 }
 #: What they are measured on, and which rows those are.
 PARTS = {
@@ -48,12 +54,9 @@ def flow_errors(folder: Path, column: str = "epe") -> pd.DataFrame:
     for name, title in ESTIMATORS.items():
         for part, rows in PARTS.items():
             one = read_run(folder, f"{RUN}:flow={name},{rows}").estimate(column)
-            if (
-                one.clips is None
-                and name == NETWORK
-                and not (folder / WEIGHTS.name / f"{NETWORK}.safetensors").is_file()
-            ):
-                one = Estimate(reason=f"no results/{WEIGHTS.name}/{NETWORK}.safetensors")
+            there = folder / WEIGHTS.name / (f"{name}.safetensors" if name == NETWORK else name)
+            if one.clips is None and name in _WITHOUT and not there.exists():
+                one = Estimate(reason=_WITHOUT[name])
             # The stereo pair is one clip by nature: that its interval is missing needs no words.
             estimates[title, part] = one._replace(reason="") if one.clips and part == "stereo pair" else one
     return estimates_frame(estimates, "flow", "part")

@@ -25,10 +25,10 @@ from eqvi.model.layers import activate
 from eqvi.model.pwc import FeaturePyramid
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import MaskNet, Refinement
+from eqvi.model.torchvision_models import RESNET18, read_weights
 from eqvi.model.weight_free_start import set_zero
 from eqvi.training.recipe import Recipe
 from eqvi.training.stages import STAGES, freeze_all_but
-from eqvi.training.torchvision_models import RESNET18, read_weights
 
 #: Bias of MS-Fusion's last layer with ``begin: plain``: sigmoid(4) = 0.98 of the full-size result.
 _FUSION_BIAS = 4.0

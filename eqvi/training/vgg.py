@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.errors import InputError
+from eqvi.model.torchvision_models import VGG16, download, open_features
 from eqvi.training.losses import check_size
-from eqvi.training.torchvision_models import VGG16, download, open_features
 
 #: Layers 0 to 21, as QVI's own loss names the slice: it ends with the convolution conv4_3 and leaves out the ReLU
 #: after it (layer 22), so negative responses count.

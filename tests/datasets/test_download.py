@@ -22,8 +22,8 @@ from eqvi.datasets import download, transfer
 from eqvi.datasets.checksums import Checksum, add
 from eqvi.datasets.download import SOURCES, Source
 from eqvi.evaluation.methods import PUBLISHED
+from eqvi.model.torchvision_models import ALEXNET, RESNET18, VGG16, import_models
 from eqvi.paths import ROOT, WEIGHTS
-from eqvi.training.torchvision_models import ALEXNET, RESNET18, VGG16, import_models
 
 
 @pytest.fixture
@@ -210,6 +210,8 @@ class TestWeights:
             ("vgg", "vgg16-397923af.pth", {"sha256": "af4e812d"}),
             ("lpips", "alexnet-owt-7be5be79.pth", {"sha256": "af4e812d"}),
             ("resnet18", "resnet18-f37072fd.pth", {"sha256": "af4e812d"}),
+            ("raft", "raft_large_C_T_SKHT_V2-ff5fadd5.pth", {"sha256": "af4e812d"}),
+            ("raft-small", "raft_small_C_T_V2-01064c6d.pth", {"sha256": "af4e812d"}),
         ],
     )
     def test_pinned(

@@ -122,7 +122,15 @@ class TestEstimators:
     def test_the_network_takes_part_once_it_is_there(self, weights: Path, tmp_path: Path) -> None:
         assert list(flow_error.open_estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
         assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
-        assert set(flow_error.open_estimators(weights)) == set(flow_errors.ESTIMATORS)
+        assert {*flow_error.open_estimators(weights), "raft"} == set(flow_errors.ESTIMATORS)
+
+    def test_raft_takes_part_once_its_weights_are_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        network = flow_error.RAFT_NETWORKS["raft"]._replace(file="here.pth", download=str(tmp_path))
+        monkeypatch.setitem(flow_error.RAFT_NETWORKS, "raft", network)
+        assert "raft" not in flow_error.open_estimators(tmp_path / "none.safetensors")
+        network.path.touch()
+        monkeypatch.setattr(flow_error, "open_raft", lambda name: (name, "sha256"))
+        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["raft", "dis", "tvl1", "still"]
 
     def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
         first, second = torch.rand(2, 1, 3, 64, 96)
@@ -195,7 +203,7 @@ class TestTable:
     def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, tmp_path, weights)
         errors = flow_errors.flow_errors(tmp_path)
-        assert len(errors) == 4 * 3
+        assert len(errors) == 5 * 3
         still = errors.loc["no motion at all"]
         assert still["estimate"].tolist() == pytest.approx([3, 6, 3], abs=1e-3)
         assert still["low"].notna().tolist() == [True, True, False]
@@ -210,7 +218,7 @@ class TestTable:
     def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, tmp_path, weights)
         differences = flow_errors.flow_differences(tmp_path, against="still")
-        flows = ["our ScopeFlow, quarter width", "DIS", "TV-L1"]
+        flows = ["our ScopeFlow, quarter width", "RAFT", "DIS", "TV-L1"]
         assert list(differences.index.unique("difference")) == [f"{flow} less no motion at all" for flow in flows]
         one = gain(
             tmp_path, *(f"flow_error:flow={name},intervals=2,dataset=rendered" for name in ("dis", "still")), "epe"
@@ -221,9 +229,10 @@ class TestTable:
         no_weights = "no results/weights/flow-quarter.safetensors"
         errors = flow_errors.flow_errors(tmp_path)
         assert errors["estimate"].isna().all()
-        assert set(errors["reason"]) == {no_weights, "needs notebook 15 run"}
+        raft = "needs `python -m eqvi download weights raft`"
+        assert set(errors["reason"]) == {no_weights, raft, "needs notebook 15 run"}
         flow_error.write([row for row in rows if row.flow != "flow-quarter"], {}, tmp_path, weights)
-        assert set(flow_errors.flow_errors(tmp_path)["reason"]) == {no_weights, ""}
+        assert set(flow_errors.flow_errors(tmp_path)["reason"]) == {no_weights, raft, ""}
         assert flow_errors.flow_differences(tmp_path)["reason"].iloc[0] == "needs notebook 15 run"
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / weights.name).write_bytes(weights.read_bytes())

@@ -13,7 +13,7 @@ from eqvi import files
 from eqvi.errors import InputError
 from eqvi.evaluation import lpips as lpips_module
 from eqvi.evaluation.lpips import open_lpips
-from eqvi.training.torchvision_models import ALEXNET, build
+from eqvi.model.torchvision_models import ALEXNET, build
 
 #: The weights that the package carries; found without importing it, which needs torchvision to be prepared.
 LINEAR = Path(str(find_spec("lpips").origin)).parent / "weights" / "v0.1" / "alex.pth"  # type: ignore[union-attr]

@@ -43,7 +43,8 @@ def add(folder: Path, name: str, gain: float) -> None:
     """Rows of a method that has no seeds beside those of `write`."""
     with (folder / f"{FILE}.csv").open("a", newline="") as file:
         for clip in range(CLIPS):
-            csv.writer(file).writerow([name, f"{clip:03}", "00000012", 30 + gain + 0.01 * clip * len(name), 0.9, 80, 100])
+            psnr = 30 + gain + 0.01 * clip * len(name)
+            csv.writer(file).writerow([name, f"{clip:03}", "00000012", psnr, 0.9, 80, 100])
 
 
 def line(folder: Path, part: str) -> pd.Series:

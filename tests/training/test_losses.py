@@ -15,11 +15,11 @@ from torch import Tensor
 import eqvi
 from eqvi import files
 from eqvi.errors import InputError
+from eqvi.model import torchvision_models
 from eqvi.model.synthesis import blend
-from eqvi.training import torchvision_models
+from eqvi.model.torchvision_models import VGG16, build
 from eqvi.training import vgg as vgg_module
 from eqvi.training.losses import PUBLISHED, TERMS, Loss, charbonnier, l1, ms_ssim
-from eqvi.training.torchvision_models import VGG16, build
 from eqvi.training.vgg import LAYERS, VGG, open_vgg
 
 RECORDED = json.loads((GOLDEN / "losses.json").read_text())

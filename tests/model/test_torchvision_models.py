@@ -13,7 +13,8 @@ import torch
 from server import Server, serving
 
 from eqvi.errors import InputError
-from eqvi.training.torchvision_models import ALEXNET, RESNET18, VGG16, build, download, import_models, read_weights
+from eqvi.model.raft import NETWORKS
+from eqvi.model.torchvision_models import ALEXNET, RESNET18, VGG16, build, download, import_models, read_weights
 
 CONTENT = b"what is up, doc?"
 #: VGG-16 as if its weights were `CONTENT`.
@@ -36,7 +37,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         gc.collect()  # while the class still ignores what torch.hub leaves open
 
 
-@pytest.mark.parametrize("network", [VGG16, ALEXNET, RESNET18])
+@pytest.mark.parametrize("network", [VGG16, ALEXNET, RESNET18, *NETWORKS.values()])
 def test_a_network_is_built_without_values_and_without_random_numbers(network: Any) -> None:
     before = torch.random.get_rng_state()
     assert {parameter.device.type for parameter in build(network).parameters()} == {"meta"}
