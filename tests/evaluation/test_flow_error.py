@@ -129,7 +129,7 @@ class TestEstimators:
         monkeypatch.setitem(flow_error.RAFT_NETWORKS, "raft", network)
         assert "raft" not in flow_error.open_estimators(tmp_path / "none.safetensors")
         network.path.touch()
-        monkeypatch.setattr(flow_error, "open_raft", lambda name: (name, "sha256"))
+        monkeypatch.setattr(flow_error, "open_raft", lambda _: (flow_error.zero_flow, "sha256"))
         assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["raft", "dis", "tvl1", "still"]
 
     def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
