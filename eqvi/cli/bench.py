@@ -11,11 +11,12 @@ import torch
 
 from eqvi.devices import choose_device, has_bfloat16
 from eqvi.errors import InputError
-from eqvi.evaluation import bench
+from eqvi.evaluation import bench, profile
 from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
+from eqvi.reports.profile import FILE, parts, sentences, shown
 from eqvi.reports.speed import described, summary
 from eqvi.reports.tables import markdown
 from eqvi.training.recipe import Precision
@@ -45,7 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tf32", action="store_true", help="let float32 convolutions round to TF32, where the device has it")
     add("--size", default="448x256", metavar="WxH", help="of the interpolated clip (%(default)s)")
     add("--windows", type=int, help=f"gaps of it filled in a round {usual['windows']}")
-    add("--out", type=Path, help="CSV file of all times, with a JSON file beside it; a folder gets bench_DEVICE.csv")
+    add(
+        "--profile",
+        action="store_true",
+        help="instead of all that: the time of each step of a new frame on the CPU, at the published widths and of "
+        "what footage gets by default, beside the least that it needs",
+    )
+    add(
+        "--out",
+        type=Path,
+        help="CSV file of all times, with a JSON file beside it; a folder gets bench_DEVICE.csv, "
+        "with --profile profile_cpu.csv",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: an option cannot be used (nothing has been measured then), or memory is too small.
     """
+    if args.profile:
+        return _profile(args)
     device = choose_device(args.device)
     defaults = _SMALL if device == "cpu" else _LARGE
     values = defaults | {name: getattr(args, name) for name in defaults if getattr(args, name) is not None}
@@ -64,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     )
     parts = [part for part in PARTS if part in (args.parts or _usual(device))]
     bench.check(load, parts, rounds)
-    out = None if args.out is None else _csv_path(args.out, device)
+    out = None if args.out is None else _csv_path(args.out, f"bench_{device}.csv")
     with float32_precision(args.tf32):
         rows = bench.measure(load, parts, rounds)
         record = bench.record(load, parts, rounds, args.tf32)
@@ -83,8 +97,25 @@ def _usual(device: str) -> list[str]:
     return [part for part in PARTS if part not in left_out]
 
 
-def _csv_path(out: Path, device: str) -> Path:
-    path = out / f"bench_{device}.csv" if out.is_dir() else out
+def _profile(args: argparse.Namespace) -> int:
+    if args.device not in ("auto", "cpu") or args.parts or args.preset:
+        raise InputError("--profile has models of its own, on the CPU: leave --device, --parts and --preset out")
+    rounds = _SMALL["rounds"] if args.rounds is None else args.rounds
+    if rounds < 1:
+        raise InputError(f"--rounds {rounds} is too small: give at least 1")
+    width, height = parse_size(args.size, "--size", 128)
+    out = None if args.out is None else _csv_path(args.out, f"{FILE}.csv")
+    rows, record = profile.profile(height, width, rounds)
+    table = parts(pd.DataFrame(rows), record)
+    print(f"new frames of {width}x{height} at x2 of a running clip, {record['threads']} thread(s), {rounds} round(s)\n")
+    print(markdown(shown(table.reset_index()), aligned=True), "", *sentences(table), sep="\n")
+    if out is not None:
+        profile.write(rows, {"run": out.stem, **record}, out)
+    return 0
+
+
+def _csv_path(out: Path, name: str) -> Path:
+    path = out / name if out.is_dir() else out
     if path.suffix != ".csv":
         raise InputError(f"--out {out}: give a file that ends in .csv, or a folder that is there")
     if not path.parent.is_dir():

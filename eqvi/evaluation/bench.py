@@ -29,7 +29,8 @@ from eqvi.model.config import PRESETS
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Row
 
-_PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
+#: Whose versions times depend on.
+PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 _SMALLER = "give a smaller --crop, --batch or --size, or another preset"
 
 PEAK_MEASURED_BY = {
@@ -95,7 +96,7 @@ def record(load: Workload, parts: Sequence[str], rounds: int, tf32: bool) -> dic
             "rounds": "all variants of a part in turn, in an order that turns round; the first round does not count",
             "peak_mib": PEAK_MEASURED_BY.get(kind, "not measured on this device"),
         },
-        **surroundings(load.device, _PACKAGES),
+        **surroundings(load.device, PACKAGES),
         **processor(),
     }
 
