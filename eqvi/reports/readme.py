@@ -85,9 +85,12 @@ def _training(record: dict[str, Any]) -> dict[str, str]:
     words = [f"stage {recipe['stage']}"]
     words += [f"motion {recipe['motion']}"] if recipe["motion"] else []
     terms = " + ".join(f"{weight:g} {term}" for term, weight in recipe["terms"].items())
+    words += [f"trajectory {recipe['trajectory']}"] if recipe.get("trajectory") else []
+    words += ["from the weight-free method"] if recipe["begin"] == "weight_free" else []
     words += [f"loss {terms}"] if terms else []
     words += [f"after {Path(recipe['after']).parent.name}"] if recipe["after"] else []
     stored = f"{recipe['windows']} kept" if recipe["store"] else "without end"
+    stored += ", of eight frames" if recipe["data"] == "windows" else ""
     shares = [f"{100 * recipe[name]:.0f} % {name}" for name in ("calm", "compressed") if recipe.get(name)]
     minutes = "not recorded"
     if spent := record.get("device_time"):
