@@ -14,9 +14,12 @@ from eqvi.errors import InputError
 from eqvi.files import parse_json
 from eqvi.reports.comparisons import gain
 from eqvi.reports.runs import members, read_run
+from eqvi.reports.statistics import estimates_frame
 
 #: The file of rows that notebook 16 writes.
 FILE = "ablation_rendered"
+#: The files of rows: data, and the rate of real scenes.
+FILES = {FILE: ("rendered clips", ""), "ablation_x2": ("nine real scenes", "x2")}
 
 
 class Row(NamedTuple):
@@ -45,14 +48,28 @@ ROWS = {
 STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))
 
 
-def run_name(row: str) -> str:
-    """The name by which `eqvi.reports.runs.read_run` reads the mean over a row's seeds."""
-    return f"{FILE}:model={row}_*"
+def run_name(row: str, file: str = FILE) -> str:
+    """The name by which `eqvi.reports.runs.read_run` reads the mean over a row's seeds, in one of `FILES`."""
+    return f"{file}:model={row}_*"
 
 
-def start_name(row: str) -> str:
+def start_name(row: str, file: str = FILE) -> str:
     """The name by which `eqvi.reports.runs.read_run` reads what a row was before it was trained."""
-    return f"{FILE}:model={ROWS[row].start}"
+    return f"{file}:model={ROWS[row].start}"
+
+
+def earned(folder: Path) -> pd.DataFrame:
+    """What training added to each row's start, by ``row`` and ``data``: the columns of `Estimate`.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    estimates = {
+        (row, ", ".join(filter(None, where))): gain(folder, run_name(row, file), start_name(row, file))
+        for row in ROWS
+        for file, where in FILES.items()
+    }
+    return estimates_frame(estimates, "row", "data")
 
 
 def scores(folder: Path) -> pd.DataFrame:
@@ -77,8 +94,8 @@ def scores(folder: Path) -> pd.DataFrame:
         line |= {"psnr": psnr.estimate, "psnr_low": psnr.low, "psnr_high": psnr.high}
         seeds = () if run.reason else members(folder, run_name(name))
         line["by_seed"] = ", ".join(f"{read_run(folder, seed).mean('psnr'):.2f}" for seed in seeds)
-        earned = gain(folder, run_name(name), start_name(name))
-        line |= {"earned": earned.estimate, "earned_low": earned.low, "earned_high": earned.high}
+        own = gain(folder, run_name(name), start_name(name))
+        line |= {"earned": own.estimate, "earned_low": own.low, "earned_high": own.high}
         line |= {"ssim": ssim.estimate, "ssim_low": ssim.low, "ssim_high": ssim.high}
         if not run.reason:
             line["sharpness"] = run.scores["sharpness"].mean() / run.scores["sharpness_truth"].mean()

@@ -101,6 +101,11 @@ def test_what_training_earned_is_what_a_row_is_above_its_start(folder: Path) -> 
     assert earned["quadratic"]["verdict"] == OPEN
     assert earned["quadratic"]["reason"].startswith("the seeds disagree")
     assert earned["linear"]["verdict"] == MISSING
+    real = "training earns over the weight-free start, rcsn: PSNR, nine real scenes, x2, our weights"
+    assert ledger.loc[real, ["verdict", "reason"]].tolist() == [MISSING, "needs the public clips"]
+    table = ablation.earned(folder)
+    assert table.loc[("rcsn", "rendered clips"), "estimate"] == scores.loc["rcsn", "earned"]
+    assert table.loc[("rcsn", "nine real scenes, x2"), "reason"] == "needs the public clips"
 
 
 def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
