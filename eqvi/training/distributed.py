@@ -2,13 +2,14 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from eqvi.devices import shard
+from eqvi.errors import Terminated
 
 
 class Processes:
@@ -70,24 +71,40 @@ class Processes:
         return bool(self.largest(flag))
 
 
+class Deferred:
+    """Ctrl-C or SIGTERM that waits to be asked for; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+
+    def __call__(self) -> bool:
+        """Whether one has come."""
+        return bool(self._received)
+
+    @property
+    def interruption(self) -> KeyboardInterrupt:
+        """What to raise for it, once there is time."""
+        return Terminated() if signal.SIGTERM in self._received else KeyboardInterrupt()
+
+    def note(self, number: int, frame: object) -> None:
+        """The handler of both signals."""
+        again = bool(self._received)
+        self._received.append(number)
+        if again:
+            raise self.interruption
+
+
 @contextlib.contextmanager
-def deferred_signals() -> Iterator[Callable[[], bool]]:
-    """Defer Ctrl-C and SIGTERM: the function given says whether one has come, a second one interrupts at once."""
-    received: list[int] = []
-    names = (signal.SIGINT, signal.SIGTERM)
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
+def deferred_signals() -> Iterator[Deferred]:
+    """Defer Ctrl-C and SIGTERM within this context, if it is in the main thread, which alone receives signals."""
+    deferred, names = Deferred(), (signal.SIGINT, signal.SIGTERM)
     try:
-        handlers = [signal.signal(name, note) for name in names]
-    except ValueError:  # not the main thread, which alone receives signals
-        yield lambda: False
+        handlers = [signal.signal(name, deferred.note) for name in names]
+    except ValueError:
+        yield deferred
         return
     try:
-        yield lambda: bool(received)
+        yield deferred
     finally:
         for name, handler in zip(names, handlers, strict=True):
             signal.signal(name, handler)

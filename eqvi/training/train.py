@@ -176,7 +176,7 @@ def train(
                     run_folder.write_result(folder, model, run.record | {"device_time": minutes_spent}, trainer.scores)
         processes.wait()
         if stop_requested():
-            raise KeyboardInterrupt
+            raise stop_requested.interruption
         return Progress(folder, trainer.step, trainer.steps, trainer.scores)
 
 

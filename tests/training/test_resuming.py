@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from small_runs import all_on, equal_runs, run, same, script_command, small_recipe
 from torch import nn
 
-from eqvi.errors import InputError
+from eqvi.errors import InputError, interruption_status
 from eqvi.files import exclusive
 from eqvi.paths import ROOT
 from eqvi.training import trainer
@@ -105,8 +105,9 @@ class TestInterruptions:
                 os.kill(os.getpid(), getattr(signal, name))
 
         before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as interruption:
             train(all_on(store), tmp_path, progress=False, on_validation=stop)
+        assert interruption_status(interruption.value) == 128 + getattr(signal, name)
         assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
         assert torch.load(tmp_path / "state.pt")["step"] == 3
         run(all_on(store), tmp_path)
