@@ -109,7 +109,7 @@ $(eval $(call family_row,stages,stage2))
 $(eval $(call family_row,fusion,stages))
 .PRECIOUS: $(TRAINED)/%/weights.safetensors $(foreach row,$(ROWS) stage1 stage2,$(FAMILY)/$(row)_%/weights.safetensors)
 
-narrow: $(KEPT)/narrow_first.safetensors $(KEPT)/eqvi-quarter-dis.safetensors ## train the model that `eqvi interpolate` uses, hours on a laptop
+narrow: $(KEPT)/narrow_first.safetensors $(KEPT)/eqvi-quarter-dis.safetensors ## train eqvi-quarter-dis, the trained model of explorer and site, hours on a laptop
 $(TRAINED)/narrow_first/weights.safetensors: notebooks/params/train_narrow_first.yaml | $(INSTALLED)
 	$(call train,train_narrow_first)
 $(TRAINED)/eqvi-quarter-dis/weights.safetensors: notebooks/params/train_narrow.yaml $(TRAINED)/narrow_first/weights.safetensors | $(INSTALLED)

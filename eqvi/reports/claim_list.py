@@ -239,7 +239,7 @@ def _of_our_model() -> Iterator[Claim]:
         for rival, model in rivals.items():
             yield Claim(f"our model beats {rival}: PSNR, real clips, {rate}", "our model", "real clips", rate,
                         *fields, STUDY, f"real_clips_{rate}:{own}", f"real_clips_{rate}:model={model}")  # fmt: skip
-    # The first half of the default model's training saw no window that stands still or was compressed.
+    # The first half of our model's training saw no window that stands still or was compressed.
     yield Claim("a mismatch of training and test data lowers PSNR: our model trained only on windows with much "
                 "motion, real clips, x2", "training data", "real clips", "x2", *fields, PAPER,
                 "real_clips_x2:model=narrow_first", f"real_clips_x2:{own}", -1)  # fmt: skip
