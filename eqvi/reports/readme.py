@@ -155,6 +155,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "families": lambda: markdown(claims.families(_ledger()), strictest_level=".2g"),
     "verdict-simulation": lambda: markdown(verdict_simulation.readable(RESULTS)),
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
+    "earned": lambda: markdown(across(ablation.earned(RESULTS), "data", estimate="+.3f")),
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),
     "budget FILE": lambda file: markdown(error_budget.budget(RESULTS, file), estimate=lambda value: signed(value, 2)),
