@@ -23,6 +23,7 @@ from eqvi.reports import (
     findings,
     flow_errors,
     gpu,
+    profile,
     proved,
     published,
     speed,
@@ -145,6 +146,13 @@ def _leads(file: str, model: str) -> str:
     return markdown(leads, estimate=lambda value: signed(value, 2))
 
 
+def _profile() -> str:
+    """What a new frame takes on a CPU, a line a model."""
+    path = RESULTS / f"{profile.FILE}.csv"
+    table = profile.parts(profile.read(path), speed.read_record(path))
+    return "\n".join(f"- {text}" for text in profile.sentences(table))
+
+
 #: The generated parts: how a marker names each, and what makes its text.
 PARTS: dict[str, Callable[..., str]] = {
     "findings": findings.as_list,
@@ -156,6 +164,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "verdict-simulation": lambda: markdown(verdict_simulation.readable(RESULTS)),
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
     "earned": lambda: markdown(across(ablation.earned(RESULTS), "data", estimate="+.3f")),
+    "profile": _profile,
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),
     "budget FILE": lambda file: markdown(error_budget.budget(RESULTS, file), estimate=lambda value: signed(value, 2)),
