@@ -1,7 +1,7 @@
 """What a new frame costs at least, its convolutions at the machine's rate, and how near it comes to the exact one."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,17 +18,16 @@ _CHANNELS, _HEIGHT, _WIDTH, _TIMES = 128, 64, 112, 9
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[list[int]]:
-    """Within this context the arithmetic of every convolution is collected: 2 x its multiply-adds."""
-    work: list[int] = []
+def counted(tell: Callable[[int], None]) -> Iterator[None]:
+    """Within this context `tell` is given the arithmetic of every convolution, 2 x its multiply-adds."""
 
     def add(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(module, nn.Conv2d):
-            work.append(2 * output.numel() * module.weight[0].numel())
+            tell(2 * output.numel() * module.weight[0].numel())
 
     hook = register_module_forward_hook(add)
     try:
-        yield work
+        yield
     finally:
         hook.remove()
 
@@ -47,8 +46,8 @@ def work(load: Workload) -> dict[str, float]:
     """GFLOP of the convolutions of a new frame of each variant of ``interpolation``."""
     found = {}
     for task in interpolation(load):
-        prepared = task.prepare()
-        with counted() as operations:
+        prepared, operations = task.prepare(), list[int]()
+        with counted(operations.append):
             task.run(prepared)
         found[task.variant] = sum(operations) / task.amount / 1e9
     return found

@@ -154,10 +154,9 @@ def measure(
     usable = []
     for timed in tasks:
         try:  # once, which warms it up
-            prepared = timed.prepare()
-            with contextlib.ExitStack() as stack:
-                # A hook while it is warmed up would have a compiled model compiled again without it.
-                operations = [] if work is None else stack.enter_context(counted())
+            prepared, operations = timed.prepare(), list[int]()
+            # A hook while it is warmed up would have a compiled model compiled again without it.
+            with contextlib.nullcontext() if work is None else counted(operations.append):
                 timed.run(prepared)
         except RuntimeError as error:
             task.record.add("left_out", **case, variant=timed.variant, why=_why(error))

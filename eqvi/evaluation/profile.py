@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from eqvi.evaluation import bench
-from eqvi.evaluation.floor import convolution
+from eqvi.evaluation.floor import convolution, counted
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.workloads import Workload, panned
 from eqvi.model import eqvi as method
@@ -98,18 +97,13 @@ def watched(model: EQVI, watch: Watch) -> Iterator[None]:
     places += [(model.residual, "forward", "residual")] if model.residual is not None else []
     places += [(model.fusion, "forward", "fusion")] if model.fusion is not None else []
 
-    def count(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(module, nn.Conv2d):
-            watch.operations[watch.part] += 2 * output.numel() * module.weight[0].numel()
+    def tell(operations: int) -> None:
+        watch.operations[watch.part] += operations
 
-    hook = register_module_forward_hook(count)
-    try:
-        with contextlib.ExitStack() as stack:
-            for owner, name, part in places:
-                stack.enter_context(_replaced(owner, name, partial(_entered, watch, part, getattr(owner, name))))
-            yield
-    finally:
-        hook.remove()
+    with counted(tell), contextlib.ExitStack() as stack:
+        for owner, name, part in places:
+            stack.enter_context(_replaced(owner, name, partial(_entered, watch, part, getattr(owner, name))))
+        yield
 
 
 class Traffic(TorchDispatchMode):

@@ -245,8 +245,8 @@ def test_a_captured_function_may_be_given_its_own_results() -> None:
 
 def test_the_arithmetic_is_counted_as_torch_counts_it() -> None:
     timed = next(timed for timed in workloads.interpolation(small_load()) if timed.variant == "x2")
-    prepared = timed.prepare()
-    with FlopCounterMode(display=False) as counter, gpu_speed.counted() as work:
+    prepared, work = timed.prepare(), list[int]()
+    with FlopCounterMode(display=False) as counter, gpu_speed.counted(work.append):
         timed.run(prepared)
     assert sum(work) == counter.get_total_flops() > 0
 
