@@ -17,7 +17,7 @@ from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
 from eqvi.model.config import PRESETS
 from eqvi.reports.profile import FILE, parts, sentences, shown
-from eqvi.reports.speed import described, summary
+from eqvi.reports.speed import described, in_tiles, summary
 from eqvi.reports.tables import markdown
 from eqvi.training.recipe import Precision
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi bench``."""
     add = parser.add_argument
     usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
-    add("--parts", nargs="+", choices=list(PARTS), help="what is measured (all that the device can do)")
+    add("--parts", nargs="+", choices=list(PARTS), help="what is measured (all that the device can do, but memory)")
     add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
     add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
@@ -84,15 +84,15 @@ def run(args: argparse.Namespace) -> int:
         record = bench.record(load, parts, rounds, args.tf32)
     lines = summary(rows)
     table = markdown(described(lines, record), aligned=True)
-    print("\n".join((*_title(load, record, rounds), table, *_remarks(load, parts, lines))))
+    print("\n".join((*_title(load, record, rounds), table, *_remarks(load, parts, lines), *in_tiles(record))))
     if out is not None:
         bench.write(rows, {"run": out.stem, **record}, out)
     return 0
 
 
 def _usual(device: str) -> list[str]:
-    """The parts that say something on a device: arrangements for the CPU are the same on others."""
-    left_out = [] if device == "cpu" else ["fast", "bfloat16"]
+    """The parts that say something at every size on a device: arrangements for the CPU are the same on others."""
+    left_out = ["memory"] if device == "cpu" else ["fast", "bfloat16", "memory"]
     left_out += [] if has_bfloat16(device) else ["bfloat16"]
     return [part for part in PARTS if part not in left_out]
 

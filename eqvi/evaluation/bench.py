@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from eqvi.devices import has_bfloat16
 from eqvi.errors import InputError
-from eqvi.evaluation.floor import convolution, parity, work
+from eqvi.evaluation.floor import convolution, parity, seams, work
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.memory import peak_memory
 from eqvi.evaluation.published_schedule import PUBLISHED_CALLS
@@ -70,7 +70,7 @@ def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = 
         tempfile.TemporaryDirectory() as scratch,
         _enough_memory(load),
     ):
-        for group in (("training", "data"), ("interpolation", "fast", "bfloat16")):
+        for group in (("training", "data"), ("interpolation", "fast", "bfloat16"), ("memory",)):
             tasks = [task for part in group if part in parts for task in PARTS[part](load, Path(scratch))]
             if {"fast", "bfloat16"} & set(parts) & set(group):
                 tasks += convolution(load)
@@ -90,6 +90,7 @@ def record(load: Workload, parts: Sequence[str], rounds: int, tf32: bool) -> dic
         "parameters": {"parts": list(parts), "rounds": rounds, "tf32": tf32, **dataclasses.asdict(load)},
         "weights": "random",
         **({"gflop_a_frame": work(load), "parity_db": parity(load)} if arranged else {}),
+        **({"tiles": seams(load)} if "memory" in parts else {}),
         "protocol": {
             "published": f"its schedule of flow calls in our code, {len(PUBLISHED_CALLS)} for each new frame, "
             "each both ways with occlusion, in float32; all else as in ours",

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from eqvi.devices import has_bfloat16
-from eqvi.evaluation.workloads import RunningClip, Task, Workload, fast, interpolation
+from eqvi.evaluation.workloads import RunningClip, Task, Workload, fast, interpolation, memory
 
 # A convolution that machines are good at: channels in and out, height, width, and how often it is done at once.
 _CHANNELS, _HEIGHT, _WIDTH, _TIMES = 128, 64, 112, 9
+#: A difference that counts, grey levels.
+SEEN = 0.1
 
 
 @contextlib.contextmanager
@@ -65,12 +67,32 @@ def parity(load: Workload) -> dict[str, float]:
     return {part: -10 * (frame - exact).square().mean().log10().item() for part, frame in frames.items()}
 
 
-def _last_frame(tasks: list[Task]) -> Tensor:
-    task = next(task for task in tasks if task.variant == "x2")
+def seams(load: Workload) -> dict[str, float]:
+    """How a frame of the part ``memory`` in tiles differs from the whole one.
+
+    Returns:
+        ``count`` of the tiles, the ``largest`` difference in grey levels, and the share ``above`` 0.1 of them.
+    """
+    whole, tiles = memory(load)
+    difference = 255 * (_last_frame([tiles], "tiles") - _last_frame([whole], "whole")).abs()
+    count = len(_running(tiles).model.grid(load.height, load.width))
+    return {
+        "count": count,
+        "largest": difference.max().item(),
+        "above": (difference > SEEN).double().mean().item(),
+    }
+
+
+def _last_frame(tasks: list[Task], variant: str = "x2") -> Tensor:
+    task = next(task for task in tasks if task.variant == variant)
+    task.run(task.prepare())
+    return _running(task).frames[-1]
+
+
+def _running(task: Task) -> RunningClip:
     clip: Any = task.run.__self__  # type: ignore[attr-defined] # a bound method
     assert isinstance(clip, RunningClip)
-    task.run(task.prepare())
-    return clip.frames[-1]
+    return clip
 
 
 def _convolution_input(device: str, kind: str) -> tuple[Tensor, Tensor]:

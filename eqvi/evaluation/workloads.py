@@ -7,6 +7,8 @@ Parts and their variants:
 - ``interpolation``, new frames of a running clip: ``x2`` and ``x4`` estimate a window's motion once and reuse flows of
   the window before; ``published`` makes the eight calls again for every new frame, so that its rate is that of either.
 - ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
+- ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that keep the process within
+  `TILED_MEMORY`; for frames so large that it matters (``--size 3840x2160``), and only where it is asked for.
 - ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
@@ -15,6 +17,7 @@ neither changes what has to be computed.
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,8 +52,8 @@ from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 
 STAGE = "scratch"
 
-#: What a process may hold on a GPU for a frame in tiles: bytes.
-TILED_MEMORY = 12 * 10**9
+#: What a process may hold for a frame in tiles: bytes, by device.
+TILED_MEMORY = {"cpu": 4 * 10**9, "cuda": 12 * 10**9}
 
 #: Windows in the cache that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
@@ -68,7 +71,7 @@ class Workload:
         channels_last: memory layout of the model.
         execution: of interpolation: ``eager``, ``compiled``, ``graph`` for CUDA graphs, ``arranged`` for those with
             convolutions arranged for a GPU (`eqvi.model.gpu_convolution`), or ``tiled`` for arranged convolutions and
-            tiles that keep all within `TILED_MEMORY`.
+            tiles that keep all within a GPU's `TILED_MEMORY`.
         height, width: of the interpolated clip, pixels.
         windows: gaps of the clip that a task fills.
         device: where the model is.
@@ -172,7 +175,7 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
     elif load.execution in ("arranged", "tiled"):
         own = laid_out(model, getattr(torch, load.precision))
         if load.execution == "tiled":
-            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY))
+            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY["cuda"]))
         execution = "graph" if load.execution == "arranged" else "eager"
         load = dataclasses.replace(load, precision="float32", execution=execution)  # the layers have their own
     return [*tasks, *_running("interpolation", own, windows, load)]
@@ -190,6 +193,18 @@ def fast(load: Workload, folder: Path | None = None, precision: str = "float32")
         for_clips(model, "bfloat16", load.device)  # asks the device
     part = "fast" if precision == "float32" else precision
     return _running(part, for_clips(model, "float32", load.device), windows, load)
+
+
+def memory(load: Workload, folder: Path | None = None) -> list[Task]:
+    """A new frame at x2 of a running clip, ``whole`` and in ``tiles``."""
+    model, windows = _clip(load)
+    limit = TILED_MEMORY.get(torch.device(load.device).type, TILED_MEMORY["cpu"])
+    load = dataclasses.replace(load, precision="float32", execution="eager")
+    made = []
+    for variant, most in (("whole", sys.maxsize), ("tiles", limit)):
+        clip = RunningClip(for_clips(model, "float32", load.device, most), windows, 2, load)
+        made.append(Task("memory", variant, "frames", load.windows, clip.begin, clip.run))
+    return made
 
 
 def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
@@ -218,12 +233,13 @@ class RunningClip:
         load: says the precision and the execution.
 
     Attributes:
+        model: as given.
         frames: the new frames of the last window.
         mib: memory that the captured graph has taken.
     """
 
     def __init__(self, model: EQVI, windows: Sequence[Tensor], factor: int, load: Workload) -> None:
-        self._model, self._windows, self._load = model, windows, load
+        self.model, self._windows, self._load = model, windows, load
         self._times = [place / factor for place in range(1, factor)]
         self._captured: Captured | None = None
         self.frames: list[Tensor] = []
@@ -233,7 +249,7 @@ class RunningClip:
     def begin(self) -> Motion:
         """The motion of the first window; the graph, if one is wanted and not yet there."""
         with autocast(self._load.precision, self._load.device):
-            motion = self._model.estimate_motion(self._windows[0])
+            motion = self.model.estimate_motion(self._windows[0])
         if self._load.execution == "graph" and self._captured is None:
             self._captured = Captured(self._window, (self._windows[1], motion), self._load.device)
             self.mib = self._captured.peak_mib
@@ -248,8 +264,8 @@ class RunningClip:
 
     def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
         with autocast(self._load.precision, self._load.device):
-            motion = self._model.estimate_motion(window, previous=previous)
-            return motion, [self._model.interpolate(window, motion, t).frame for t in self._times]
+            motion = self.model.estimate_motion(window, previous=previous)
+            return motion, [self.model.interpolate(window, motion, t).frame for t in self._times]
 
 
 def data(load: Workload, folder: Path) -> list[Task]:
@@ -278,10 +294,10 @@ def data(load: Workload, folder: Path) -> list[Task]:
 #: The tasks of each part.
 PARTS: dict[str, Callable[[Workload, Path], list[Task]]] = {
     "training": training, "data": data, "interpolation": interpolation, "fast": fast,
-    "bfloat16": partial(fast, precision="bfloat16"),
+    "bfloat16": partial(fast, precision="bfloat16"), "memory": memory,
 }  # fmt: skip
 #: The parts that compute on the device.
-ON_DEVICE = ("training", "interpolation", "fast", "bfloat16")
+ON_DEVICE = ("training", "interpolation", "fast", "bfloat16", "memory")
 
 
 def run_task(load: Workload, name: tuple[str, str] | None, threads: int) -> None:

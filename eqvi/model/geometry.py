@@ -129,6 +129,34 @@ def resize(image: Float[Tensor, "b c h w"], size: tuple[int, int], align_corners
     return F.interpolate(image, size=size, mode="bilinear", align_corners=align_corners)
 
 
+def resize_part(
+    part: Float[Tensor, "b c h w"],
+    size: tuple[int, int],
+    sizes: tuple[tuple[int, int], ...],
+    starts: tuple[tuple[int, int], ...],
+) -> Float[Tensor, "b c p q"]:
+    """What `resize` without aligned corners would make of a whole image, at a part of it.
+
+    Where the whole image is not resized by one factor (67 rows to 135), a part resized by itself would lie elsewhere.
+
+    Args:
+        part: of the image.
+        size: height and width of the part of the result.
+        sizes: height and width of the whole image, and of the whole result.
+        starts: row and column at which the part begins in the image, and at which that of the result does.
+    """
+    (whole, resized), (start, begin) = sizes, starts
+    for axis, count in enumerate(size):
+        place = torch.arange(begin[axis], begin[axis] + count, dtype=torch.float64, device=part.device)
+        place = ((place + 0.5) * (whole[axis] / resized[axis]) - 0.5).clamp(0, whole[axis] - 1)
+        low = place.floor().long()
+        inside = [(low + step - start[axis]).clamp(0, part.shape[2 + axis] - 1) for step in (0, 1)]
+        first, second = (part.index_select(2 + axis, index) for index in inside)
+        share = (place - low).to(part).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
+        part = torch.lerp(first, second, share)
+    return part
+
+
 def pad_to(image: Float[Tensor, "*b h w"], height: int, width: int) -> Float[Tensor, "*b p q"]:
     """Replicate the last column and row until the image is at least `height` x `width`."""
     missing = (max(0, width - image.shape[-1]), max(0, height - image.shape[-2]))

@@ -1,13 +1,15 @@
 """Convolutional building blocks: padded convolution, activation, and the U-Net of refinement and synthesis."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.model.geometry import resize
+from eqvi.model.geometry import resize, resize_part
 
 #: Slope of every LeakyReLU in EQVI and ScopeFlow.
 SLOPE = 0.1
@@ -54,6 +56,19 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
+class Part(NamedTuple):
+    """Where a part of a frame stands in it, pixels: top and left are multiples of every level's factor."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def halved(self, times: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where the part begins and the size of the whole, after so many halvings that drop an odd last row."""
+        return (self.top >> times, self.left >> times), (self.height >> times, self.width >> times)
+
+
 class UNet(nn.Module):
     """Stem, levels down by average pooling, levels up with skips, and an output convolution without activation.
 
@@ -61,7 +76,12 @@ class UNet(nn.Module):
         inputs, outputs: channels in and out.
         stem: (kernel, channels) of the convolutions at full resolution.
         levels: (kernel, channels) of each level down; the levels up mirror them with 3x3 kernels.
+
+    Attributes:
+        part: what its input is a part of; None for whole frames. See `as_part`.
     """
+
+    part: Part | None = None
 
     def __init__(
         self, inputs: int, outputs: int, stem: Sequence[tuple[int, int]], levels: Sequence[tuple[int, int]]
@@ -93,9 +113,29 @@ class UNet(nn.Module):
         for level in self.up:
             first, second = level.children()
             skip = skips.pop()
-            x = activated(first, resize(x, (skip.shape[-2], skip.shape[-1]), align_corners=False))
+            x = activated(first, self._resized(x, (skip.shape[-2], skip.shape[-1]), len(skips)))
             x = activated(second, joined((x, skip), second))
         return x
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
         return self.head(self.features(x))
+
+    def _resized(self, x: Tensor, size: tuple[int, int], level: int) -> Tensor:
+        """The feature map of the next coarser level at the size of one level."""
+        if self.part is not None:
+            (start, whole), (begin, resized) = self.part.halved(level + 1), self.part.halved(level)
+            if resized != (2 * whole[0], 2 * whole[1]):
+                return resize_part(x, size, (whole, resized), (start, begin))
+        return resize(x, size, align_corners=False)
+
+
+@contextlib.contextmanager
+def as_part(networks: Sequence[UNet], part: Part | None) -> Iterator[None]:
+    """Within this context the networks' input is that part of a frame, and is resized as the whole would be."""
+    for network in networks:
+        network.part = part
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.part = None

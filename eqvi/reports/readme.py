@@ -146,6 +146,13 @@ def _leads(file: str, model: str) -> str:
     return markdown(leads, estimate=lambda value: signed(value, 2))
 
 
+def _bench(file: str) -> str:
+    """The table of a benchmark, and what it says of frames in tiles."""
+    record = speed.read_record(ROOT / file)
+    table = markdown(speed.described(speed.summary(speed.read(ROOT / file)), record))
+    return "\n\n".join((table, *speed.in_tiles(record)))
+
+
 def _profile() -> str:
     """What a new frame takes on a CPU, a line a model."""
     path = RESULTS / f"{profile.FILE}.csv"
@@ -180,8 +187,6 @@ PARTS: dict[str, Callable[..., str]] = {
     "leads FILE MODEL": _leads,
     "gpu": gpu.section,
     "gpu-speed": gpu.sentence,
-    "bench FILE": lambda file: markdown(
-        speed.described(speed.summary(speed.read(ROOT / file)), speed.read_record(ROOT / file))
-    ),
+    "bench FILE": _bench,
     "table FILE": lambda file: csv_table(ROOT / file),
 }

@@ -22,6 +22,7 @@ AGAINST = {
         for part in ("fast", "bfloat16")
         for variant in ("x2", "x4")
     },
+    ("memory", "tiles"): (("memory", "whole"),),
     ("data", "rendered"): (("training", "ours"),),
     ("data", "stored"): (("training", "stored"),),
 }
@@ -126,6 +127,17 @@ def described(lines: pd.DataFrame, record: Mapping[str, Any] | None = None) -> p
         text["floor"] = ["" if pd.isna(share) else f"{share:.0%}" for share in extended["floor_share"]]
         text["dB to exact"] = ["" if pd.isna(value) else f"{value:.0f}" for value in extended["parity_db"]]
     return text
+
+
+def in_tiles(record: Mapping[str, Any]) -> list[str]:
+    """What a run with the part ``memory`` says of frames in tiles, in a sentence; nothing of another run."""
+    if "tiles" not in record:
+        return []
+    tiles, size = record["tiles"], record["parameters"]
+    return [
+        f"A frame of {size['width']}x{size['height']} in {tiles['count']} tiles differs from the whole one by at most "
+        f"{tiles['largest']:.2g} grey levels, by more than 0.1 in {tiles['above']:.2g} of its values."
+    ]
 
 
 def _spread(name: str, values: pd.Series) -> dict[str, float]:

@@ -10,9 +10,11 @@ import torch
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, floor, workloads
 from eqvi.evaluation.workloads import Workload
+from eqvi.media.memory_budget import MemoryBudget
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.fast_convolution import PackedConv2d
-from eqvi.reports.speed import Row, described, read_record, summary, with_floor
+from eqvi.model.tiles import Box
+from eqvi.reports.speed import Row, described, in_tiles, read_record, summary, with_floor
 
 TINY = EQVIConfig(flow="dis", refine_width=0.125, synthesis_width=0.125, context_channels=4)
 
@@ -30,7 +32,7 @@ def test_the_fast_parts_make_the_frames_of_interpolation(load: Workload) -> None
     tasks = workloads.fast(load)
     assert [(task.part, task.variant, task.amount) for task in tasks] == [("fast", "x2", 1), ("fast", "x4", 3)]
     clip = tasks[0].run.__self__  # type: ignore[attr-defined] # a bound method
-    assert any(isinstance(layer, PackedConv2d) for layer in clip._model.modules())
+    assert any(isinstance(layer, PackedConv2d) for layer in clip.model.modules())
 
 
 def test_work_is_that_of_the_convolutions(load: Workload) -> None:
@@ -47,6 +49,27 @@ def test_the_rate_is_of_as_many_operations_as_are_said(load: Workload) -> None:
         assert image.dtype == weight.dtype == getattr(torch, task.variant)
         operations = 2 * weight.numel() * image.shape[-2] * image.shape[-1] * floor._TIMES
         assert task.amount == pytest.approx(operations / 1e9, rel=0.005)
+
+
+def test_a_frame_in_tiles_is_measured_beside_the_whole_one(load: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "TILED_MEMORY", {"cpu": 1})
+    wide = dataclasses.replace(load, height=128, width=800)
+    monkeypatch.setattr(MemoryBudget, "_grid", _in_two_if_little)
+    found = floor.seams(wide)
+    assert found["count"] == 2
+    assert 0 <= found["largest"] < 0.1, "the margin is as wide as the networks look"
+    assert found["above"] == 0
+    assert [(task.part, task.variant, task.amount) for task in workloads.memory(wide)] == [
+        ("memory", "whole", 1), ("memory", "tiles", 1),
+    ]  # fmt: skip
+    (text,) = in_tiles({"tiles": found, "parameters": {"width": 800, "height": 128}})
+    assert text.startswith("A frame of 800x128 in 2 tiles differs from the whole one by at most ")
+    assert in_tiles({}) == []
+
+
+def _in_two_if_little(budget: MemoryBudget, height: int, width: int) -> list[Box]:
+    halves = [Box(0, 0, height, width // 2), Box(0, width // 2, height, width)]
+    return halves if budget.limit == 1 else [Box(0, 0, height, width)]
 
 
 def test_shares_of_the_floor_are_of_one_run() -> None:

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import arrays
 
-from eqvi.model.geometry import backward_warp, gradient_magnitude, pad_to, reverse_flow, sampled_inside
+from eqvi.model.geometry import (
+    backward_warp,
+    gradient_magnitude,
+    pad_to,
+    resize,
+    resize_part,
+    reverse_flow,
+    sampled_inside,
+)
 
 
 def test_warp_equals_the_released_implementation(device):
@@ -89,6 +97,20 @@ def test_gradient_of_a_ramp():
     x = torch.arange(12.0).expand(1, 1, 9, 12)
     inner = gradient_magnitude(0.25 * x)[..., 1:-1, 1:-1]
     torch.testing.assert_close(inner, torch.full_like(inner, (0.5**2 + 1e-6) ** 0.5))
+
+
+@pytest.mark.parametrize(("whole", "resized"), [((67, 40), (135, 80)), ((33, 17), (67, 35)), ((6, 6), (12, 12))])
+def test_a_part_is_resized_to_the_part_of_the_whole(whole, resized):
+    image = torch.rand(2, 3, *whole)
+    expected = resize(image, resized, align_corners=False)
+    rows, columns = slice(4, whole[0] - 1), slice(2, whole[1])
+    begin, size = (8, 4), (resized[0] - 12, resized[1] - 4)
+    part = resize_part(image[:, :, rows, columns], size, (whole, resized), ((4, 2), begin))
+    there = expected[:, :, 8 : 8 + size[0], 4:]
+    torch.testing.assert_close(part[:, :, 2:-2, 2:], there[:, :, 2:-2, 2:], atol=1e-5, rtol=0)
+    if resized != (2 * whole[0], 2 * whole[1]):
+        alone = resize(image[:, :, rows, columns], size, align_corners=False)
+        assert (alone - there)[:, :, 2:-2, 2:].abs().max() > 0.01
 
 
 def test_padding_replicates_the_rim():
