@@ -86,7 +86,7 @@ def smallest_pixels(height: int, width: int) -> int:
     return min(height, side) * min(width, side)
 
 
-def tiled(model: EQVI, grid: Callable[[int, int], list[Box]]) -> EQVI:
+def tiled(model: EQVI, grid: Callable[[int, int], list[Box]], margin: int = MARGIN) -> EQVI:
     """A model with the same weights that synthesizes in tiles; for inference.
 
     Of a new frame the warped frames and the residual are not kept: they are NaN. Its attribute `grid` is the function.
@@ -94,6 +94,7 @@ def tiled(model: EQVI, grid: Callable[[int, int], list[Box]]) -> EQVI:
     Args:
         model: one with matching computes whole frames: its steps are others.
         grid: the tiles' cores, from a frame's height and width.
+        margin: pixels around a core that the networks read.
     """
     own = copy.copy(model)
     networks = [module for module in model.modules() if isinstance(module, UNet)]
@@ -102,13 +103,13 @@ def tiled(model: EQVI, grid: Callable[[int, int], list[Box]]) -> EQVI:
         with as_part(networks, part):
             return model.synthesize(given, t)
 
-    own.synthesize = lambda given, t: in_tiles(part_of_a_frame, given, t, grid)  # type: ignore[method-assign]
+    own.synthesize = lambda given, t: in_tiles(part_of_a_frame, given, t, grid, margin)  # type: ignore[method-assign]
     own.grid = grid  # type: ignore[assignment] # no module
     return own
 
 
 def in_tiles(
-    synthesize: Synthesize, given: SynthesisInput, t: float | Tensor, grid: Callable[[int, int], list[Box]]
+    synthesize: Synthesize, given: SynthesisInput, t: float | Tensor, grid: Callable[[int, int], list[Box]], margin: int
 ) -> Interpolation:
     """Steps 4 to 7 of a whole frame, tile by tile; arguments as for `tiled` and `EQVI.synthesize`.
 
@@ -123,7 +124,7 @@ def in_tiles(
     like = given.frame_1
     whole = {name: like.new_empty(batch, channels, height, width) for name, channels in KEPT.items()}
     for core in boxes:
-        outer = core.widened(MARGIN + min(_reach(given, core), LARGEST_REACH), height, width)
+        outer = core.widened(margin + min(_reach(given, core), LARGEST_REACH), height, width)
         part = synthesize(_cut(given, outer), t, Part(outer.top, outer.left, height, width))
         inner = Box(*(a - b for a, b in zip(core, (outer.top, outer.left) * 2, strict=True)))
         for name, field in whole.items():

@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from eqvi.viz.figure import COLOURS, INK, MUTED, Page, blank
+from eqvi.viz.figure import Page, blank
+from eqvi.viz.palette import COLOURS, INK, MUTED
 
 # The marker and the dash that go with each colour.
 _MARKERS = "osD^vP*X"

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from eqvi.viz.charts import say
-from eqvi.viz.figure import COLOURS, INK, MUTED, Page, blank
+from eqvi.viz.figure import Page, blank
+from eqvi.viz.palette import COLOURS, INK, MUTED
 
 _MARKERS = "osD^v"
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\")

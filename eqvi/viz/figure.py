@@ -23,6 +23,7 @@ from PIL import Image, PngImagePlugin
 from eqvi.errors import InputError
 from eqvi.files import replacing
 from eqvi.paths import FIGURES, shown, writable
+from eqvi.viz.palette import INK, MUTED
 
 DPI = 110
 #: Width of every figure in inches.
@@ -30,9 +31,6 @@ WIDTH = 9.0
 #: Largest size of a saved figure.
 MAX_BYTES = 400_000
 
-#: Okabe and Ito's palette.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-INK, MUTED = "#1a1a1a", "#666666"
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 9.5, "axes.labelsize": 9.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.grid": True,

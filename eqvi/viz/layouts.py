@@ -13,7 +13,8 @@ from torch import Tensor
 
 from eqvi import metrics
 from eqvi.viz import colours
-from eqvi.viz.figure import INK, MUTED, WIDTH, Page, blank
+from eqvi.viz.figure import WIDTH, Page, blank
+from eqvi.viz.palette import INK, MUTED
 from eqvi.viz.panels import Bar, Panel, Wheel, error, image
 
 #: A part of a picture in pixels: x, y, width, height.

@@ -13,7 +13,7 @@ from torch import Tensor
 from eqvi.errors import InputError
 from eqvi.model import motion as motions
 from eqvi.model.eqvi import Motion
-from eqvi.viz.figure import COLOURS
+from eqvi.viz.palette import COLOURS
 from eqvi.viz.small_plot import Pen, Point, plot, stack
 
 #: Times at which a pixel's displacement from frame 1 is observed.

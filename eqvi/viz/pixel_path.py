@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eqvi.model.trajectories import Position, frame_times, lagrange_weights
-from eqvi.viz.figure import COLOURS
+from eqvi.viz.palette import COLOURS
 from eqvi.viz.small_plot import Pen, Point, plot, stack
 
 #: Numbers of frames through which polynomials are drawn, where there are as many.

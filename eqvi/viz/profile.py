@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from eqvi.viz.figure import COLOURS, INK, Page, blank
+from eqvi.viz.figure import Page, blank
+from eqvi.viz.palette import COLOURS, INK
 
 
 def with_floors(parts: Mapping[str, pd.DataFrame], alt: str, xlabel: str) -> Page:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from eqvi.viz.figure import COLOURS
+from eqvi.viz.palette import COLOURS
 
 #: Size of a plot in its own units, which are about pixels.
 WIDTH, HEIGHT = 330, 156
