@@ -42,7 +42,7 @@ test: $(INSTALLED) ## run every test
 
 faults: $(INSTALLED) ## disturb every command at random moments, spoil the input of every reader: a quarter of an hour; counts into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults --out results $(FAULTS)
-	@PYTHONPATH=.:tests $(RUN) -m faults.fuzz
+	@PYTHONPATH=.:tests $(RUN) -m faults.fuzz --out results
 
 repeat: $(INSTALLED) ## compare every command with itself, byte by byte, and frames across threads, batches, processors: ten minutes; rows into results/
 	@PYTHONPATH=.:tests $(RUN) -m faults.repeat --out results

@@ -10,14 +10,25 @@ from typing import Any
 
 # Seconds after which a swallowed interruption comes again.
 _AGAIN = 0.02
+# Characters of a message.
+_LONGEST = 1200
 
 
 class InputError(ValueError):
     """A file or value from the user cannot be used.
 
     The message is one line that names the file or value and says what to do. The command line prints it and exits with
-    status 2; in a notebook it is the last line of the traceback.
+    status 2; in a notebook it is the last line of the traceback. What it quotes may be anything: line ends are written
+    as ``\\n``, and the middle of what is longer than `_LONGEST` is left out.
     """
+
+    def __init__(self, message: str = "") -> None:
+        words = [_without_middle(word, _LONGEST // 3) for word in "\\n".join(message.splitlines()).split(" ")]
+        super().__init__(_without_middle(" ".join(words), _LONGEST))
+
+
+def _without_middle(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
 
 
 class Terminated(KeyboardInterrupt):

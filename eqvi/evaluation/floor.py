@@ -75,9 +75,9 @@ def seams(load: Workload) -> dict[str, float]:
     """
     whole, tiles = memory(load)
     difference = 255 * (_last_frame([tiles], "tiles") - _last_frame([whole], "whole")).abs()
-    count = len(_running(tiles).model.grid(load.height, load.width))
+    grid: Any = _running(tiles).model.grid
     return {
-        "count": count,
+        "count": len(grid(load.height, load.width)),
         "largest": difference.max().item(),
         "above": (difference > SEEN).double().mean().item(),
     }

@@ -1,6 +1,7 @@
-"""How the study bears faults, repetition and long runs (``results/{faults,repeatability,soak}.csv``). Needs no torch.
+"""How the study bears faults, repetition and long runs. Needs no torch.
 
-The rows are made by ``make faults``, ``make repeat`` and ``make soak``; see ``tests/faults``.
+The rows (``results/{faults,fuzz,repeatability,soak}.csv``) are made by ``make faults``, ``make repeat`` and ``make
+soak``; see ``tests/faults``.
 """
 
 from pathlib import Path
@@ -17,11 +18,11 @@ EFFECTS = ("killed", "interrupted", "refused in one line", "one of two refused",
 QUANTITIES = {"memory_mib": "memory, MiB", "handles": "open files", "processes": "processes"}
 #: What a long run counts.
 ITEMS = {"interpolation": "frames written", "evaluation": "rows written", "training": "steps"}
-_COMMANDS = {"faults": "make faults", "repeatability": "make repeat", "soak": "make soak"}
+_COMMANDS = {"faults": "make faults", "fuzz": "make faults", "repeatability": "make repeat", "soak": "make soak"}
 
 
 def provenance(folder: Path) -> pd.DataFrame:
-    """Of each of the three files: rows, date, commit, and the command that makes it again; empty if not measured."""
+    """Of each of the four files: rows, date, commit, and the command that makes it again; empty if not measured."""
     table = {name: _record(folder, name) for name in _COMMANDS}
     lines = [
         {"rows of": name, "rows": len(_rows(folder, name)), **record, "made by": _COMMANDS[name]}
@@ -71,6 +72,22 @@ def wrong_endings(folder: Path) -> pd.DataFrame:
     if rows.empty:
         return rows
     return rows.loc[rows["outcome"] != "same bytes", ["number", "fault", "command", "detail", "outcome"]]
+
+
+def spoilt_inputs(folder: Path) -> pd.DataFrame:
+    """Spoilt inputs by reader: how many were refused in one line, read all the same, or answered otherwise.
+
+    Columns:
+        reader: what read them.
+        refused in one line, read: counts.
+        longest, s: for one input.
+        wrong: what went wrong first, which ended the reader's turn; empty if nothing did.
+    """
+    rows = _rows(folder, "fuzz")
+    if rows.empty:
+        return pd.DataFrame(columns=["reader"])
+    rows = rows.fillna({"wrong": ""})
+    return rows.rename(columns={"refused": "refused in one line", "longest": "longest, s"})
 
 
 def identical_commands(folder: Path) -> pd.DataFrame:
@@ -142,7 +159,10 @@ def _rows(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.csv"
     if not path.is_file():
         return pd.DataFrame()
-    columns = {"faults": "fault command detail effect outcome", "repeatability": "what against equal largest"}
+    columns = {
+        "faults": "fault command detail effect outcome", "repeatability": "what against equal largest",
+        "fuzz": "reader refused read longest wrong",
+    }  # fmt: skip
     wanted = columns.get(name, f"run done seconds temporary {' '.join(QUANTITIES)}").split()
     try:
         rows = pd.read_csv(path)

@@ -1,5 +1,6 @@
 """What reads a user's files and options, each with good examples to be spoilt."""
 
+import contextlib
 import csv
 import io
 import json
@@ -59,6 +60,27 @@ class Reader(NamedTuple):
     examples: Callable[[Path], dict[str, bytes]]
     read: Callable[[Path], object]
     text: bool = False
+
+
+def in_one_line(error: InputError) -> InputError:
+    """The refusal itself, if it is a clear line; AssertionError if it is not."""
+    text = str(error)
+    if "\n" in text or len(text) > 1500:
+        lines = text.count("\n")
+        raise AssertionError(f"a message of {len(text)} characters and {lines} line ends: {text[:200]!r}") from None
+    return error
+
+
+def _by_any(*readers: Callable[[], object]) -> None:
+    """Give a file to every reader of its kind; it is refused if all of them refuse it, each in one line."""
+    refusals = []
+    for read in readers:
+        try:
+            read()
+        except InputError as error:
+            refusals.append(in_one_line(error))
+    if len(refusals) == len(readers):
+        raise refusals[0]
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -122,11 +144,7 @@ def _tensors(folder: Path) -> dict[str, bytes]:
 
 
 def _load(path: Path) -> None:
-    for load in (checkpoint.load, checkpoint.load_flow):
-        try:
-            load(path)
-        except InputError:
-            continue
+    _by_any(lambda: checkpoint.load(path), lambda: checkpoint.load_flow(path))
 
 
 def _states(folder: Path) -> dict[str, bytes]:
@@ -151,15 +169,11 @@ def _read_yaml(path: Path) -> None:
     notebook = Path("01_first.ipynb")
     declared = {notebook: {"size": "3", "scale": "1.5", "clips": "['a']", "name": "'x'"}}
     text = path.read_bytes().decode(errors="replace")
-    for read in (
+    _by_any(
         lambda: study.assign({"01_first": study.read_yaml(path)}, [("size", text)], declared),
         lambda: Recipe.from_values(recipe_values(path)[0]).config(),
         lambda: read_recipe(path),
-    ):
-        try:
-            read()
-        except InputError:
-            continue
+    )
 
 
 def _tables(_: Path) -> dict[str, bytes]:
@@ -182,23 +196,20 @@ def _read_table(path: Path) -> None:
     names = ("rows", "difficulty", "camera_paths", "bench_cpu", "claims", "reported")
     for name in names:
         (folder / f"{name}.csv").write_bytes(content)
+    for forgiving in (lambda: run_folder.truncate_curve(path, 1), lambda: is_complete(path, {}, [])):
+        with contextlib.suppress(InputError):
+            forgiving()
     readers: list[Callable[[], object]] = [
         lambda: read_frames(path),
         lambda: read_run(folder, "rows"),
         lambda: run_folder.read_curve(path),
-        lambda: run_folder.truncate_curve(path, 1),
         lambda: difficulty.groups(folder),
-        lambda: is_complete(path, {}, []),
         lambda: camera_paths.read_paths(folder),
         lambda: claims.read(folder),
         lambda: published.read_published(folder),
         lambda: speed.read(folder / "bench_cpu.csv"),
     ]
-    for read in readers:
-        try:
-            read()
-        except InputError:
-            continue
+    _by_any(*readers)
 
 
 def _records(_: Path) -> dict[str, bytes]:
@@ -218,17 +229,13 @@ def _read_json(path: Path) -> None:
     metadata.parent.mkdir(parents=True, exist_ok=True)
     metadata.write_bytes(content)
     (folder / "rows.csv").write_text("clip,frame,psnr\na,1,30.5\n")
-    for read in (
+    run_folder.is_finished(folder)  # which refuses nothing
+    _by_any(
         lambda: checksums.lookup("val_15fps.zip", path),
         lambda: _read_record(folder),
         lambda: read_metadata(folder, "val", "000"),
         lambda: read_run(folder, "rows"),
-        lambda: run_folder.is_finished(folder),
-    ):
-        try:
-            read()
-        except InputError:
-            continue
+    )
 
 
 def _archives(folder: Path) -> dict[str, bytes]:
@@ -248,6 +255,7 @@ def _unpack(path: Path) -> None:
     except InputError:
         if folder.exists():
             raise AssertionError("an archive that was refused left something") from None
+        raise
     if any(entry not in before and entry != folder for entry in path.parent.iterdir()):
         raise AssertionError("an archive wrote beside its folder")
 
@@ -296,6 +304,8 @@ def _run_options(path: Path) -> None:
         status = error.code
     if status not in (0, 2, 130):
         raise AssertionError(f"exit status {status}")
+    if status == 2:
+        raise InputError("refused with exit status 2")
 
 
 READERS = {

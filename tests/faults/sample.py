@@ -40,7 +40,7 @@ def main() -> int:
             if said := explode(name, Path(scratch) / f"bomb{number}"):
                 wrong.append(f"{name}: {said}")
     for name in READERS:
-        if said := fuzz(name, args.inputs, args.seed):
+        if said := fuzz(name, args.inputs, args.seed).wrong:
             wrong.append(f"{name}: {said}")
     print(*wrong, sep="\n")
     print(

@@ -52,6 +52,14 @@ def test_faults_are_counted_by_kind_and_effect(folder: Path) -> None:
     assert endurance.met(folder).set_index("command").loc["render", "kill -9"] == 2
 
 
+def test_spoilt_inputs_are_counted_by_reader(tmp_path: Path) -> None:
+    assert endurance.spoilt_inputs(tmp_path).empty
+    (tmp_path / "fuzz.csv").write_text("reader,refused,read,longest,wrong\nvideos,90,10,1.25,\nCSV,3,0,0.1,a hang\n")
+    table = endurance.spoilt_inputs(tmp_path).set_index("reader")
+    assert table.loc["videos"].to_dict() == {"refused in one line": 90, "read": 10, "longest, s": 1.25, "wrong": ""}
+    assert table.loc["CSV", "wrong"] == "a hang"
+
+
 def test_what_is_identical_and_what_differs(folder: Path) -> None:
     frames, commands = endurance.frame_differences(folder), endurance.identical_commands(folder)
     assert frames["small"].to_dict() == {"a second run": 0, "4 threads": 2e-6}
@@ -96,11 +104,12 @@ def test_bars_have_their_counts(folder: Path) -> None:
     assert lengths[-1] == 7
 
 
-@pytest.mark.parametrize("name", ["faults", "repeatability", "soak"])
+@pytest.mark.parametrize("name", ["faults", "fuzz", "repeatability", "soak"])
 def test_damaged_files_are_refused(folder: Path, name: str) -> None:
     (folder / f"{name}.csv").write_text("a,b\n1,2\n")
+    readers = endurance.fault_counts, endurance.spoilt_inputs, endurance.frame_differences, endurance.flatness
     with pytest.raises(InputError, match=rf"{name}\.csv cannot be read .* make it again \(make "):
-        [endurance.fault_counts(folder), endurance.frame_differences(folder), endurance.flatness(folder)]
+        [read(folder) for read in readers]
     (folder / f"{name}.json").write_text("[]")
     with pytest.raises(InputError, match=rf"{name}\.json cannot be read|{name}\.csv cannot"):
         endurance.provenance(folder)
