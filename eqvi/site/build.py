@@ -15,7 +15,7 @@ from eqvi.files import replacing_folder, write_failure
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
 from eqvi.reports import proved
 from eqvi.reports.claim_list import COMMAND
-from eqvi.reports.findings import Finding, findings
+from eqvi.reports.findings import IN_SHORT, Finding, findings
 from eqvi.site import explorer_data, links, notebooks, verdicts
 from eqvi.site.links import relative
 from eqvi.site.markdown import Heading, Renderer, accessible, generated_part
@@ -222,7 +222,7 @@ class _Builder:
         title, _, rest = readme.partition("\n")
         self._page(
             "index.html", "index.html", title.removeprefix("# ").strip(),
-            abstract=render(rest.partition("\n## ")[0].partition("\n![")[0]),
+            answer=render(IN_SHORT), abstract=render(rest.partition("\n## ")[0].partition("\n![")[0]),
             found=[
                 (one, render(one.sentence), render(f"[{one.evidence[0]}]({one.evidence[1]})"), self._alt(one.picture))
                 for one in self.study.findings(self.study.results)

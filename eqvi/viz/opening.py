@@ -6,12 +6,13 @@ from IPython.display import Markdown, display
 from PIL import Image
 
 from eqvi.paths import FIGURES
-from eqvi.reports.findings import Finding
+from eqvi.reports.findings import IN_SHORT, Finding
 from eqvi.viz.figure import show_file
 
 
 def show_findings(found: Iterable[Finding], lists: Iterable[str]) -> None:
-    """Show the findings and what the lists of claims hold, as one list."""
+    """Show the answer in short, then the findings and what the lists of claims hold, as one list."""
+    _show(IN_SHORT)
     _show("\n".join(f"- {text}" for text in [*(one.markdown for one in found), *lists]))
 
 

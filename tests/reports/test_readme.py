@@ -10,7 +10,7 @@ from eqvi.cli import readme as readme_command
 from eqvi.errors import InputError
 from eqvi.reports import claims, findings, readme
 from eqvi.reports.claim_list import OF_PAPER, OF_STUDY
-from eqvi.reports.verdict_rule import HOLDS, MISSING, OPEN
+from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 
 @pytest.mark.parametrize("name", ["tables", "table", "sensitivity", "leads real_clips_x2", "published figures"])
@@ -39,6 +39,14 @@ def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(claims, "read", lambda folder: changed)
     with pytest.raises(InputError, match=r"README says of 'quadratic motion beats.* that it holds, the ledger says"):
         readme.part("findings")
+
+
+def test_the_answer_in_short_relies_on_verdicts_that_are_watched() -> None:
+    relied = dict(pair for statement in findings.STATEMENTS for pair in statement.relied.items())
+    held, failed = (findings._QUADRATIC, findings._RCSN), (findings._RQFP, findings._FUSION)
+    assert {relied[claim] for claim in held} == {HOLDS}
+    assert {relied[claim] for claim in failed} == {FAILS}
+    assert readme.part("findings").startswith(findings.IN_SHORT)
 
 
 def test_an_undecided_claim_says_so_in_its_finding() -> None:
