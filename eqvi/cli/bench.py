@@ -13,9 +13,8 @@ from eqvi.devices import choose_device, has_bfloat16
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, profile
 from eqvi.evaluation.precision import float32_precision
-from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload, presets
 from eqvi.media.clip import parse_size
-from eqvi.model.config import PRESETS
 from eqvi.reports.profile import FILE, parts, sentences, shown
 from eqvi.reports.speed import described, in_tiles, summary
 from eqvi.reports.tables import markdown
@@ -31,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
     add("--parts", nargs="+", choices=list(PARTS), help="what is measured (all that the device can do, but memory)")
-    add("--preset", help=f"widths and flow; its weights are random {usual['preset']}")
+    add(
+        "--preset",
+        help=f"widths and flow; its weights are random; footage: what that gets by default {usual['preset']}",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or mps (%(default)s)")
     add("--rounds", type=int, help=f"besides one that warms up {usual['rounds']}")
     add("--crop", type=int, help=f"of a training step, pixels {usual['crop']}")
@@ -137,7 +139,7 @@ def _title(load: Workload, record: dict[str, Any], rounds: int) -> list[str]:
 def _remarks(load: Workload, parts: Sequence[str], lines: pd.DataFrame) -> list[str]:
     """What the numbers mean, below the table."""
     remarks = [""]
-    if PRESETS[load.preset].flow != "scopeflow" and set(parts) & set(ON_DEVICE):
+    if presets()[load.preset].flow != "scopeflow" and set(parts) & set(ON_DEVICE):
         remarks.append(f"preset {load.preset} has classical flow: no published schedule to compare")
     for line in lines[lines["part"] == "data"].dropna(subset="ratio").itertuples():
         remarks.append(

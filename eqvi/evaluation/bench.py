@@ -24,8 +24,7 @@ from eqvi.evaluation.floor import convolution, parity, seams, work
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.memory import peak_memory
 from eqvi.evaluation.published_schedule import PUBLISHED_CALLS
-from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Task, Workload, run_task
-from eqvi.model.config import PRESETS
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Task, Workload, presets, run_task
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Row
 
@@ -41,12 +40,12 @@ PEAK_MEASURED_BY = {
 
 def check(load: Workload, parts: Sequence[str], rounds: int) -> None:
     """Raise InputError unless all of that can be measured."""
-    if load.preset not in PRESETS:
-        raise InputError(f"--preset {load.preset} is not known: choose one of {', '.join(PRESETS)}")
+    if load.preset not in presets():
+        raise InputError(f"--preset {load.preset} is not known: choose one of {', '.join(presets())}")
     for name, value in (("rounds", rounds), ("windows", load.windows)):
         if value < 1:
             raise InputError(f"--{name} {value} is too small: give at least 1")
-    learned = PRESETS[load.preset].refine
+    learned = presets()[load.preset].refine
     if "bfloat16" in parts and not has_bfloat16(load.device):
         raise InputError(f"--parts bfloat16: {load.device} does not compute in it: leave it out")
     if "training" in parts and not learned:

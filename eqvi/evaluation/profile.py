@@ -11,7 +11,6 @@ fewer passes over memory have a lower one. What OpenCV and scikit-image compute 
 """
 
 import contextlib
-import dataclasses
 import statistics
 import time
 from collections import defaultdict
@@ -33,14 +32,14 @@ from eqvi.model import eqvi as method
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.fast_convolution import accelerated
-from eqvi.model.registry import FOOTAGE_MODEL, TRAJECTORY
+from eqvi.model.registry import FOOTAGE_CONFIG
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.profile import REST, PartTime
 
 #: What is profiled: the published model, and what users' footage gets by default.
 MODELS: dict[str, EQVIConfig] = {
     "published widths": PRESETS["eqvi"],
-    "default for footage": dataclasses.replace(PRESETS[FOOTAGE_MODEL], trajectory=TRAJECTORY, detail=True),
+    "default for footage": FOOTAGE_CONFIG,
 }
 _COPIES = 2**28  # bytes that are copied in all
 

@@ -34,11 +34,12 @@ from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
-from eqvi.model.config import PRESETS
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
+from eqvi.model.registry import FOOTAGE_CONFIG
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.tiles import tiled
 from eqvi.training.graphs import Captured
@@ -64,7 +65,7 @@ class Workload:
     """The size of what is timed.
 
     Attributes:
-        preset: of `eqvi.model.config.PRESETS`.
+        preset: of `presets`.
         crop, batch: height and width in pixels, and samples, of a training step.
         precision: float32, or bfloat16 under autocast: of the learned parts in a training step, of all networks in
             interpolation; all else is float32.
@@ -98,6 +99,11 @@ class Workload:
             stage=STAGE, preset=self.preset, crop=self.crop, batch=self.batch,
             precision=self.precision, channels_last=self.channels_last,
         )  # fmt: skip
+
+
+def presets() -> dict[str, EQVIConfig]:
+    """What can be timed: the presets, and ``footage``, what users' footage gets by default."""
+    return {**PRESETS, "footage": FOOTAGE_CONFIG}
 
 
 class Task(NamedTuple):
@@ -210,9 +216,9 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
 def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
     """A model with random weights, and the windows of a clip; the first only gives its motion to the second."""
     torch.manual_seed(0)
-    model = _placed(EQVI(PRESETS[load.preset]).eval(), load)
-    frames = panned((load.height, load.width), range(load.windows + 4)).to(load.device)
-    return model, [frames[None, first : first + 4] for first in range(load.windows + 1)]
+    model = _placed(EQVI(presets()[load.preset]).eval(), load)
+    frames = panned((load.height, load.width), range(load.windows + model.window)).to(load.device)
+    return model, [frames[None, first : first + model.window] for first in range(load.windows + 1)]
 
 
 def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:

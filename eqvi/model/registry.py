@@ -16,6 +16,8 @@ DEFAULT_MODEL = "eqvi-quarter-dis"
 FOOTAGE_MODEL = "baseline"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8
+#: What users' footage gets by default.
+FOOTAGE_CONFIG = dataclasses.replace(PRESETS[FOOTAGE_MODEL], trajectory=TRAJECTORY, detail=True)
 MODEL_HELP = (
     f"preset or checkpoint (default {FOOTAGE_MODEL}: needs no weights; {DEFAULT_MODEL}: ours, not the published)"
 )

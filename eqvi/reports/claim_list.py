@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from eqvi.reports.ablation import FILES, ROWS, run_name, start_name
+from eqvi.reports.ablation import CLAIMED, FILES, ROWS, run_name, start_name
 from eqvi.reports.published import read_published
 from eqvi.reports.runs import DATA
 
@@ -214,7 +214,8 @@ def _of_detail(rate: str) -> Iterator[Claim]:
 
 def _of_ablation() -> Iterator[Claim]:
     """Rows of the ablation against each other, and each against its weight-free start."""
-    for file, (data, rate) in FILES.items():
+    for file in CLAIMED:
+        data, rate = FILES[file]
         where = ", ".join(filter(None, (data, rate, "our weights")))
         for row, rival, part, wordings in _ABLATION:
             flow = "our network" if row.startswith("flow-quarter") else "DIS"

@@ -22,6 +22,7 @@ from eqvi.evaluation.published_schedule import PUBLISHED_CALLS, published_motion
 from eqvi.evaluation.workloads import Task, Workload, panned, panned_batch
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
+from eqvi.model.registry import TRAJECTORY
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
 from eqvi.provenance import surroundings
 from eqvi.reports.speed import Row, described, read, summary
@@ -108,6 +109,15 @@ def test_the_published_schedule_is_timed_where_the_preset_has_scopeflow(tmp_path
         for part, names in (("training", ["ours", "stored"]), ("interpolation", ["x2", "x4"])):
             tasks = workloads.PARTS[part](small(preset), tmp_path)
             assert [(task.part, task.variant) for task in tasks] == [(part, name) for name in [*first, *names]]
+
+
+def test_what_footage_gets_by_default_is_timed_on_windows_of_eight_frames() -> None:
+    x2, x4 = workloads.interpolation(small("footage"))
+    clip = x2.run.__self__  # type: ignore[attr-defined] # a bound method
+    assert (clip.model.config.trajectory, clip.model.config.detail) == (TRAJECTORY, True)
+    x4.run(x4.prepare())
+    assert [window.shape[1] for window in clip._windows] == [8, 8]
+    assert len(x4.run.__self__.frames) == x4.amount == 3  # type: ignore[attr-defined]
 
 
 def test_samples_are_made_on_one_core_and_never_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
