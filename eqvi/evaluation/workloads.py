@@ -7,8 +7,8 @@ Parts and their variants:
 - ``interpolation``, new frames of a running clip: ``x2`` and ``x4`` estimate a window's motion once and reuse flows of
   the window before; ``published`` makes the eight calls again for every new frame, so that its rate is that of either.
 - ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
-- ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that keep the process within
-  `TILED_MEMORY`; for frames so large that it matters (``--size 3840x2160``), and only where it is asked for.
+- ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that take at most `BESIDE`; for frames
+  so large that it matters (``--size 3840x2160``), and only where it is asked for.
 - ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eqvi.devices import one_thread
+from eqvi.devices import one_thread, used_memory
 from eqvi.evaluation.panned import PAN as PAN
 from eqvi.evaluation.panned import panned as panned
 from eqvi.evaluation.panned import panned_batch as panned_batch
@@ -53,8 +53,11 @@ from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 
 STAGE = "scratch"
 
-#: What a process may hold for a frame in tiles: bytes, by device.
-TILED_MEMORY = {"cpu": 4 * 10**9, "cuda": 12 * 10**9}
+#: What a process may hold on a GPU for a frame in tiles: bytes.
+TILED_MEMORY = 12 * 10**9
+#: What tiles of the part ``memory`` may take beside what the process holds before: bytes. With a process that has only
+#: imported this is 4 GB.
+BESIDE = 35 * 10**8
 
 #: Windows in the cache that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
@@ -72,7 +75,7 @@ class Workload:
         channels_last: memory layout of the model.
         execution: of interpolation: ``eager``, ``compiled``, ``graph`` for CUDA graphs, ``arranged`` for those with
             convolutions arranged for a GPU (`eqvi.model.gpu_convolution`), or ``tiled`` for arranged convolutions and
-            tiles that keep all within a GPU's `TILED_MEMORY`.
+            tiles that keep all within `TILED_MEMORY`.
         height, width: of the interpolated clip, pixels.
         windows: gaps of the clip that a task fills.
         device: where the model is.
@@ -181,7 +184,7 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
     elif load.execution in ("arranged", "tiled"):
         own = laid_out(model, getattr(torch, load.precision))
         if load.execution == "tiled":
-            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY["cuda"]))
+            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY))
         execution = "graph" if load.execution == "arranged" else "eager"
         load = dataclasses.replace(load, precision="float32", execution=execution)  # the layers have their own
     return [*tasks, *_running("interpolation", own, windows, load)]
@@ -204,7 +207,7 @@ def fast(load: Workload, folder: Path | None = None, precision: str = "float32")
 def memory(load: Workload, folder: Path | None = None) -> list[Task]:
     """A new frame at x2 of a running clip, ``whole`` and in ``tiles``."""
     model, windows = _clip(load)
-    limit = TILED_MEMORY.get(torch.device(load.device).type, TILED_MEMORY["cpu"])
+    limit = used_memory(load.device) + BESIDE
     load = dataclasses.replace(load, precision="float32", execution="eager")
     made = []
     for variant, most in (("whole", sys.maxsize), ("tiles", limit)):
