@@ -153,7 +153,8 @@ def _has_cells(notebook: NotebookNode) -> bool:
     """Whether all cells are such that can be run and written."""
     cells = notebook.get("cells")
     return (
-        isinstance(notebook.get("metadata"), NotebookNode)
+        isinstance(notebook.get("nbformat_minor"), int)
+        and isinstance(notebook.get("metadata"), NotebookNode)
         and isinstance(cells, list)
         and all(
             isinstance(cell, NotebookNode)

@@ -93,7 +93,7 @@ def _select(
             raise InputError(f"{archive}: its entry {name!r} is encrypted: get an archive that needs no password")
         match = member.fullmatch(name)
         if match is None:
-            others += [] if info.is_dir() else [name]
+            others += [] if name.endswith("/") else [name]  # a name may be empty
         elif match[1] in wanted:
             raise InputError(f"{archive}: holds {match[1]} twice: get a proper copy")
         else:

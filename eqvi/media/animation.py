@@ -1,5 +1,6 @@
 """Animated pictures (WebP, PNG, GIF) as clips; Pillow reads them."""
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -41,12 +42,13 @@ def read_animation(path: Path) -> Animation:
         InputError: the file is missing, damaged, or a single picture.
     """
     durations, channels, size, profile = [], 3, (0, 0), None
-    for frame in _frames(path):
-        size, profile = frame.size, frame.info.get("icc_profile")
-        duration = Fraction(round(frame.info.get("duration", 0)), 1000)
-        durations.append(duration if duration > Fraction(1, 100) else _DEFAULT)
-        if frame.has_transparency_data and np.asarray(frame.convert("RGBA"))[..., 3].min() < 255:
-            channels = 4
+    with _reading(path):
+        for frame in _frames(path):
+            size, profile = frame.size, frame.info.get("icc_profile")
+            duration = Fraction(round(frame.info.get("duration", 0)), 1000)
+            durations.append(duration if duration > Fraction(1, 100) else _DEFAULT)
+            if frame.has_transparency_data and np.asarray(frame.convert("RGBA"))[..., 3].min() < 255:
+                channels = 4
     if len(durations) < 2:
         raise InputError(f"{path}: is a single picture: give the folder that holds the frames")
     return Animation(path, size, channels, tuple(durations), profile)
@@ -60,22 +62,31 @@ def decode_animation(animation: Animation) -> Iterator[ClipFrame]:
     """
     time, mode = Fraction(0), "RGBA" if animation.channels == 4 else "RGB"
     for index, (frame, duration) in enumerate(zip(_frames(animation.path), animation.durations, strict=True)):
-        image = Image(np.array(frame.convert(mode)), animation.profile)
+        with _reading(animation.path):
+            image = Image(np.array(frame.convert(mode)), animation.profile)
         yield ClipFrame(image, f"{index:06d}", time, duration, None)
         time += duration
 
 
 def _frames(path: Path) -> Iterator[PIL.Image.Image]:
     """Every frame, loaded: a later one takes its place."""
+    with _reading(path), PIL.Image.open(path) as file:
+        animated = getattr(file, "is_animated", False) and file.format != "MPO"
+        # An animated PNG may begin with a picture for programs that know no animation.
+        start = 1 if file.info.get("default_image") else 0
+        for index in range(start, getattr(file, "n_frames", 1) if animated else 1):
+            file.seek(index)
+            file.load()
+            yield file
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Within this context what Pillow says of a file is an `InputError`."""
     try:
-        with PIL.Image.open(path) as file:
-            animated = getattr(file, "is_animated", False) and file.format != "MPO"
-            # An animated PNG may begin with a picture for programs that know no animation.
-            start = 1 if file.info.get("default_image") else 0
-            for index in range(start, getattr(file, "n_frames", 1) if animated else 1):
-                file.seek(index)
-                file.load()
-                yield file
+        yield
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except PIL.UnidentifiedImageError:

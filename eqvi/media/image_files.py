@@ -28,7 +28,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 #: What Pillow raises for a damaged file.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, ZeroDivisionError, MemoryError,
-    struct.error, zlib.error, PIL.Image.DecompressionBombError,
+    AssertionError, struct.error, zlib.error, PIL.Image.DecompressionBombError,
 )  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # JPEG 95 without chroma subsampling and lossless WebP, so that new frames look no worse than their neighbours. A 720p
