@@ -259,7 +259,7 @@ class TestBadInput:
     def test_notebook(self, capsys: pytest.CaptureFixture[str], house: Path) -> None:
         message = "notebook '01_frist' does not exist: did you mean '01_first'?"
         assert self.refused(capsys, "01_frist") == message
-        for text in ("not JSON", "{}", '{"cells": []}'):
+        for text in ("not JSON", "{}", '{"cells": []}', '{"cells": [], "metadata": {}, "nbformat": 4}'):
             (house / "notebooks" / "03_text.ipynb").write_text(text)
             assert "03_text.ipynb is not a Jupyter notebook" in self.refused(capsys, "03_text")
 

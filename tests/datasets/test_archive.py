@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from eqvi.datasets import transfer
-from eqvi.datasets.archive import DamagedFile, unpack
+from eqvi.datasets.archive import DamagedFile, _select, unpack
 from eqvi.errors import InputError
 
 WANTED = re.compile(r"(?:.*/)?(val_15fps/[0-9]{3}/[0-9]{8}\.png)")
@@ -99,6 +99,13 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(good[:length])
         with pytest.raises(DamagedFile, match="no complete zip"):
             unpack(tmp_path / "a.zip", tmp_path / "out", WANTED)
+
+
+def test_an_entry_without_a_name_is_another_file(tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("x")
+    entry.filename = entry.orig_filename = ""  # as it is read from a spoilt archive; zipfile writes none
+    with pytest.raises(InputError, match="holds none of the files that are looked for"):
+        _select(tmp_path / "a.zip", [entry], WANTED)
 
 
 def test_another_archive_and_doubled_members_are_refused(tmp_path: Path) -> None:

@@ -140,6 +140,18 @@ def test_animated_pictures_are_read_as_clips(tmp_path: Path, name: str) -> None:
     assert len(file_names(tmp_path / "out")) == 7
 
 
+def test_what_pillow_asserts_of_a_frame_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = map(PIL.Image.fromarray, scene(2))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=others)
+
+    def no_palette(frame: PIL.Image.Image) -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(PIL.Image.Image, "has_transparency_data", property(no_palette))
+    with pytest.raises(InputError, match=r"a\.webp: is truncated or damaged"):
+        open_clip(tmp_path / "a.webp")
+
+
 def test_a_single_picture_is_no_clip(tmp_path: Path) -> None:
     for name in ("a.png", "a.gif", "a.jpg"):
         PIL.Image.fromarray(scene(1)[0]).save(tmp_path / name)
