@@ -120,7 +120,7 @@ STATEMENTS = (
         "If somebody who knows the frame in the middle supplied the true place on the path, nine real scenes at x2 "
         "would gain {budget:true common part}; with the true match alone, {budget:true difference}; with both, "
         "{budget:both true}. On these scenes, whose cameras hardly shake, paths over eight frames, without weights, "
-        "earn {} at x2 and {} at x4; on a rendered shake they earn decibels "
+        "earn {} at x2 and {} at x4; on one rendered shake, drawn so that frames can follow it, they earn decibels "
         "([notebook 03b](notebooks/03b_longer_trajectories.ipynb)).",
         (
             "paths over eight frames beat the paper's motion: PSNR, nine real scenes, x2, DIS flow",
