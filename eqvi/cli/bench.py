@@ -13,8 +13,9 @@ from eqvi.devices import choose_device, has_bfloat16
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, profile
 from eqvi.evaluation.precision import float32_precision
-from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload, presets
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Workload
 from eqvi.media.clip import parse_size
+from eqvi.model.registry import presets
 from eqvi.reports.profile import FILE, parts, sentences, shown
 from eqvi.reports.speed import described, in_tiles, summary
 from eqvi.reports.tables import markdown

@@ -24,7 +24,8 @@ from eqvi.evaluation.floor import convolution, parity, seams, work
 from eqvi.evaluation.journal import write_rows
 from eqvi.evaluation.memory import peak_memory
 from eqvi.evaluation.published_schedule import PUBLISHED_CALLS
-from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Task, Workload, presets, run_task
+from eqvi.evaluation.workloads import ON_DEVICE, PARTS, Task, Workload, run_task
+from eqvi.model.registry import presets
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.speed import Row
 

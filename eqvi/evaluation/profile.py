@@ -27,7 +27,8 @@ from torch.utils._pytree import tree_leaves
 from eqvi.evaluation import bench
 from eqvi.evaluation.floor import convolution, counted
 from eqvi.evaluation.journal import write_rows
-from eqvi.evaluation.workloads import Workload, panned
+from eqvi.evaluation.panned import panned
+from eqvi.evaluation.workloads import Workload
 from eqvi.model import eqvi as method
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, Motion

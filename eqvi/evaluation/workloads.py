@@ -27,19 +27,16 @@ import torch
 from torch import Tensor, nn
 
 from eqvi.devices import one_thread, used_memory
-from eqvi.evaluation.panned import PAN as PAN
-from eqvi.evaluation.panned import panned as panned
-from eqvi.evaluation.panned import panned_batch as panned_batch
+from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
-from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, Motion
 from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.model.registry import FOOTAGE_CONFIG
+from eqvi.model.registry import presets
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.tiles import tiled
 from eqvi.training.graphs import Captured
@@ -68,7 +65,7 @@ class Workload:
     """The size of what is timed.
 
     Attributes:
-        preset: of `presets`.
+        preset: of `eqvi.model.registry.presets`.
         crop, batch: height and width in pixels, and samples, of a training step.
         precision: float32, or bfloat16 under autocast: of the learned parts in a training step, of all networks in
             interpolation; all else is float32.
@@ -102,11 +99,6 @@ class Workload:
             stage=STAGE, preset=self.preset, crop=self.crop, batch=self.batch,
             precision=self.precision, channels_last=self.channels_last,
         )  # fmt: skip
-
-
-def presets() -> dict[str, EQVIConfig]:
-    """What can be timed: the presets, and ``footage``, what users' footage gets by default."""
-    return {**PRESETS, "footage": FOOTAGE_CONFIG}
 
 
 class Task(NamedTuple):

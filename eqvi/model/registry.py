@@ -6,7 +6,7 @@ from typing import Any
 
 from eqvi.errors import InputError
 from eqvi.files import sha256
-from eqvi.model.config import PRESETS
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.paths import WEIGHTS
 
 #: The default model of explorer and site, which show every part: weights of this study, not the published ones.
@@ -21,6 +21,11 @@ FOOTAGE_CONFIG = dataclasses.replace(PRESETS[FOOTAGE_MODEL], trajectory=TRAJECTO
 MODEL_HELP = (
     f"preset or checkpoint (default {FOOTAGE_MODEL}: needs no weights; {DEFAULT_MODEL}: ours, not the published)"
 )
+
+
+def presets() -> dict[str, EQVIConfig]:
+    """The presets, and ``footage``, what users' footage gets by default."""
+    return {**PRESETS, "footage": FOOTAGE_CONFIG}
 
 
 def load_model(

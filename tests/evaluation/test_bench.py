@@ -17,9 +17,10 @@ import torch
 from eqvi.cli import bench as bench_command
 from eqvi.errors import InputError
 from eqvi.evaluation import bench, memory, workloads
+from eqvi.evaluation.panned import PAN, panned, panned_batch
 from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.published_schedule import PUBLISHED_CALLS, published_motion
-from eqvi.evaluation.workloads import Task, Workload, panned, panned_batch
+from eqvi.evaluation.workloads import Task, Workload
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import TRAJECTORY
@@ -147,7 +148,7 @@ def test_the_batch_shows_the_motion_that_its_flows_say() -> None:
         moved = frames[0, b].roll(-x, -1)
         assert torch.equal(moved[..., inside], frames[0, a][..., inside])
     for truth, t in zip(batch.truth, batch.t, strict=True):
-        pixels = round(workloads.PAN * t.item())
+        pixels = round(PAN * t.item())
         assert torch.equal(truth[..., inside], frames[0, 1].roll(pixels, -1)[..., inside])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from eqvi import devices
 from eqvi.errors import InputError
-from eqvi.evaluation.workloads import panned
+from eqvi.evaluation.panned import panned
 from eqvi.media import precision
 from eqvi.media.precision import for_clips
 

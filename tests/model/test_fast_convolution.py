@@ -7,7 +7,7 @@ import torch
 from small_model import CONFIG
 from torch import Tensor, nn
 
-from eqvi.evaluation.workloads import panned
+from eqvi.evaluation.panned import panned
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import LANES, PackedConv2d, accelerated, packed_pixels
 

@@ -8,8 +8,8 @@ from host_traffic import HostTraffic
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from eqvi.evaluation.panned import panned
 from eqvi.evaluation.published_schedule import published_motion
-from eqvi.evaluation.workloads import panned
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI, Interpolation
 
