@@ -22,8 +22,10 @@ from eqvi.evaluation import gpu, gpu_speed, gpu_weights, workloads
 from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
 from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS
+from eqvi.evaluation.panned import panned
 from eqvi.files import parse_json
 from eqvi.model.eqvi import EQVI
+from eqvi.model.registry import presets
 from eqvi.paths import PARAMS, ROOT
 from eqvi.training import captured, run_folder
 from eqvi.training.graphs import Captured
@@ -220,8 +222,8 @@ def test_a_captured_clip_gives_the_frames_that_it_gives_window_by_window() -> No
     """A graph's static arguments: what the CPU can hold of it, with results passed to the next call."""
     load = workloads.Workload("eqvi-quarter", height=64, width=96, windows=3)
     torch.manual_seed(0)
-    model = EQVI(workloads.PRESETS[load.preset]).eval()
-    frames = workloads.panned((64, 96), range(7))
+    model = EQVI(presets()[load.preset]).eval()
+    frames = panned((64, 96), range(7))
     windows = [frames[None, first : first + 4] for first in range(4)]
     made = {}
     for execution in ("eager", "graph"):
