@@ -57,10 +57,10 @@ def work(load: Workload) -> dict[str, float]:
 
 def parity(load: Workload) -> dict[str, float]:
     """PSNR in dB of the last new frame at x2 of ``fast`` and ``bfloat16`` against that of ``interpolation``."""
-    exact = _last_frame(interpolation(load))
+    exact = _last_frame(_at_x2(interpolation(load)))
     kinds = {"fast": "float32", "bfloat16": "bfloat16"}
     frames = {
-        part: _last_frame(fast(load, precision=precision))
+        part: _last_frame(_at_x2(fast(load, precision=precision)))
         for part, precision in kinds.items()
         if part == "fast" or has_bfloat16(load.device)
     }
@@ -74,7 +74,7 @@ def seams(load: Workload) -> dict[str, float]:
         ``count`` of the tiles, the ``largest`` difference in grey levels, and the share ``above`` 0.1 of them.
     """
     whole, tiles = memory(load)
-    difference = 255 * (_last_frame([tiles], "tiles") - _last_frame([whole], "whole")).abs()
+    difference = 255 * (_last_frame(tiles) - _last_frame(whole)).abs()
     grid: Any = _running(tiles).model.grid
     return {
         "count": len(grid(load.height, load.width)),
@@ -83,8 +83,11 @@ def seams(load: Workload) -> dict[str, float]:
     }
 
 
-def _last_frame(tasks: list[Task], variant: str = "x2") -> Tensor:
-    task = next(task for task in tasks if task.variant == variant)
+def _at_x2(tasks: list[Task]) -> Task:
+    return next(task for task in tasks if task.variant == "x2")
+
+
+def _last_frame(task: Task) -> Tensor:
     task.run(task.prepare())
     return _running(task).frames[-1]
 

@@ -52,8 +52,7 @@ STAGE = "scratch"
 
 #: What a process may hold on a GPU for a frame in tiles: bytes.
 TILED_MEMORY = 12 * 10**9
-#: What tiles of the part ``memory`` may take beside what the process holds before: bytes. With a process that has only
-#: imported this is 4 GB.
+#: What the part ``memory`` may take in tiles beside what the process holds before, the clip's frames among it: bytes.
 BESIDE = 35 * 10**8
 
 #: Windows in the cache that is read, and windows that a task reads.

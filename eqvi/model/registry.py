@@ -24,7 +24,7 @@ MODEL_HELP = (
 
 
 def presets() -> dict[str, EQVIConfig]:
-    """The presets, and ``footage``, what users' footage gets by default."""
+    """What a benchmark can time: the presets, and ``footage``, what users' footage gets by default."""
     return {**PRESETS, "footage": FOOTAGE_CONFIG}
 
 

@@ -20,8 +20,8 @@ from eqvi.model.geometry import Reversed
 from eqvi.model.layers import Part, UNet, as_part
 from eqvi.model.synthesis import SynthesisInput
 
-#: Pixels around a tile's core that the networks read. In principle it is twice that; with 128, edges that move fast
-#: have shown a seam of 2.8 grey levels, with 192 no scene one of 0.01.
+#: Pixels around a tile's core that the networks read. In principle they look further; with 128, edges that move fast
+#: have shown a seam of 2.8 grey levels, with 192 nothing has shown one of 0.1.
 MARGIN = 192
 #: Pixels beyond it that flows may reach; they are added tile by tile, as far as they are needed.
 LARGEST_REACH = 64

@@ -62,23 +62,14 @@ class Reader(NamedTuple):
     text: bool = False
 
 
-def in_one_line(error: InputError) -> InputError:
-    """The refusal itself, if it is a clear line; AssertionError if it is not."""
-    text = str(error)
-    if "\n" in text or len(text) > 1500:
-        lines = text.count("\n")
-        raise AssertionError(f"a message of {len(text)} characters and {lines} line ends: {text[:200]!r}") from None
-    return error
-
-
 def _by_any(*readers: Callable[[], object]) -> None:
-    """Give a file to every reader of its kind; it is refused if all of them refuse it, each in one line."""
+    """Give a file to every reader of its kind; it is refused if all of them refuse it."""
     refusals = []
     for read in readers:
         try:
             read()
         except InputError as error:
-            refusals.append(in_one_line(error))
+            refusals.append(error)
     if len(refusals) == len(readers):
         raise refusals[0]
 
