@@ -119,13 +119,17 @@ flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an ho
 $(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
 	$(call train,train_narrow_flow)
 
+finishing: $(KEPT)/finishing.safetensors ## train the weights that footage gets by default, minutes
+$(TRAINED)/finishing/weights.safetensors: notebooks/params/train_finishing.yaml | $(INSTALLED) build/pictures
+	$(call train,train_finishing)
+
 site: reproduce ## make the whole study a folder of web pages that opens from disk, build/site/index.html
 	@$(RUN) -m eqvi site
 
 clean: ## remove what was built; figures, results and the environment stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help reproduce test faults repeat soak check lab lock data weights pictures bench gpu family narrow flow site clean
+.PHONY: help reproduce test faults repeat soak check lab lock data weights pictures bench gpu family narrow flow finishing site clean
 
 # The environment. pip's own output is condensed to a line for every twentieth package.
 $(INSTALLED): requirements.lock pyproject.toml

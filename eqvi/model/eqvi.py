@@ -65,7 +65,7 @@ from eqvi.model.inputs import check_frames, check_time, size_of
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Refinement, SynthesisInput, blend
+from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import Position, correct, follow_both, seen_forwards
 from eqvi.model.visibility import HoleFilling, VisibilityMask
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
@@ -113,8 +113,8 @@ class Interpolation(NamedTuple):
         flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (after step 5).
         warped_1, warped_2: (B, 3, H, W), frames 1 and 2 warped to t.
         mask: (B, 1, H, W), M of step 6, before t weighs in.
-        residual: (B, 3, H, W), added to the blended frame: RCSN's, matching's or finishing's, and the detail that
-            warping lost; None without them.
+        residual: (B, 3, H, W), added to the blended frame: RCSN's or matching's, the detail that warping lost, and what
+            finishing adds; None without them.
         stages: with matching, the flows after each of its corrections (`eqvi.model.matching.Stage`); else empty.
     """
 
@@ -134,9 +134,6 @@ class EQVI(nn.Module):
     Args:
         config: which parts the model has, and their widths; the published model by default.
     """
-
-    #: `interpolate` reads the two middle frames only: it may be given a window of those.
-    pair_suffices = True
 
     def __init__(self, config: EQVIConfig | None = None) -> None:
         super().__init__()
@@ -158,6 +155,11 @@ class EQVI(nn.Module):
     def window(self) -> int:
         """The most frames that a window may have."""
         return max(4, self.config.trajectory)
+
+    @property
+    def pair_suffices(self) -> bool:
+        """Whether `interpolate` reads the two middle frames only, so that it may be given a window of those."""
+        return self.finishing is None
 
     def forward(self, frames: Frames, t: float | Tensor) -> Interpolation:
         """The frame at `t` in the middle of a window; arguments as for `estimate_motion` and `interpolate`."""
@@ -234,20 +236,23 @@ class EQVI(nn.Module):
         if motion.positions is not None:
             flow_1t = self.correct(flow_1t, motion.positions[0], t)
             flow_2t = self.correct(flow_2t, motion.positions[1], 1 - t)
-        own = self.matching or self.finishing
-        if own is not None:
-            result = own(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
+        if self.matching is not None:
+            result = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
             return self._composed(t, frame_1, frame_2, *result)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         del flow_1t, flow_2t  # of a large frame they are worth a tile
-        return self.synthesize(SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2), t)
+        given = SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+        if self.finishing is not None and middle > 1 and motion.flow_10 is not None and motion.flow_23 is not None:
+            before, after = Outer(frames[:, middle - 2], motion.flow_10), Outer(frames[:, middle + 1], motion.flow_23)
+            given = given._replace(before=before, after=after)
+        return self.synthesize(given, t)
 
     def synthesize(self, given: SynthesisInput, t: float | Tensor) -> Interpolation:
         """Steps 4 to 7 at one scale. `eqvi.model.tiles` does them tile by tile."""
-        frame_1, frame_2 = given.frame_1, given.frame_2
+        frame_1, frame_2, flow_12, flow_21, to_t1, to_t2, *_ = given
         # 4. and 5. Backward warping, refinement and adaptive flow filter
-        flow_t1, flow_t2, features = self.refinement(*given)
+        flow_t1, flow_t2, features = self.refinement(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
         warped_1 = backward_warp(frame_1, flow_t1, self.refinement.outside)
         warped_2 = backward_warp(frame_2, flow_t2, self.refinement.outside)
         # 6. Mask and blending
@@ -256,7 +261,12 @@ class EQVI(nn.Module):
         residual = None
         if self.residual is not None:
             residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
-        return self._composed(t, frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+        result = self._composed(t, frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+        if self.finishing is None:
+            return result
+        added = self.finishing(given, result.frame, flow_t1, flow_t2, warped_1, warped_2, mask, t)
+        residual = added if result.residual is None else result.residual + added
+        return result._replace(frame=(result.frame + added).clamp(0, 1), residual=residual)
 
     def _composed(
         self, t: float | Tensor, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image,

@@ -28,17 +28,13 @@ Features = Float[Tensor, "b c h w"]
 
 
 class Encoder(nn.Module):
-    """Features of a frame at 1/2, 1/4 and 1/8 of its resolution; the lower two normalised per channel and frame.
+    """Features of a frame at 1/2, 1/4 and 1/8 of its resolution; the lower two normalised per channel and frame."""
 
-    Args:
-        levels: as many of them.
-    """
-
-    def __init__(self, levels: int = len(FEATURES)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         inputs = 3
-        for channels in FEATURES[:levels]:
+        for channels in FEATURES:
             self.layers.append(nn.ModuleList((conv(inputs, channels, stride=2), conv(channels, channels))))
             inputs = channels
 
@@ -143,15 +139,13 @@ class MaskAndResidual(nn.Module):
     """A U-Net from half resolution down: the mask's logit and the residual, from all that is warped to t.
 
     Args:
-        frames: pictures at full resolution that it reads.
-        known: further channels at half resolution.
         channels: of its layers at 1/2, 1/4 and 1/8.
     """
 
-    def __init__(self, frames: int = 2, known: int = 7, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
+    def __init__(self, channels: tuple[int, int, int] = (32, 48, 64)) -> None:
         super().__init__()
         a, b, c = channels
-        self.fine = nn.ModuleList((conv(12 * frames + known, a), conv(a, a)))
+        self.fine = nn.ModuleList((conv(2 * 12 + 7, a), conv(a, a)))
         self.middle = nn.ModuleList((conv(a + 2 * FEATURES[1], b), conv(b, b)))
         self.coarse = nn.ModuleList((conv(b, c), conv(c, c)))
         self.up = nn.ModuleList((conv(c + b, b), conv(b + a, a)))
@@ -165,8 +159,8 @@ class MaskAndResidual(nn.Module):
         Args:
             pictures: the frames, warped to t at full resolution.
             contexts: both frames' features at 1/4, warped to t.
-            known: at half resolution: of the mask's logit so far, t, both holes, the logit of the visibility mask, and
-                both shares that are sampled inside the frame, as many as the network reads.
+            known: at half resolution, seven: the mask's logit so far, t, both holes, the logit of the visibility mask,
+                and both shares that are sampled inside the frame.
         """
         frames = [F.pixel_unshuffle(picture, 2) - 0.5 for picture in pictures]
         half = chain(self.fine.children(), torch.cat((*frames, known), dim=1))

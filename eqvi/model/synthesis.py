@@ -22,6 +22,13 @@ Flow = Float[Tensor, "b 2 h w"]
 Weight = Float[Tensor, "b 1 h w"]
 
 
+class Outer(NamedTuple):
+    """A frame before or after the middle two, and the flow to it from the nearer of these, in pixels."""
+
+    frame: Image
+    flow: Flow
+
+
 class SynthesisInput(NamedTuple):
     """What steps 4 to 7 read.
 
@@ -29,6 +36,7 @@ class SynthesisInput(NamedTuple):
         frame_1, frame_2: (B, 3, H, W), RGB in [0, 1].
         flow_12, flow_21: (B, 2, H, W) in pixels.
         to_t1, to_t2: the reversed flows of step 3.
+        before, after: frames 0 and 3 with the flows F_10 and F_23 to them, for finishing; else None.
     """
 
     frame_1: Image
@@ -37,6 +45,8 @@ class SynthesisInput(NamedTuple):
     flow_21: Flow
     to_t1: Reversed
     to_t2: Reversed
+    before: Outer | None = None
+    after: Outer | None = None
 
 
 class Refined(NamedTuple):
@@ -152,3 +162,9 @@ def blend(warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor) -> 
     """Step 6: ((1-t) M I_1t + t (1-M) I_2t) / ((1-t) M + t (1-M)), with t a number or (B, 1, 1, 1)."""
     weight_1, weight_2 = (1 - t) * mask, t * (1 - mask)
     return (weight_1 * warped_1 + weight_2 * warped_2) / (weight_1 + weight_2)
+
+
+def share_of_1(mask: Weight, t: float | Tensor) -> Weight:
+    """The weight of warped frame 1 in `blend`."""
+    weight_1, weight_2 = (1 - t) * mask, t * (1 - mask)
+    return weight_1 / (weight_1 + weight_2)

@@ -18,7 +18,7 @@ from eqvi.devices import release_memory
 from eqvi.model.eqvi import EQVI, Interpolation
 from eqvi.model.geometry import Reversed
 from eqvi.model.layers import Part, UNet, as_part
-from eqvi.model.synthesis import SynthesisInput
+from eqvi.model.synthesis import Outer, SynthesisInput
 
 #: Pixels around a tile's core that the networks read. In principle they look further; with 128, edges that move fast
 #: have shown a seam of 2.8 grey levels, with 192 nothing has shown one of 0.1.
@@ -137,14 +137,20 @@ def in_tiles(
 
 def _reach(given: SynthesisInput, core: Box) -> int:
     """How far the warps of a tile read: along a reversed flow, and to and fro from there."""
-    both = (given.to_t1.flow, given.flow_12), (given.to_t2.flow, given.flow_21)
-    return math.ceil(max(sum(core.cut(flow).abs().max().item() for flow in flows) for flows in both))
+    ways = [(given.to_t1.flow, given.flow_12), (given.to_t2.flow, given.flow_21)]
+    if given.before is not None and given.after is not None:
+        ways += [(given.to_t1.flow, given.before.flow), (given.to_t2.flow, given.after.flow)]
+    return math.ceil(max(sum(core.cut(flow).abs().max().item() for flow in way) for way in ways))
 
 
 def _cut(given: SynthesisInput, box: Box) -> SynthesisInput:
     to_t1, to_t2 = (Reversed(box.cut(to_t.flow), box.cut(to_t.weight)) for to_t in (given.to_t1, given.to_t2))
     frame_1, frame_2, flow_12, flow_21 = map(box.cut, (given.frame_1, given.frame_2, given.flow_12, given.flow_21))
-    return SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+    before, after = (
+        None if outer is None else Outer(box.cut(outer.frame), box.cut(outer.flow))
+        for outer in (given.before, given.after)
+    )
+    return SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2, before, after)
 
 
 def _parts(side: int, count: int) -> list[tuple[int, int]]:
