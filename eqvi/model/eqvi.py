@@ -67,7 +67,7 @@ from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import Position, correct, follow_both, seen_forwards
-from eqvi.model.visibility import HoleFilling, VisibilityMask
+from eqvi.model.visibility import Trust, VisibilityMask, filled
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
 #: The coarsest level of the flow network is 1/64; smaller frames are padded to one pixel of it and cropped again.
@@ -142,7 +142,7 @@ class EQVI(nn.Module):
         filled = config.start == "weight_free"
         refinement, mask = (FilledRefinement, RaisedMask) if filled else (Refinement, MaskNet)
         residual = HeldResidual if filled else ContextualResidual
-        self.refinement = refinement(config.refine_width) if config.refine else HoleFilling()
+        self.refinement = refinement(config.refine_width) if config.refine else Trust()
         self.mask = mask(config.refine_width) if config.refine else VisibilityMask()
         self.residual = residual(config.synthesis_width, config.context_channels) if config.residual else None
         self.fusion = Fusion() if config.multi_scale else None
@@ -242,6 +242,8 @@ class EQVI(nn.Module):
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         del flow_1t, flow_2t  # of a large frame they are worth a tile
+        if self.refinement.fills_holes:
+            to_t1, to_t2 = filled(to_t1), filled(to_t2)
         given = SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
         if self.finishing is not None and middle > 1 and motion.flow_10 is not None and motion.flow_23 is not None:
             before, after = Outer(frames[:, middle - 2], motion.flow_10), Outer(frames[:, middle + 1], motion.flow_23)

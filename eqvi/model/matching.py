@@ -47,7 +47,7 @@ from eqvi.model.matching_layers import (
 )
 from eqvi.model.timing import Timing, path_evidence
 from eqvi.model.trajectories import Position
-from eqvi.model.visibility import HoleFilling, VisibilityMask, raise_mask, scale_logit
+from eqvi.model.visibility import Trust, VisibilityMask, filled, raise_mask, scale_logit
 
 #: Radii of the cost volumes of the two corrections at 1/8, and of the two at 1/4.
 EIGHTH_RADII, QUARTER_RADII = (3, 3), (3, 2)
@@ -96,7 +96,7 @@ class Matching(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         half, quarter, eighth = FEATURES
-        self.filling, self.visibility = HoleFilling(), VisibilityMask()
+        self.trust, self.visibility = Trust(), VisibilityMask()
         self.encoder = Encoder()
         self.timing = Timing()
         self.coarse = nn.ModuleList(Correction(eighth, radius, width) for radius in EIGHTH_RADII)
@@ -128,8 +128,8 @@ class Matching(nn.Module):
             t: in (0, 1).
         """
         # The start: reversed flows without holes, and how far either frame can be trusted.
-        to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
-        start = self.filling(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+        to_t1, to_t2 = filled(reverse_flow(flow_1t)), filled(reverse_flow(flow_2t))
+        start = self.trust(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
         height, width = frame_1.shape[-2:]
         start_1, start_2, first, second = map(padded, (start.flow_t1, start.flow_t2, frame_1, frame_2))
         holes = padded(torch.cat((to_t1.weight == 0, to_t2.weight == 0), dim=1).to(first))

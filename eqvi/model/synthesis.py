@@ -67,6 +67,8 @@ class Refinement(nn.Module):
 
     #: What the frames read beyond their edges when they are warped by the refined flows.
     outside: Outside = "zeros"
+    #: Whether the holes of the reversed flows are filled before.
+    fills_holes = False
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Weight-free refinement and mask, called as the learned ones of `eqvi.model.synthesis` are (steps 5 and 6).
 
 A reversed flow has holes, where nothing landed, and is wrong where a surface is visible in one frame only.
-`HoleFilling` fills the holes from their surroundings and rates how far each frame can be trusted: fully where its
+`filled` fills the holes from their surroundings; `Trust` rates how far each frame can be trusted: fully where its
 reversed flow is known, points inside the frame, and agrees with the flow back. `VisibilityMask` turns the two ratings
 into a mask. Our own construction, in the spirit of the interpolation in Baker et al. 2011 (the Middlebury benchmark);
 not part of the paper.
@@ -29,16 +29,17 @@ Flow = Float[Tensor, "b 2 h w"]
 Weight = Float[Tensor, "b 1 h w"]
 
 
-class HoleFilling(nn.Module):
-    """Both reversed flows without holes, and the trust in each frame, (B, 2, H, W), as features."""
+class Trust(nn.Module):
+    """The trust in each frame, (B, 2, H, W), as features, beside the reversed flows, whose holes are filled before."""
 
+    fills_holes = True
     #: Some pixels at t lie outside both frames; there is no mask network to paint over zeros.
     outside: Outside = "border"
 
     def forward(
         self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
     ) -> Refined:
-        flow_t1, flow_t2 = fill_holes(to_t1), fill_holes(to_t2)
+        flow_t1, flow_t2 = to_t1.flow, to_t2.flow
         # Frame 1 is trusted where what frame 2 shows is found again in frame 1, and vice versa.
         hidden_in_2 = backward_warp(round_trip_error(flow_12, flow_21), flow_t1)
         hidden_in_1 = backward_warp(round_trip_error(flow_21, flow_12), flow_t2)
@@ -64,6 +65,11 @@ def scale_logit(mask: Weight, factor: Float[Tensor, "1"]) -> Weight:
     """The mask whose logit is that of `mask` times `factor`; where that is 1, `mask` itself, bit for bit."""
     one, other = mask**factor, (1 - mask) ** factor
     return one / (one + other)
+
+
+def filled(reversed_flow: Reversed) -> Reversed:
+    """The reversed flow with its holes filled; its weight still tells where they are."""
+    return reversed_flow._replace(flow=fill_holes(reversed_flow))
 
 
 def fill_holes(reversed_flow: Reversed) -> Flow:

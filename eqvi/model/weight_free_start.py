@@ -12,23 +12,24 @@ from torch import Tensor, nn
 
 from eqvi.model.geometry import Outside, Reversed
 from eqvi.model.synthesis import ContextualResidual, Flow, Image, MaskNet, Refined, Refinement, Weight
-from eqvi.model.visibility import HoleFilling, VisibilityMask, raise_mask
+from eqvi.model.visibility import Trust, VisibilityMask, raise_mask
 
 
 class FilledRefinement(Refinement):
     """Step 5 from reversed flows without holes; its features begin with the trust in both frames, (B, 2, H, W)."""
 
     outside: Outside = "border"
+    fills_holes = True
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__(width)
-        self.filling = HoleFilling()
+        self.trust = Trust()
         set_zero(self.unet.head)
 
     def forward(
         self, frame_1: Image, frame_2: Image, flow_12: Flow, flow_21: Flow, to_t1: Reversed, to_t2: Reversed
     ) -> Refined:
-        start = self.filling(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
+        start = self.trust(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
         refined = self.refined(frame_1, frame_2, flow_12, flow_21, start.flow_t1, start.flow_t2)
         return refined._replace(features=torch.cat((start.features, refined.features.to(start.features)), dim=1))
 

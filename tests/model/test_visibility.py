@@ -3,7 +3,7 @@
 import torch
 
 from eqvi.model.geometry import Reversed
-from eqvi.model.visibility import HoleFilling, VisibilityMask, fill_holes, round_trip_error
+from eqvi.model.visibility import Trust, VisibilityMask, fill_holes, round_trip_error
 
 
 def test_known_flow_is_kept_and_holes_take_what_is_around_them():
@@ -27,7 +27,7 @@ def test_the_round_trip_of_a_flow_and_its_negation_is_exact():
 def mask_of(flow_12: torch.Tensor, flow_21: torch.Tensor, to_t1: Reversed, to_t2: Reversed) -> torch.Tensor:
     """The mask of two black frames with these flows."""
     frame = torch.zeros(1, 3, *flow_12.shape[-2:])
-    refined = HoleFilling()(frame, frame, flow_12, flow_21, to_t1, to_t2)
+    refined = Trust()(frame, frame, flow_12, flow_21, to_t1, to_t2)
     return VisibilityMask()(frame, frame, refined.features)
 
 

@@ -1,0 +1,103 @@
+"""Finishing: it starts as the weight-free method with detail, reads frames 0 and 3, and makes no colours of its own."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from eqvi import EQVI, PRESETS
+from eqvi.model.finishing import REACH, both
+from eqvi.model.synthesis import blend, share_of_1
+from eqvi.model.tiles import cores, tiled
+from tests.model.test_matching import BASELINE, clip
+
+PLAIN = dataclasses.replace(BASELINE, detail=True)
+FINISHING = PRESETS["finishing"]
+
+
+@pytest.fixture(name="trained")
+def _trained() -> EQVI:
+    """A model whose coefficients are not zero."""
+    torch.manual_seed(0)
+    model = EQVI(FINISHING).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize("size", [(64, 80), (65, 97), (8, 8)])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_a_new_model_is_the_weight_free_method_with_detail_bit_for_bit(size, count):
+    frames = clip(count, *size)
+    with torch.inference_mode():
+        ours, theirs = EQVI(FINISHING)(frames, 0.3), EQVI(PLAIN)(frames, 0.3)
+    assert all(torch.equal(a, b) for a, b in zip(ours[:-1], theirs[:-1], strict=True))
+
+
+def test_without_frames_0_and_3_nothing_is_added(trained):
+    with torch.inference_mode():
+        frames = clip(2)
+        assert torch.equal(trained(frames, 0.5).frame, EQVI(PLAIN)(frames, 0.5).frame)
+        frames = clip(4)
+        assert not torch.equal(trained(frames, 0.5).frame, EQVI(PLAIN)(frames, 0.5).frame)
+
+
+@pytest.mark.parametrize("size", [(64, 80), (65, 97)])
+def test_frame_is_the_blend_with_the_residual(trained, size):
+    with torch.inference_mode():
+        result = trained(clip(8, *size), 0.3)
+    blended = blend(result.warped_1, result.warped_2, result.mask, 0.3)
+    assert result.frame.shape == (1, 3, *size)
+    torch.testing.assert_close(result.frame, (blended + result.residual).clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_where_all_frames_are_alike_nothing_changes(trained):
+    still = clip(1, 64, 80).expand(1, 8, -1, -1, -1)
+    with torch.inference_mode():
+        # What differs are samples that DIS's tiny flows take between pixels
+        torch.testing.assert_close(trained(still, 0.5).frame, still[:, 3], atol=2e-3, rtol=0)
+
+
+def test_a_darker_picture_gets_the_same_coefficients(trained):
+    """Evidence is of ratios: halved, only the noise's own level moves, by log 2, and what lies below `_LEAST`."""
+    seen = []
+    network = trained.finishing.coefficients
+    trained.finishing.coefficients = lambda evidence: seen.append(evidence) or network(evidence)
+    noisy = clip(8) * 0.5 + 0.2 + 0.05 * torch.randn(1, 8, 3, 64, 80)
+    flows = torch.zeros(1, 16, 2, 64, 80)
+    with torch.inference_mode():
+        for frames in (noisy, noisy / 2):
+            trained.interpolate(frames, trained.known_motion(frames, flows), 0.5)
+    bright, dark = seen
+    assert (bright[:, 0] - dark[:, 0]).median().item() == pytest.approx(0.693, abs=0.02)
+    torch.testing.assert_close(bright[:, 1:], dark[:, 1:], atol=0.2, rtol=0)
+
+
+def test_every_weight_learns():
+    model = EQVI(FINISHING).train()
+    frames = clip(8)
+    optimizer = torch.optim.SGD(model.finishing.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model(frames, 0.5).frame - 0.9 * frames[:, 3]).square().mean().backward()
+        optimizer.step()
+    without = [name for name, p in model.finishing.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    assert without == []
+
+
+def test_tiles_are_parts_of_the_whole_frame(trained):
+    frames = clip(8, 520, 704)
+    with torch.inference_mode():
+        motion = trained.estimate_motion(frames)
+        whole = trained.interpolate(frames, motion, 0.4).frame
+        parts = tiled(trained, lambda height, width: cores(height, width, height * width - 1))
+        assert len(parts.grid(520, 704)) > 1
+        assert (parts.interpolate(frames, motion, 0.4).frame - whole).abs().max() < 0.1 / 255
+
+
+def test_both_frames_count_where_the_mask_trusts_both():
+    mask = torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)
+    assert both(mask).flatten().tolist() == pytest.approx([0.15, 1.0, 0.15])
+    assert share_of_1(mask, 0.25).flatten().tolist() == pytest.approx([0.0, 0.75, 1.0])
+    assert len(REACH) == 5
