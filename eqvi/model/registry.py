@@ -11,15 +11,16 @@ from eqvi.paths import WEIGHTS
 
 #: The default model of explorer and site, which show every part: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
-#: The default model of users' footage, with `TRAJECTORY` and detail: without weights, and by the rows in
-#: ``results/detail_x2.csv`` above the former in the mean (not decided).
-FOOTAGE_MODEL = "baseline"
+#: The default model of users' footage: the weight-free method with `TRAJECTORY` and detail, finished by our weights. By
+#: the rows in ``results/detail_x2.csv`` and ``detail_x4.csv`` it is above every other in the mean.
+FOOTAGE_MODEL = "finishing"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8
 #: What users' footage gets by default.
 FOOTAGE_CONFIG = dataclasses.replace(PRESETS[FOOTAGE_MODEL], trajectory=TRAJECTORY, detail=True)
 MODEL_HELP = (
-    f"preset or checkpoint (default {FOOTAGE_MODEL}: needs no weights; {DEFAULT_MODEL}: ours, not the published)"
+    f"preset or checkpoint (default {FOOTAGE_MODEL}: small weights of ours; baseline: none; {DEFAULT_MODEL}: EQVI with "
+    "ours, not the published)"
 )
 
 
@@ -77,12 +78,15 @@ def load_for_footage(
     """A model for users' footage, see `load_model`: without weights it gives detail back unless `detail` is False.
 
     Raises:
-        InputError: as `load_model`.
+        InputError: as `load_model`, or finishing without the detail that it starts from.
     """
     synthesis, _ = divided(name)
     if detail is None and synthesis in PRESETS and not PRESETS[synthesis].has_weights:
         detail = True
-    return load_model(name, device, trajectory, detail)
+    model, identity = load_model(name, device, trajectory, detail)
+    if model.config.finishing and not model.config.detail:
+        raise InputError(f"--no-detail: {name} starts from frames with detail: give --model baseline as well")
+    return model, identity
 
 
 def load_flow(name: str) -> tuple[Any, str]:

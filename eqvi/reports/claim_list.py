@@ -196,7 +196,7 @@ def _of_trajectories(rate: str) -> Iterator[Claim]:
 
 
 def _of_detail(rate: str) -> Iterator[Claim]:
-    """The detail that bilinear warps lose (`eqvi.model.detail`), with and without weights."""
+    """The detail that bilinear warps lose (`eqvi.model.detail`), with and without weights, and finishing upon it."""
     where, ours = f"PSNR, nine real scenes, {rate}, DIS flow", "eqvi-quarter-dis"
     rows = {
         "detail that bilinear warps lose is worth giving back, without weights": (
@@ -206,10 +206,13 @@ def _of_detail(rate: str) -> Iterator[Claim]:
         "the weight-free method with detail and paths over eight frames beats our trained model": (
             "none", "baseline+8+detail", ours,
         ),
+        "finishing beats the weight-free method that it starts from": ("ours", "finishing*", "baseline+8+detail"),
+        "finishing beats our trained model": ("ours", "finishing*", ours),
     }  # fmt: skip
     for text, (weights, *names) in rows.items():
         run, against = (f"detail_{rate}:model={name}" for name in names)
-        yield Claim(f"{text}: {where}", "detail", "nine real scenes", rate, "DIS", weights, "psnr", STUDY, run, against)
+        part = "finishing" if names[0].startswith("finishing") else "detail"
+        yield Claim(f"{text}: {where}", part, "nine real scenes", rate, "DIS", weights, "psnr", STUDY, run, against)
 
 
 def _of_ablation() -> Iterator[Claim]:

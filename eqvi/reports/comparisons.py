@@ -82,7 +82,8 @@ def overview(folder: Path) -> pd.DataFrame:
         "no weights, linear motion": "baseline-linear",
         "no weights, quadratic motion": "baseline",
         "no weights, rectified motion, RQFP": "baseline-rectified",
-        "no weights, eight frames, lost detail: the default for footage": "baseline+8+detail",
+        "no weights, eight frames, lost detail": "baseline+8+detail",
+        "the same, finished by small weights of ours: the default for footage": "finishing",
         "our weights, quarter width": "eqvi-quarter-dis",
     }
     sets = {"rendered clips, x2": "{}_rendered"}

@@ -95,16 +95,19 @@ def test_a_user_interpolates_a_folder(tmp_path: Path, clip: Path) -> None:
     assert np.abs(new.astype(int) - truth)[8:-8, 8:-8].mean() < 2
 
 
-def test_without_a_model_named_it_is_the_weight_free_one_with_detail(
+def test_without_a_model_named_it_is_the_finished_one(
     tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    makes = {"default": (), "named": ("--model", FOOTAGE_MODEL), "soft": ("--no-detail",), "ours": ("--model", OURS)}
+    makes = {"default": (), "named": ("--model", FOOTAGE_MODEL), "free": FAST, "ours": ("--model", OURS)}
     for name, options in makes.items():
         assert main(["interpolate", str(clip), str(tmp_path / name), *options]) == 0
-    made, named, soft, ours = ((tmp_path / name / "002_0.png").read_bytes() for name in makes)
+    made, named, free, ours = ((tmp_path / name / "002_0.png").read_bytes() for name in makes)
     assert made == named
-    assert len({made, soft, ours}) >= 2  # a pan of whole pixels loses no detail
-    assert made != ours
+    assert len({made, free, ours}) == 3
+    capsys.readouterr()
+    line = mistake(capsys, "interpolate", clip, tmp_path / "soft", "--no-detail")
+    assert f"--no-detail: {FOOTAGE_MODEL} starts from frames with detail: give --model baseline" in line
+    assert main(["interpolate", str(clip), str(tmp_path / "soft"), "--no-detail", *FAST]) == 0
     capsys.readouterr()
     monkeypatch.setattr("eqvi.model.registry.WEIGHTS", tmp_path / "none")
     line = mistake(capsys, "interpolate", clip, tmp_path / "out", "--model", OURS)
