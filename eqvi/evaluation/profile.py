@@ -93,8 +93,10 @@ def watched(model: EQVI, watch: Watch) -> Iterator[None]:
         (method, "follow_both", "positions"), (method, "displacement", "motion"), (model, "correct", "motion"),
         (method, "reverse_flow", "reversal"), (model.refinement, "forward", "refinement"),
         (method, "backward_warp", "warps"), (model.mask, "forward", "mask"), (method, "lost_detail", "detail"),
+        (method, "surplus", "detail"),
     ]  # fmt: skip
     places += [(model.residual, "forward", "residual")] if model.residual is not None else []
+    places += [(model.finishing, "forward", "finishing")] if model.finishing is not None else []
     places += [(model.fusion, "forward", "fusion")] if model.fusion is not None else []
 
     def tell(operations: int) -> None:

@@ -26,8 +26,8 @@ class EQVIConfig:
             least 4; 0 for the paper's motion.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
-        finishing: weights of all warped frames, learned, over the weight-free method (`eqvi.model.finishing`); excludes
-            ``refine`` and ``matching``.
+        finishing: weights of all warped frames, learned, over the weight-free method (`eqvi.model.finishing`); needs
+            ``detail``, excludes ``refine`` and ``matching``.
         detail: whether what a bilinear warp loses is given back (`eqvi.model.detail`).
         residual: RCSN (step 7); needs ``refine``.
         start: of refinement, mask and RCSN: ``published``, from flows with holes, zeros beyond it and an even mask;
@@ -73,7 +73,11 @@ class EQVIConfig:
         if self.matching and self.refine:
             raise InputError("matching=True needs refine=False: it stands in place of refinement, mask and residual")
         if self.finishing and (self.refine or self.matching):
-            raise InputError("finishing=True needs refine=False and matching=False: it starts from the weight-free method")
+            raise InputError(
+                "finishing=True needs refine=False and matching=False: it starts from the weight-free method"
+            )
+        if self.finishing and not self.detail:
+            raise InputError("finishing=True needs detail=True: it starts from frames with detail")
         if self.start == "weight_free" and not self.refine:
             raise InputError("start='weight_free' needs refine=True: other models start there anyway")
         if self.residual and not self.refine:

@@ -40,24 +40,18 @@ Weight = Float[Tensor, "b 1 h w"]
 SHARP: Kernel = "bicubic"
 
 
-def lost_detail(
-    frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image, mask: Weight,
-    t: float | Tensor,
-) -> Image:  # fmt: skip
-    """What is to be added to the blended frame.
+def lost_detail(detail_1: Image, detail_2: Image, mask: Weight, t: float | Tensor) -> Image:
+    """What is to be added to the blended frame, of the `surplus` of both frames.
 
     Args:
-        frame_1, frame_2: RGB in [0, 1].
-        flow_t1, flow_t2: by which they are warped to t.
-        warped_1, warped_2: the result, bilinear.
+        detail_1, detail_2: D_1 and D_2.
         mask, t: as for `eqvi.model.synthesis.blend`.
     """
-    detail_1, detail_2 = surplus(frame_1, flow_t1, warped_1), surplus(frame_2, flow_t2, warped_2)
     return signal_share(detail_1, detail_2) * blend(detail_1, detail_2, mask, t)
 
 
 def surplus(frame: Image, flow: Flow, warped: Image) -> Image:
-    """D_i: what a bicubic warp has beyond `warped`, the bilinear one."""
+    """D_i: what a bicubic warp by `flow` has beyond `warped`, the bilinear one."""
     return backward_warp(frame, flow, "border", SHARP) - warped
 
 

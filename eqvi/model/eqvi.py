@@ -58,7 +58,7 @@ from torch import Tensor, nn
 from eqvi.errors import InputError
 from eqvi.model.classical_flow import DIS, TVL1, ClassicalFlow
 from eqvi.model.config import EQVIConfig, FlowKind
-from eqvi.model.detail import lost_detail
+from eqvi.model.detail import lost_detail, surplus
 from eqvi.model.finishing import Finishing
 from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.inputs import check_frames, check_time, size_of
@@ -238,7 +238,8 @@ class EQVI(nn.Module):
             flow_2t = self.correct(flow_2t, motion.positions[1], 1 - t)
         if self.matching is not None:
             result = self.matching(frame_1, frame_2, flow_12, flow_21, flow_1t, flow_2t, motion.positions, t)
-            return self._composed(t, frame_1, frame_2, *result)
+            details = self._details(frame_1, frame_2, *result[:4])
+            return self._composed(t, details, *result)
         # 3. Flow reversal
         to_t1, to_t2 = reverse_flow(flow_1t), reverse_flow(flow_2t)
         del flow_1t, flow_2t  # of a large frame they are worth a tile
@@ -263,21 +264,30 @@ class EQVI(nn.Module):
         residual = None
         if self.residual is not None:
             residual = self.residual(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
-        result = self._composed(t, frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
-        if self.finishing is None:
+        details = self._details(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2)
+        result = self._composed(t, details, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
+        if self.finishing is None or details is None:
             return result
-        added = self.finishing(given, result.frame, flow_t1, flow_t2, warped_1, warped_2, mask, t)
+        added = self.finishing(given, result.frame, details, flow_t1, flow_t2, warped_1, warped_2, mask, t)
         residual = added if result.residual is None else result.residual + added
         return result._replace(frame=(result.frame + added).clamp(0, 1), residual=residual)
 
+    def _details(
+        self, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image
+    ) -> tuple[Image, Image] | None:
+        """The detail that either frame lost in its warp, if the model gives it back."""
+        if not self.config.detail:
+            return None
+        return surplus(frame_1, flow_t1, warped_1), surplus(frame_2, flow_t2, warped_2)
+
     def _composed(
-        self, t: float | Tensor, frame_1: Image, frame_2: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image,
+        self, t: float | Tensor, details: tuple[Image, Image] | None, flow_t1: Flow, flow_t2: Flow, warped_1: Image,
         warped_2: Image, mask: Float[Tensor, "b 1 h w"], residual: Image | None, stages: tuple[Stage, ...] = (),
     ) -> Interpolation:  # fmt: skip
         """The blended frame with the residual, and with the detail that bilinear warping lost if the model has it."""
         frame = blend(warped_1, warped_2, mask, t)
-        if self.config.detail:
-            detail = lost_detail(frame_1, frame_2, flow_t1, flow_t2, warped_1, warped_2, mask, t)
+        if details is not None:
+            detail = lost_detail(*details, mask, t)
             residual = detail if residual is None else residual + detail
         if residual is not None:
             frame = frame + residual

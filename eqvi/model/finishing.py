@@ -8,19 +8,23 @@ small network reads it and adds to I_t
     delta = a_1 b (S_1 - S_2) + a_2 w D_1 + a_3 (1 - w) D_2 + a_4 m (S_0 - I_t) + a_5 (1 - m) (S_3 - I_t),
 
 where S_i is frame i warped to t by bicubic samples, D_i = S_i - I_it the detail that a bilinear warp loses of frame i,
-m the visibility mask, and b (`both`) nearly 0 where that trusts one frame alone. The terms shift the mask, give back more or less of either frame's detail, and average
-noise over four frames instead of two. The network never sees or makes colours: it reads ratios of local powers, at
-half of the resolution, and gives the five coefficients a, each in (-1, 1) times `REACH`. So it cannot paint one camera's noise and blur into the
-frames of another, which is what a residual network learns from few samples. Its last layer is zero in a new model,
-whose frames are those of the weight-free method, bit for bit.
+m the visibility mask, and b (`both`) nearly 0 where that trusts one frame alone. The terms shift the mask, give back
+more or less of either frame's detail, and average noise over four frames instead of two. The network never sees or
+makes colours: it reads ratios of local powers, at half of the resolution, and gives the five coefficients a, each in
+(-1, 1) times `REACH`. So it cannot paint one camera's noise and blur into the frames of another, which is what a
+residual network learns from few samples. Its last layer is zero in a new model, whose frames are those of the
+weight-free method, bit for bit.
 
-A frame 0 of the window is found from t by F_t0(x) = F_t1(x) + F_10(x + F_t1(x)), frame 3 by F_t3 from F_t2 and F_23.
+Frame 0 of the window is found from t by F_t0(x) = F_t1(x) + F_10(x + F_t1(x)), frame 3 by F_t3 from F_t2 and F_23.
 At a clip's ends, where there is no frame 0 or 3, nothing is added. Predicting weights of pictures instead of pictures
 is known of denoising and interpolation (Bako et al., "Kernel-predicting convolutional networks", SIGGRAPH 2017; Niklaus
 et al., "Video frame interpolation via adaptive convolution", CVPR 2017).
 
 Shapes: frames (B, 3, H, W), RGB in [0, 1]; flows (B, 2, H, W) in pixels; t a number or (B, 1, 1, 1).
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -81,37 +85,63 @@ class Finishing(nn.Module):
         nn.init.zeros_(self.head.get_parameter("bias"))
 
     def forward(
-        self, given: SynthesisInput, frame: Image, flow_t1: Flow, flow_t2: Flow, warped_1: Image, warped_2: Image,
-        mask: Weight, t: float | Tensor,
+        self, given: SynthesisInput, frame: Image, details: tuple[Image, Image], flow_t1: Flow, flow_t2: Flow,
+        warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor,
     ) -> Image:  # fmt: skip
         """The difference that it makes, (B, 3, H, W); zero where the window has no frames 0 and 3.
 
         Args:
             given: both frames, and frames 0 and 3 with the flows to them.
             frame: the weight-free frame at t.
+            details: D_1 and D_2 (`eqvi.model.detail.surplus`).
             flow_t1, flow_t2, warped_1, warped_2, mask: what it consists of, see `eqvi.model.eqvi.Interpolation`.
             t: in (0, 1).
         """
         if given.before is None or given.after is None:
             return torch.zeros_like(frame)
         with torch.no_grad():
-            sharp = _sharp_warps(given, flow_t1, flow_t2)
             share = share_of_1(mask, t)
-            terms = _terms(sharp, frame, warped_1, warped_2, mask, share)
-            evidence = _evidence(sharp, frame, warped_1, warped_2, mask, share, flow_t1, flow_t2, t)
+            to_0 = flow_t1 + backward_warp(given.before.flow, flow_t1, "border")
+            to_3 = flow_t2 + backward_warp(given.after.flow, flow_t2, "border")
+            pictures = _Pictures(
+                backward_warp(given.before.frame, to_0, "border", SHARP) - frame,
+                backward_warp(given.after.frame, to_3, "border", SHARP) - frame,
+                warped_1 + details[0] - (warped_2 + details[1]),
+                *details,
+            )
+            evidence = torch.cat(
+                [
+                    # At half of the resolution one by one, which takes a quarter of the memory
+                    F.avg_pool2d(((value - centre) / scale).clamp_(-FARTHEST, FARTHEST), 2, ceil_mode=True)
+                    for value, (centre, scale) in zip(
+                        _evidence(pictures, frame, mask, share, flow_t1, flow_t2, t), EVIDENCE.values(), strict=True
+                    )
+                ],
+                dim=1,
+            )
+        height, width = frame.shape[-2:]
+        coefficients = F.interpolate(self.coefficients(evidence), scale_factor=2, mode="bilinear", align_corners=False)
         added = torch.zeros_like(frame)
-        for reach, a, term in zip(REACH, self.coefficients(evidence).split(1, dim=1), terms, strict=True):
-            added = added + reach * a * term
+        for reach, a, term in zip(REACH, coefficients.split(1, dim=1), _terms(pictures, mask, share), strict=True):
+            added = added + reach * a[..., :height, :width] * term
         return added
 
-    def coefficients(self, evidence: Float[Tensor, "b e h w"]) -> Float[Tensor, "b 5 h w"]:
-        """The coefficients of the terms, in (-1, 1)."""
-        height, width = evidence.shape[-2:]
-        x = activate(self.first(F.avg_pool2d(evidence, 2, ceil_mode=True)))
+    def coefficients(self, evidence: Float[Tensor, "b e p q"]) -> Float[Tensor, "b 5 p q"]:
+        """The coefficients of the terms, in (-1, 1), from the scaled evidence; both at half of the resolution."""
+        x = activate(self.first(evidence))
         for layer in self.layers:
             x = x + activate(layer(x))
-        a = torch.tanh(self.head(x).to(evidence))
-        return F.interpolate(a, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        return torch.tanh(self.head(x).to(evidence))
+
+
+class _Pictures(NamedTuple):
+    """Differences of the warped pictures: S_0 - I_t, S_3 - I_t, S_1 - S_2, and the details D_1 and D_2."""
+
+    of_0: Image
+    of_3: Image
+    between: Image
+    detail_1: Image
+    detail_2: Image
 
 
 def both(mask: Weight) -> Weight:
@@ -119,59 +149,49 @@ def both(mask: Weight) -> Weight:
     return 0.15 + 0.85 * 4 * mask * (1 - mask)
 
 
-def _sharp_warps(given: SynthesisInput, flow_t1: Flow, flow_t2: Flow) -> list[Image]:
-    """S_0 to S_3."""
-    assert given.before is not None and given.after is not None
-    to_0 = flow_t1 + backward_warp(given.before.flow, flow_t1, "border")
-    to_3 = flow_t2 + backward_warp(given.after.flow, flow_t2, "border")
-    pictures = (given.before.frame, to_0), (given.frame_1, flow_t1), (given.frame_2, flow_t2), (given.after.frame, to_3)
-    return [backward_warp(frame, flow, "border", SHARP) for frame, flow in pictures]
-
-
-def _terms(
-    sharp: list[Image], frame: Image, warped_1: Image, warped_2: Image, mask: Weight, share: Weight
-) -> list[Image]:
+def _terms(pictures: _Pictures, mask: Weight, share: Weight) -> Iterator[Image]:
     """The pictures that the coefficients multiply, in the order of `REACH`."""
-    s_0, s_1, s_2, s_3 = sharp
-    return [
-        both(mask) * (s_1 - s_2), share * (s_1 - warped_1), (1 - share) * (s_2 - warped_2),
-        mask * (s_0 - frame), (1 - mask) * (s_3 - frame),
-    ]  # fmt: skip
+    yield both(mask) * pictures.between
+    yield share * pictures.detail_1
+    yield (1 - share) * pictures.detail_2
+    yield mask * pictures.of_0
+    yield (1 - mask) * pictures.of_3
 
 
 def _evidence(
-    sharp: list[Image], frame: Image, warped_1: Image, warped_2: Image, mask: Weight, share: Weight, flow_t1: Flow,
-    flow_t2: Flow, t: float | Tensor,
-) -> Float[Tensor, "b e h w"]:  # fmt: skip
-    """What the network reads, scaled by `EVIDENCE`."""
-    s_0, s_1, s_2, s_3 = sharp
-    between, of_0, of_3, detail_1, detail_2 = s_1 - s_2, s_0 - frame, s_3 - frame, s_1 - warped_1, s_2 - warped_2
-    blurred = F.avg_pool2d(F.pad(frame, (1,) * 4, "replicate"), 3, 1)
+    pictures: _Pictures, frame: Image, mask: Weight, share: Weight, flow_t1: Flow, flow_t2: Flow, t: float | Tensor
+) -> Iterator[Weight]:
+    """What the network reads, in the order of `EVIDENCE`, unscaled."""
+    of_0, of_3, between, detail_1, detail_2 = pictures
     noise = _mean(between.square()) / 2 + _LEAST
-    power_0, power_3, power_1, power_2, sharpness = (
-        _mean(x.square()) + _LEAST for x in (of_0, of_3, detail_1, detail_2, blurred - frame)
-    )
-    correlations = [
-        2 * _mean(detail_1 * detail_2) / (power_1 + power_2), 2 * _mean(of_0 * of_3) / (power_0 + power_3),
-        _mean(of_0 * between) / (2 * power_0 * noise).sqrt(), -_mean(of_3 * between) / (2 * power_3 * noise).sqrt(),
-    ]  # fmt: skip
-    pixels = [
-        _log_ratio(x.square().mean(1, keepdim=True) + _LEAST, power)
-        for x, power in ((between, 2 * noise), (of_0, power_0), (of_3, power_3))
-    ]
-    values = [
-        noise.log() / 2, *(_log_ratio(power, noise) for power in (power_0, power_3, power_1, power_2)),
-        *correlations, _log_ratio(sharpness, noise), *pixels,
-        share, torch.zeros_like(mask) + t, mask, sampled_inside(flow_t1), sampled_inside(flow_t2),
-        *(torch.log1p(flow.norm(dim=1, keepdim=True)) for flow in (flow_t1, flow_t2)),
-    ]  # fmt: skip
-    centre, scale = torch.tensor(list(EVIDENCE.values()), device=frame.device).to(frame).T.view(2, -1, 1, 1).unbind()
-    return ((torch.cat(values, dim=1) - centre) / scale).clamp(-FARTHEST, FARTHEST)
+    power_0, power_3, power_1, power_2 = (_mean(x.square()) + _LEAST for x in (of_0, of_3, detail_1, detail_2))
+    yield noise.log() / 2
+    for power in (power_0, power_3, power_1, power_2):
+        yield _log_ratio(power, noise)
+    yield 2 * _mean(detail_1 * detail_2) / (power_1 + power_2)
+    yield 2 * _mean(of_0 * of_3) / (power_0 + power_3)
+    yield _mean(of_0 * between) / (2 * power_0 * noise).sqrt()
+    yield -_mean(of_3 * between) / (2 * power_3 * noise).sqrt()
+    blurred = F.avg_pool2d(F.pad(frame, (1,) * 4, "replicate"), 3, 1)
+    yield _log_ratio(_mean((blurred - frame).square()) + _LEAST, noise)
+    del blurred
+    for x, power in ((between, 2 * noise), (of_0, power_0), (of_3, power_3)):
+        yield _log_ratio(x.square().mean(1, keepdim=True) + _LEAST, power)
+    yield share
+    yield torch.zeros_like(mask) + t
+    yield mask
+    for flow in (flow_t1, flow_t2):
+        yield sampled_inside(flow)
+    for flow in (flow_t1, flow_t2):
+        yield torch.log1p(torch.hypot(*flow.split(1, dim=1)))  # `norm` takes thirty times as long on the CPU
 
 
 def _mean(x: Image) -> Weight:
     """The mean over the channels and the square around each pixel."""
-    return F.avg_pool2d(x.mean(1, keepdim=True), SQUARE, 1, SQUARE // 2, count_include_pad=False)
+    x = x.mean(1, keepdim=True)
+    for side in ((1, SQUARE), (SQUARE, 1)):
+        x = F.avg_pool2d(x, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
+    return x
 
 
 def _log_ratio(power: Weight, other: Weight) -> Weight:

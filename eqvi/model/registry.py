@@ -43,13 +43,15 @@ def load_model(
             trained without it has learned to make up for it, and loses by both.
 
     Raises:
-        InputError: there is no such preset or file, the file is not a model's, no such number of frames is possible, or
-            as `load_flow`.
+        InputError: there is no such preset or file, the file is not a model's, no such number of frames is possible,
+            finishing without the detail that it starts from, or as `load_flow`.
     """
     import eqvi  # here, so that --help does not import torch
 
     if trajectory is not None or detail is not None:
         model, identity = load_model(name, device)
+        if model.config.finishing and detail is False:
+            raise InputError(f"--no-detail: {name} starts from frames with detail: give --model baseline as well")
         given = {"trajectory": trajectory, "detail": detail}
         given = {key: value for key, value in given.items() if value is not None}
         model.config = dataclasses.replace(model.config, **given)
@@ -78,15 +80,12 @@ def load_for_footage(
     """A model for users' footage, see `load_model`: without weights it gives detail back unless `detail` is False.
 
     Raises:
-        InputError: as `load_model`, or finishing without the detail that it starts from.
+        InputError: as `load_model`.
     """
     synthesis, _ = divided(name)
     if detail is None and synthesis in PRESETS and not PRESETS[synthesis].has_weights:
         detail = True
-    model, identity = load_model(name, device, trajectory, detail)
-    if model.config.finishing and not model.config.detail:
-        raise InputError(f"--no-detail: {name} starts from frames with detail: give --model baseline as well")
-    return model, identity
+    return load_model(name, device, trajectory, detail)
 
 
 def load_flow(name: str) -> tuple[Any, str]:

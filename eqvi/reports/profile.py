@@ -23,6 +23,7 @@ PARTS = {
     "residual": "7 residual (RCSN)",
     "fusion": "8 MS-Fusion",
     "detail": "lost detail",
+    "finishing": "finishing",
     REST: "blending and all else",
 }
 

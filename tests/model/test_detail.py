@@ -6,7 +6,7 @@ import math
 import torch
 
 from eqvi import EQVI, PRESETS
-from eqvi.model.detail import lost_detail, signal_share
+from eqvi.model.detail import lost_detail, signal_share, surplus
 from eqvi.model.geometry import backward_warp
 from eqvi.model.synthesis import blend
 
@@ -36,7 +36,7 @@ def test_a_grating_sampled_half_way_between_pixels_gets_its_height_back():
     frames, flows, warped, truth = between()
     mask = torch.full((1, 1, SIZE, SIZE), 0.5)
     soft = blend(*warped, mask, 0.5)
-    sharp = soft + lost_detail(*frames, *flows, *warped, mask, 0.5)
+    sharp = soft + lost_detail(*map(surplus, frames, flows, warped), mask, 0.5)
     # A bilinear sample keeps cos(pi / 4) of it.
     assert abs(error(soft, truth) - 0.4 * (1 - math.cos(math.pi / 4))) < 0.01
     assert error(sharp, truth) < 0.25 * error(soft, truth)
@@ -45,7 +45,7 @@ def test_a_grating_sampled_half_way_between_pixels_gets_its_height_back():
 def test_nothing_changes_where_motion_is_of_whole_pixels():
     frames, flows, warped, truth = between(moved=1.0)
     mask = torch.full((1, 1, SIZE, SIZE), 0.5)
-    added = lost_detail(*frames, *flows, *warped, mask, 0.5)
+    added = lost_detail(*map(surplus, frames, flows, warped), mask, 0.5)
     assert error(blend(*warped, mask, 0.5), truth) < 1e-5
     assert added[..., 8:-8, 8:-8].abs().max() < 1e-5
 
