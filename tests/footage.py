@@ -18,7 +18,7 @@ from eqvi.media.video_writer import choose_encoding, encode
 
 
 class Blended(NamedTuple):
-    """The fields of `eqvi.model.eqvi.Interpolation` that are used."""
+    """The fields of `eqvi.model.interpolation.Interpolation` that are used."""
 
     frame: Tensor
     flow_t1: Tensor

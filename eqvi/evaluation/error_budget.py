@@ -36,8 +36,8 @@ from eqvi.media.image import Image, to_tensor
 from eqvi.media.window import Interpolator, Window
 from eqvi.model.blur import gaussian_blur
 from eqvi.model.classical_flow import DIS
-from eqvi.model.eqvi import Interpolation
 from eqvi.model.geometry import backward_warp
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.registry import load_model
 from eqvi.model.synthesis import blend
 from eqvi.reports.error_budget import BASELINE, BOTH, COMMON, CUBIC, DIFFERENCE, SMOOTH, TRAJECTORY

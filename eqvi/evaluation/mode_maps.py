@@ -9,7 +9,7 @@ from eqvi.errors import InputError
 from eqvi.evaluation.error_budget import split, true_modes
 from eqvi.media.image import to_tensor
 from eqvi.media.window import Interpolator, windows
-from eqvi.model.eqvi import Interpolation
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.registry import load_model
 from eqvi.reports.error_budget import BASELINE
 from eqvi.viz import layouts, panels

@@ -29,7 +29,7 @@ KINDS = ("eqvi", "eqvi_ms_fusion")
 #: A window's frames, and t, of the golden cases of the whole model: four frames, and the two of a clip's end.
 CASES = {"quad": (slice(0, 4), 0.5), "linear": (slice(1, 3), 0.25)}
 WORDS = {"quad": "four frames", "linear": "two frames"}
-#: Golden name -> the field of `eqvi.model.eqvi.Interpolation` that holds it.
+#: Golden name -> the field of `eqvi.model.interpolation.Interpolation` that holds it.
 RESULT = {"Ft1r": "flow_t1", "Ft2r": "flow_t2", "I1tf": "warped_1", "I2tf": "warped_2", "M": "mask", "It_warp": "frame"}
 #: From the flow reversal on, rounding decides which pixels a flow near an integer is splatted to.
 AFTER_REVERSAL = {"Ft1", "Ft2", "norm1", "norm2", *RESULT, "It"}

@@ -31,8 +31,9 @@ from eqvi.evaluation.panned import panned
 from eqvi.evaluation.workloads import Workload
 from eqvi.model import eqvi as method
 from eqvi.model.config import PRESETS, EQVIConfig
-from eqvi.model.eqvi import EQVI, Motion
+from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
+from eqvi.model.interpolation import Motion
 from eqvi.model.registry import FOOTAGE_CONFIG
 from eqvi.provenance import processor, surroundings
 from eqvi.reports.profile import REST, PartTime

@@ -8,8 +8,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.model.eqvi import EQVI, Motion
+from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import resize
+from eqvi.model.interpolation import Motion
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.scopeflow import ScopeFlow
 

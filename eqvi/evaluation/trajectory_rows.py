@@ -25,7 +25,8 @@ from eqvi.evaluation.methods import MOTIONS, FrameAt, Method
 from eqvi.media.window import Interpolator, Window
 from eqvi.model import trajectories
 from eqvi.model.config import PRESETS, MotionKind
-from eqvi.model.eqvi import EQVI, Motion
+from eqvi.model.eqvi import EQVI
+from eqvi.model.interpolation import Motion
 from eqvi.model.registry import load_flow
 from eqvi.model.trajectories import FAR_SIGMA, NEAR_SIGMA, Position, frame_times
 

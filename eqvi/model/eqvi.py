@@ -49,7 +49,7 @@ once for all frames of a window, and takes two of them from the window before: 4
 """
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -62,11 +62,12 @@ from eqvi.model.detail import lost_detail, surplus
 from eqvi.model.finishing import Finishing
 from eqvi.model.geometry import backward_warp, pad_to, resize, reverse_flow
 from eqvi.model.inputs import check_frames, check_time, size_of
+from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
-from eqvi.model.trajectories import Position, correct, follow_both, seen_forwards
+from eqvi.model.trajectories import correct, follow_both, seen_forwards
 from eqvi.model.visibility import Trust, VisibilityMask, filled
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
@@ -76,56 +77,6 @@ SMALLEST = 64
 Flow = Float[Tensor, "b 2 h w"]
 Image = Float[Tensor, "b 3 h w"]
 Frames = Float[Tensor, "b n 3 h w"]
-
-
-class Motion(NamedTuple):
-    """The optical flows of one window; they do not depend on t.
-
-    A flow is None where the window lacks a frame (the first and the last window of a clip hold frames 1 and 2 only) or
-    where the motion model does not read it.
-
-    Attributes:
-        flow_10, flow_12, flow_13: (B, 2, H, W) in pixels, seen from frame 1.
-        flow_23, flow_21, flow_20: the same from frame 2.
-        features: of the flow network, by the frame's number in the window (0 to 3); reused for the next window.
-        half: the flows at half resolution where the model fuses two scales, else None.
-        chained: F_ab between further neighbours, by their numbers, for trajectories.
-        positions: of the pixels of frames 1 and 2 in the other frames (`eqvi.model.trajectories.follow`), or None.
-    """
-
-    flow_10: Flow | None
-    flow_12: Flow
-    flow_13: Flow | None
-    flow_23: Flow | None
-    flow_21: Flow
-    flow_20: Flow | None
-    features: dict[int, Any]
-    half: "Motion | None"
-    chained: dict[tuple[int, int], Flow] = {}  # noqa: RUF012
-    positions: tuple[dict[int, Position], dict[int, Position]] | None = None
-
-
-class Interpolation(NamedTuple):
-    """A new frame and the intermediate results that it consists of, those of the full scale where there are two.
-
-    Attributes:
-        frame: (B, 3, H, W), RGB in [0, 1].
-        flow_t1, flow_t2: (B, 2, H, W) in pixels, as used for warping (after step 5).
-        warped_1, warped_2: (B, 3, H, W), frames 1 and 2 warped to t.
-        mask: (B, 1, H, W), M of step 6, before t weighs in.
-        residual: (B, 3, H, W), added to the blended frame: RCSN's or matching's, the detail that warping lost, and what
-            finishing adds; None without them.
-        stages: with matching, the flows after each of its corrections (`eqvi.model.matching.Stage`); else empty.
-    """
-
-    frame: Float[Tensor, "b 3 h w"]
-    flow_t1: Flow
-    flow_t2: Flow
-    warped_1: Float[Tensor, "b 3 h w"]
-    warped_2: Float[Tensor, "b 3 h w"]
-    mask: Float[Tensor, "b 1 h w"]
-    residual: Float[Tensor, "b 3 h w"] | None
-    stages: tuple[Stage, ...] = ()
 
 
 class EQVI(nn.Module):
@@ -268,7 +219,7 @@ class EQVI(nn.Module):
         result = self._composed(t, details, flow_t1, flow_t2, warped_1, warped_2, mask, residual)
         if self.finishing is None or details is None:
             return result
-        added = self.finishing(given, result.frame, details, flow_t1, flow_t2, warped_1, warped_2, mask, t)
+        added = self.finishing(given, result, details, t)
         residual = added if result.residual is None else result.residual + added
         return result._replace(frame=(result.frame + added).clamp(0, 1), residual=residual)
 

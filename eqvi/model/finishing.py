@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from eqvi.model.detail import SHARP
 from eqvi.model.geometry import backward_warp, sampled_inside
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.layers import activate, conv
 from eqvi.model.synthesis import Flow, Image, SynthesisInput, Weight, share_of_1
 
@@ -85,18 +86,17 @@ class Finishing(nn.Module):
         nn.init.zeros_(self.head.get_parameter("bias"))
 
     def forward(
-        self, given: SynthesisInput, frame: Image, details: tuple[Image, Image], flow_t1: Flow, flow_t2: Flow,
-        warped_1: Image, warped_2: Image, mask: Weight, t: float | Tensor,
-    ) -> Image:  # fmt: skip
+        self, given: SynthesisInput, start: Interpolation, details: tuple[Image, Image], t: float | Tensor
+    ) -> Image:
         """The difference that it makes, (B, 3, H, W); zero where the window has no frames 0 and 3.
 
         Args:
             given: both frames, and frames 0 and 3 with the flows to them.
-            frame: the weight-free frame at t.
+            start: the weight-free frame at t, and what it consists of.
             details: D_1 and D_2 (`eqvi.model.detail.surplus`).
-            flow_t1, flow_t2, warped_1, warped_2, mask: what it consists of, see `eqvi.model.eqvi.Interpolation`.
             t: in (0, 1).
         """
+        frame, flow_t1, flow_t2, warped_1, warped_2, mask, *_ = start
         if given.before is None or given.after is None:
             return torch.zeros_like(frame)
         with torch.no_grad():

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from eqvi.devices import release_memory
-from eqvi.model.eqvi import EQVI, Interpolation
+from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import Reversed
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.layers import Part, UNet, as_part
 from eqvi.model.synthesis import Outer, SynthesisInput
 

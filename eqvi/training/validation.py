@@ -11,7 +11,8 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.model.classical_flow import DIS
 from eqvi.model.config import EQVIConfig
-from eqvi.model.eqvi import EQVI, Interpolation, Motion
+from eqvi.model.eqvi import EQVI
+from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training.objectives import mean_end_point_error
 from eqvi.training.samples import FlowBatch, FlowSample, FrameBatch, FrameSample, WindowBatch, WindowSample, collate

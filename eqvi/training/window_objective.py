@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eqvi.errors import InputError
-from eqvi.model.eqvi import EQVI, Interpolation
+from eqvi.model.eqvi import EQVI
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.matching import Stage
 from eqvi.model.synthesis import blend
 from eqvi.training.losses import charbonnier, ms_ssim

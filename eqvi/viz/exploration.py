@@ -16,8 +16,9 @@ from torch import Tensor
 from eqvi import metrics
 from eqvi.errors import InputError
 from eqvi.model.ensemble import ENSEMBLES, Ensemble
-from eqvi.model.eqvi import EQVI, SMALLEST, Interpolation, Motion
+from eqvi.model.eqvi import EQVI, SMALLEST
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.motion import displacement
 from eqvi.model.trajectories import Position, chain
 from eqvi.viz.quadruplet import Quadruplet

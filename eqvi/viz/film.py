@@ -23,7 +23,7 @@ from eqvi.media.clip import Clip
 from eqvi.media.image import ClipFrame, Image, from_tensor, resize_image, to_tensor
 from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.window import Interpolator, neighbours_of, windows
-from eqvi.model.eqvi import Interpolation
+from eqvi.model.interpolation import Interpolation
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.panels import Panel, field, flow, image
 from eqvi.viz.quadruplet import clip_length

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from eqvi.metrics import end_point_error
 from eqvi.model import motion as motions
-from eqvi.model.eqvi import Motion
 from eqvi.model.geometry import reverse_flow
+from eqvi.model.interpolation import Motion
 from eqvi.model.motion import displacement
 from eqvi.viz.colours import flow_scale
 from eqvi.viz.exploration import Exploration

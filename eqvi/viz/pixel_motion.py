@@ -12,7 +12,7 @@ from torch import Tensor
 
 from eqvi.errors import InputError
 from eqvi.model import motion as motions
-from eqvi.model.eqvi import Motion
+from eqvi.model.interpolation import Motion
 from eqvi.viz.palette import COLOURS
 from eqvi.viz.small_plot import Pen, Point, plot, stack
 

@@ -8,7 +8,7 @@ import torch
 import eqvi
 from eqvi import EQVI, PRESETS, EQVIConfig, InputError
 from eqvi.model import checkpoint
-from eqvi.model.eqvi import Interpolation
+from eqvi.model.interpolation import Interpolation
 from eqvi.model.matching_layers import cost_volume
 from eqvi.model.timing import path_evidence
 from eqvi.model.trajectories import SPACING, Position

@@ -11,7 +11,8 @@ from torch.utils import _pytree as pytree
 from eqvi.evaluation.panned import panned
 from eqvi.evaluation.published_schedule import published_motion
 from eqvi.model.config import PRESETS, EQVIConfig
-from eqvi.model.eqvi import EQVI, Interpolation
+from eqvi.model.eqvi import EQVI
+from eqvi.model.interpolation import Interpolation
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 

@@ -22,7 +22,8 @@ def test_only_what_a_stage_names_changes(stage: str) -> None:
     parts = set(STAGES[stage].trains)
     base = TINY
     if stage in ("matching", "finishing"):
-        base = dataclasses.replace(TINY, flow="dis", refine=False, residual=False, **{stage: True})
+        own = {stage: True, "detail": stage == "finishing"}
+        base = dataclasses.replace(TINY, flow="dis", refine=False, residual=False, **own)
     model = EQVI(stage_config(STAGES[stage], base))
     trained = freeze_all_but(model, STAGES[stage].trains)
     before = {name: value.clone() for name, value in model.state_dict().items()}
