@@ -1,10 +1,14 @@
-"""Gaussian blur of images and fields of any size, by any standard deviation."""
+"""Blurs of images and fields of any size: a Gaussian one by any standard deviation, and the mean over a square."""
 
 import functools
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+#: Side of the square of `square_mean`, in pixels.
+SQUARE = 7
 
 
 def gaussian_blur(image: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w"]:
@@ -27,3 +31,22 @@ def blur_matrix(side: int, sigma: float, device: torch.device, dtype: torch.dtyp
         matrix = torch.zeros(side, side, dtype=torch.float64)
         matrix.scatter_add_(1, places, (kernel / kernel.sum()).expand(side, -1))
         return matrix.to(device=device, dtype=dtype)
+
+
+def square_mean(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The mean over the square of `SQUARE` pixels around each pixel, as far as it lies inside.
+
+    By sums of two, four and seven neighbours, a channel at a time, which caches hold; on a CPU `avg_pool2d` takes four
+    times as long.
+    """
+    counts = [_sum_of_7(image.new_ones(1, 1, 1, side), -1).flatten() for side in image.shape[-2:]]
+    share = 1 / (counts[0][:, None] * counts[1])
+    return torch.cat([_sum_of_7(_sum_of_7(x, -1), -2) * share for x in image.split(1, dim=1)], dim=1)
+
+
+def _sum_of_7(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b c h w"]:
+    count, reach = x.shape[axis], SQUARE // 2
+    x = F.pad(x, (reach, reach) if axis == -1 else (0, 0, reach, reach))
+    two = x.narrow(axis, 0, count + 5) + x.narrow(axis, 1, count + 5)
+    four = two.narrow(axis, 0, count + 3) + two.narrow(axis, 2, count + 3)
+    return four.narrow(axis, 0, count).add_(two.narrow(axis, 4, count)).add_(x.narrow(axis, 6, count))

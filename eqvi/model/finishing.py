@@ -23,7 +23,7 @@ et al., "Video frame interpolation via adaptive convolution", CVPR 2017).
 Shapes: frames (B, 3, H, W), RGB in [0, 1]; flows (B, 2, H, W) in pixels; t a number or (B, 1, 1, 1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -31,14 +31,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from eqvi.model.blur import square_mean
 from eqvi.model.detail import SHARP
-from eqvi.model.geometry import backward_warp, sampled_inside
+from eqvi.model.geometry import backward_warp, pad_to, sampled_inside
 from eqvi.model.interpolation import Interpolation
 from eqvi.model.layers import activate, conv
 from eqvi.model.synthesis import Flow, Image, SynthesisInput, Weight, share_of_1
 
-#: Side of the squares around a pixel over which powers are averaged.
-SQUARE = 7
 #: What the network reads of a pixel, with the centre and the scale of each in rendered windows, about.
 EVIDENCE = {
     "noise": (-5.0, 1.0),  # logarithm of the amplitude of (S_1 - S_2) / sqrt 2; what follows are ratios to its power
@@ -109,21 +108,15 @@ class Finishing(nn.Module):
                 warped_1 + details[0] - (warped_2 + details[1]),
                 *details,
             )
-            evidence = torch.cat(
-                [
-                    # At half of the resolution one by one, which takes a quarter of the memory
-                    F.avg_pool2d(((value - centre) / scale).clamp_(-FARTHEST, FARTHEST), 2, ceil_mode=True)
-                    for value, (centre, scale) in zip(
-                        _evidence(pictures, frame, mask, share, flow_t1, flow_t2, t), EVIDENCE.values(), strict=True
-                    )
-                ],
-                dim=1,
-            )
+            evidence = scaled(_evidence(pictures, frame, mask, share, flow_t1, flow_t2, t))
         height, width = frame.shape[-2:]
-        coefficients = F.interpolate(self.coefficients(evidence), scale_factor=2, mode="bilinear", align_corners=False)
+        coefficients = self.coefficients(evidence) * frame.new_tensor(REACH).view(-1, 1, 1)
+        coefficients = F.interpolate(coefficients, scale_factor=2, mode="bilinear", align_corners=False)
         added = torch.zeros_like(frame)
-        for reach, a, term in zip(REACH, coefficients.split(1, dim=1), _terms(pictures, mask, share), strict=True):
-            added = added + reach * a[..., :height, :width] * term
+        for a, term in zip(
+            coefficients[..., :height, :width].split(1, dim=1), _terms(pictures, mask, share), strict=True
+        ):
+            added = torch.addcmul(added, a, term)
         return added
 
     def coefficients(self, evidence: Float[Tensor, "b e p q"]) -> Float[Tensor, "b 5 p q"]:
@@ -160,39 +153,44 @@ def _terms(pictures: _Pictures, mask: Weight, share: Weight) -> Iterator[Image]:
 
 def _evidence(
     pictures: _Pictures, frame: Image, mask: Weight, share: Weight, flow_t1: Flow, flow_t2: Flow, t: float | Tensor
-) -> Iterator[Weight]:
-    """What the network reads, in the order of `EVIDENCE`, unscaled."""
+) -> Iterator[Float[Tensor, "b k h w"]]:
+    """What the network reads, in the order of `EVIDENCE`, unscaled, several channels at a time."""
     of_0, of_3, between, detail_1, detail_2 = pictures
-    noise = _mean(between.square()) / 2 + _LEAST
-    power_0, power_3, power_1, power_2 = (_mean(x.square()) + _LEAST for x in (of_0, of_3, detail_1, detail_2))
+    fine = F.avg_pool2d(F.pad(frame, (1,) * 4, "replicate"), 3, 1) - frame
+    pairs = [(x, x) for x in (between, of_0, of_3, detail_1, detail_2, fine)]
+    pairs += [(detail_1, detail_2), (of_0, of_3), (of_0, between), (of_3, between)]
+    own = torch.cat([(x * y).sum(1, keepdim=True) for x, y in pairs], dim=1) / 3
+    around = square_mean(own)
+    noise, powers, products = around[:, :1] / 2 + _LEAST, around[:, 1:6] + _LEAST, around[:, 6:]
+    power_0, power_3, power_1, power_2, _ = powers.split(1, dim=1)
+    ratios = (powers / noise).log()
+    norms = [(power_1 + power_2) / 2, (power_0 + power_3) / 2, *((2 * x * noise).sqrt() for x in (power_0, power_3))]
+    correlations = products / torch.cat(norms, dim=1)
     yield noise.log() / 2
-    for power in (power_0, power_3, power_1, power_2):
-        yield _log_ratio(power, noise)
-    yield 2 * _mean(detail_1 * detail_2) / (power_1 + power_2)
-    yield 2 * _mean(of_0 * of_3) / (power_0 + power_3)
-    yield _mean(of_0 * between) / (2 * power_0 * noise).sqrt()
-    yield -_mean(of_3 * between) / (2 * power_3 * noise).sqrt()
-    blurred = F.avg_pool2d(F.pad(frame, (1,) * 4, "replicate"), 3, 1)
-    yield _log_ratio(_mean((blurred - frame).square()) + _LEAST, noise)
-    del blurred
-    for x, power in ((between, 2 * noise), (of_0, power_0), (of_3, power_3)):
-        yield _log_ratio(x.square().mean(1, keepdim=True) + _LEAST, power)
-    yield share
-    yield torch.zeros_like(mask) + t
-    yield mask
-    for flow in (flow_t1, flow_t2):
-        yield sampled_inside(flow)
-    for flow in (flow_t1, flow_t2):
-        yield torch.log1p(torch.hypot(*flow.split(1, dim=1)))  # `norm` takes thirty times as long on the CPU
+    yield ratios[:, :4]
+    yield torch.cat((correlations[:, :3], -correlations[:, 3:]), dim=1)
+    yield ratios[:, 4:]
+    yield ((own[:, :3] + _LEAST) / torch.cat((2 * noise, power_0, power_3), dim=1)).log()
+    yield torch.cat((share, torch.zeros_like(mask) + t, mask), dim=1)
+    yield torch.cat((sampled_inside(flow_t1), sampled_inside(flow_t2)), dim=1)
+    # `norm` takes thirty times as long on the CPU
+    yield torch.log1p(torch.cat([torch.hypot(*flow.split(1, dim=1)) for flow in (flow_t1, flow_t2)], dim=1))
 
 
-def _mean(x: Image) -> Weight:
-    """The mean over the channels and the square around each pixel."""
-    x = x.mean(1, keepdim=True)
-    for side in ((1, SQUARE), (SQUARE, 1)):
-        x = F.avg_pool2d(x, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
-    return x
+def scaled(groups: Iterable[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b e p q"]:
+    """Evidence, cut off and scaled by `EVIDENCE`, at half of the resolution."""
+    table, parts, first = list(EVIDENCE.values()), [], 0
+    for group in groups:
+        rows = group.new_tensor(table[first : first + group.shape[1]])
+        centre, scale = rows.T.reshape(2, -1, 1, 1).unbind()
+        near = halved(group.clamp(centre - FARTHEST * scale, centre + FARTHEST * scale))
+        parts.append((near - centre) / scale)
+        first += group.shape[1]
+    return torch.cat(parts, dim=1)
 
 
-def _log_ratio(power: Weight, other: Weight) -> Weight:
-    return (power / other).log()
+def halved(x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k p q"]:
+    """The means of two by two pixels; on a CPU `avg_pool2d` takes five times as long."""
+    x = pad_to(x, *(side + side % 2 for side in x.shape[-2:]))
+    rows = x[..., ::2, :] + x[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
