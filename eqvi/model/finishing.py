@@ -76,8 +76,15 @@ class Finishing(nn.Module):
         width: channels of its layers.
     """
 
+    centre: Tensor
+    scale: Tensor
+    reach: Tensor
+
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        centre, scale = torch.tensor(list(EVIDENCE.values())).T.reshape(2, -1, 1, 1)
+        for name, values in {"centre": centre, "scale": scale, "reach": torch.tensor(REACH).view(-1, 1, 1)}.items():
+            self.register_buffer(name, values, persistent=False)
         self.first = conv(len(EVIDENCE), width)
         self.layers = nn.ModuleList((conv(width, width, 1), conv(width, width)))
         self.head = conv(width, len(REACH))
@@ -108,9 +115,9 @@ class Finishing(nn.Module):
                 warped_1 + details[0] - (warped_2 + details[1]),
                 *details,
             )
-            evidence = scaled(_evidence(pictures, frame, mask, share, flow_t1, flow_t2, t))
+            evidence = self._scaled(_evidence(pictures, frame, mask, share, flow_t1, flow_t2, t))
         height, width = frame.shape[-2:]
-        coefficients = self.coefficients(evidence) * frame.new_tensor(REACH).view(-1, 1, 1)
+        coefficients = self.coefficients(evidence) * self.reach
         coefficients = F.interpolate(coefficients, scale_factor=2, mode="bilinear", align_corners=False)
         added = torch.zeros_like(frame)
         for a, term in zip(
@@ -125,6 +132,17 @@ class Finishing(nn.Module):
         for layer in self.layers:
             x = x + activate(layer(x))
         return torch.tanh(self.head(x).to(evidence))
+
+    def _scaled(self, groups: Iterable[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b e p q"]:
+        """Evidence, cut off and scaled by `EVIDENCE`, at half of the resolution."""
+        parts: list[Tensor] = []
+        first = 0
+        for group in groups:
+            centre, scale = (x[first : first + group.shape[1]] for x in (self.centre, self.scale))
+            near = halved(group.clamp(centre - FARTHEST * scale, centre + FARTHEST * scale))
+            parts.append((near - centre) / scale)
+            first += group.shape[1]
+        return torch.cat(parts, dim=1)
 
 
 class _Pictures(NamedTuple):
@@ -175,18 +193,6 @@ def _evidence(
     yield torch.cat((sampled_inside(flow_t1), sampled_inside(flow_t2)), dim=1)
     # `norm` takes thirty times as long on the CPU
     yield torch.log1p(torch.cat([torch.hypot(*flow.split(1, dim=1)) for flow in (flow_t1, flow_t2)], dim=1))
-
-
-def scaled(groups: Iterable[Float[Tensor, "b _ h w"]]) -> Float[Tensor, "b e p q"]:
-    """Evidence, cut off and scaled by `EVIDENCE`, at half of the resolution."""
-    table, parts, first = list(EVIDENCE.values()), [], 0
-    for group in groups:
-        rows = group.new_tensor(table[first : first + group.shape[1]])
-        centre, scale = rows.T.reshape(2, -1, 1, 1).unbind()
-        near = halved(group.clamp(centre - FARTHEST * scale, centre + FARTHEST * scale))
-        parts.append((near - centre) / scale)
-        first += group.shape[1]
-    return torch.cat(parts, dim=1)
 
 
 def halved(x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k p q"]:

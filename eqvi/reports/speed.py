@@ -26,6 +26,8 @@ AGAINST = {
     ("data", "rendered"): (("training", "ours"),),
     ("data", "stored"): (("training", "stored"),),
 }
+#: Models that `cost` tells of, by the preset of a run.
+COST_MODELS = {"footage": "default for footage", "eqvi-quarter-dis": "our trained EQVI"}
 _COLUMNS = ["part", "variant", "unit", "rate", "rate_low", "rate_high", "against", "ratio", "ratio_low", "ratio_high",
             "peak_mib", "memory_ratio"]  # fmt: skip
 
@@ -127,6 +129,29 @@ def described(lines: pd.DataFrame, record: Mapping[str, Any] | None = None) -> p
         text["floor"] = ["" if pd.isna(share) else f"{share:.0%}" for share in extended["floor_share"]]
         text["dB to exact"] = ["" if pd.isna(value) else f"{value:.0f}" for value in extended["parity_db"]]
     return text
+
+
+def cost(folder: Path) -> pd.DataFrame:
+    """Seconds a new frame by its pixels, of models that were measured at several sizes, as `interpolate` computes them.
+
+    Returns:
+        A row for every size, in megapixels; a column for every model and rate: medians over rounds (float64), NaN where
+        not measured. Sizes are of runs of their own, minutes or hours apart.
+
+    Raises:
+        InputError: as `read`.
+    """
+    cells: dict[tuple[str, str], dict[float, float]] = {}
+    for path in sorted(folder.glob("bench_*.csv")):
+        parameters = read_record(path).get("parameters", {})
+        model = COST_MODELS.get(parameters.get("preset", ""))
+        lines = summary(read(path)) if model else pd.DataFrame(columns=_COLUMNS)
+        for line in lines.itertuples():
+            rate = {"whole": "x2"}.get(line.variant, line.variant)
+            if line.part in ("fast", "memory") and rate in ("x2", "x4"):
+                size = parameters["height"] * parameters["width"] / 1e6
+                cells.setdefault((model, rate), {})[size] = 1 / line.rate
+    return pd.DataFrame(cells).sort_index().rename_axis("megapixels")
 
 
 def in_tiles(record: Mapping[str, Any]) -> list[str]:
