@@ -164,7 +164,7 @@ STATEMENTS = (
         "A small network that weighs pictures is ahead of our trained EQVI.",
         "Finishing, which is not in the paper, decides pixel by pixel how much the warps of four frames and their "
         "detail count, from ratios of local differences; it sees no colours. Trained for minutes on rendered windows, "
-        "it earns {} at x2 and {} at x4 on nine real scenes over the weight-free method that it starts from, the "
+        "on real footage it earns {} at x2 and {} at x4 over the weight-free method that it starts from, the "
         "one with eight frames and detail; over our trained EQVI, which is far larger, it is ahead by {} at x2 and {} "
         "at x4.",
         tuple(

@@ -141,7 +141,7 @@ def cost(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: as `read`.
     """
-    cells: dict[tuple[str, str], dict[float, float]] = {}
+    cells: dict[str, dict[float, float]] = {}
     for path in sorted(folder.glob("bench_*.csv")):
         parameters = read_record(path).get("parameters", {})
         model = COST_MODELS.get(parameters.get("preset", ""))
@@ -150,7 +150,7 @@ def cost(folder: Path) -> pd.DataFrame:
             rate = {"whole": "x2"}.get(line.variant, line.variant)
             if line.part in ("fast", "memory") and rate in ("x2", "x4"):
                 size = parameters["height"] * parameters["width"] / 1e6
-                cells.setdefault((model, rate), {})[size] = 1 / line.rate
+                cells.setdefault(f"{model}, {rate}", {})[size] = 1 / line.rate
     return pd.DataFrame(cells).sort_index().rename_axis("megapixels")
 
 
