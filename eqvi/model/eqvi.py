@@ -24,8 +24,9 @@ Time is counted in frame intervals from I1. The other files of the package cite 
    each flow an offset d and a correction r: F_t1 becomes warp(F_t1, 10 tanh(d)) + r. Step 4 is repeated with the new
    flows. The U-Net's last feature map h is kept for step 6.
 6. Mask and blending. M = sigmoid(mask network(I_1t, I_2t, h)), one channel;
-   I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)). Beyond the paper, an option: detail that the
-   bilinear warps of step 4 lose is given back (`eqvi.model.detail`).
+   I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)). Beyond the paper, options: detail that the
+   bilinear warps of step 4 lose is given back (`eqvi.model.detail`), and without RCSN all warped pictures are weighed
+   by a small network (`eqvi.model.finishing`).
 7. Residual contextual synthesis network, RCSN [1]. C = the first convolution of an ImageNet ResNet-18 at stride 1:
    context features [5]; G = the gradient magnitude per channel.
    I_t += U-Net(C1 and C2 warped to t, G1 and G2 warped to t, I_1t, I_2t). Clamp to [0, 1].
