@@ -38,8 +38,8 @@ MOTIONS: tuple[MotionKind, ...] = ("linear", "quadratic", "least_squares", "rect
 #: Methods other than EQVI, see `eqvi.evaluation.baselines`.
 BASELINES = ("blend", "minterpolate")
 
-# MODEL+8, MODEL+detail or MODEL+8+detail
-_OPTIONS = re.compile(r"(.+?)(?=\+)(?:\+([0-9]{1,4}))?(\+detail)?")
+# MODEL+8, MODEL+8+two-way, MODEL+detail, MODEL+8+detail or MODEL+8+two-way+detail
+_OPTIONS = re.compile(r"(.+?)(?=\+)(?:\+([0-9]{1,4}))?(\+two-way)?(\+detail)?")
 
 
 class Method(NamedTuple):
@@ -82,7 +82,8 @@ def open_method(
             path. MODEL@FLOW is a model with another flow (`eqvi.model.registry.load_flow`):
             ``eqvi-quarter-dis@flow-quarter``, ``baseline+8@raft``;
             MODEL+8 a weight-free preset or a model of ours with trajectories over eight frames; MODEL+detail,
-            MODEL+8+detail with the detail that warps lose (`eqvi.model.detail`).
+            MODEL+8+detail with the detail that warps lose (`eqvi.model.detail`); MODEL+8+two-way,
+            MODEL+8+two-way+detail with the flows of both ways combined (`eqvi.model.two_way`).
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
@@ -169,11 +170,13 @@ class _OneStage:
 def _unpublished(name: str, device: str) -> tuple[EQVI, str, str | None, str | None]:
     """A model of ours or without weights: itself, its title in the tables, its preset, and its file's sha256."""
     if not Path(name).is_file() and (options := _OPTIONS.fullmatch(name)):
-        base, frames, detail = options.groups()
-        model, _ = load_model(base, device, int(frames) if frames else None, True if detail else None)
+        base, frames, two_way, detail = options.groups()
+        given = (int(frames) if frames else None, True if detail else None, True if two_way else None)
+        model, _ = load_model(base, device, *given)
         digest = sha256(weights_file(base)) if model.config.has_weights else None
         title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
-        described = [base, f"trajectory {frames}" if frames else "", "detail" if detail else ""]
+        described = [base, f"trajectory {frames}" if frames else "", "two-way" if two_way else ""]
+        described += ["detail"] if detail else []
         return model, title, ", ".join(filter(None, described)), digest
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:

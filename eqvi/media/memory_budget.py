@@ -39,13 +39,14 @@ def bytes_around(config: EQVIConfig) -> int:
     """Memory that a clip takes for a pixel of its frames besides that: frames, flows between them, and the new frame.
 
     A frame is there as it was read and as the flow estimator's features, the two of the gap as numbers of their own;
-    neighbours have two flows, and two more of the motion model reach further. Then there are two reversed flows with
-    weights, and what is kept of the new frame. A sixth is added for what the C library keeps between them.
+    neighbours have two flows, and four of them combined ones as well. Two of the motion model reach further. Then
+    there are two reversed flows with weights, and what is kept of the new frame. A sixth is added for what the C
+    library keeps between them.
     """
     frames = max(4, config.trajectory)
     features = 32 if config.flow == "scopeflow" else 1
     waiting = 3 * 2 * DEPTH  # read ahead and written behind
-    flows = 8 * 2 * frames + 2 * 12
+    flows = 8 * (2 * frames + 4 * config.two_way) + 2 * 12
     return (frames * (3 + features) + 2 * 12 + flows + 4 * sum(KEPT.values()) + waiting) * 7 // 6
 
 

@@ -24,6 +24,8 @@ class EQVIConfig:
         motion: model of step 2: ``linear``, ``quadratic`` (QVI), ``least_squares`` or ``rectified`` (RQFP).
         trajectory: frames over which trajectories correct the motion of step 2 (`eqvi.model.trajectories`): even, at
             least 4; 0 for the paper's motion.
+        two_way: whether the flows of a pair seen from both of its frames are combined (`eqvi.model.two_way`); needs
+            ``trajectory``, which reads all of them.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
         finishing: weights of all warped frames, learned, over the weight-free method (`eqvi.model.finishing`); needs
@@ -42,6 +44,7 @@ class EQVIConfig:
     flow: FlowKind = "scopeflow"
     motion: MotionKind = "rectified"
     trajectory: int = 0
+    two_way: bool = False
     refine: bool = True
     residual: bool = True
     start: Start = "published"
@@ -66,6 +69,8 @@ class EQVIConfig:
                 raise InputError(f"{name}={width!r} must lie in (0, 4]: it is a fraction of the published width")
         if self.trajectory and (self.trajectory < 4 or self.trajectory % 2):
             raise InputError(f"trajectory={self.trajectory!r} must be an even number of frames, at least 4, or 0")
+        if self.two_way and not self.trajectory:
+            raise InputError("two_way=True needs a trajectory: the paper's motion has one way of most pairs")
         if self.context_channels < 1:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")
         if self.flow_scalings not in (1, 2):
@@ -115,7 +120,9 @@ PRESETS: dict[str, EQVIConfig] = {
     "eqvi-quarter-dis": dataclasses.replace(_QUARTER, flow="dis"),
     "eqvi-eighth-dis": _EIGHTH,
     "matching": dataclasses.replace(_WEIGHT_FREE, motion="quadratic", trajectory=8, matching=True),
-    "finishing": dataclasses.replace(_WEIGHT_FREE, motion="quadratic", trajectory=8, finishing=True, detail=True),
+    "finishing": dataclasses.replace(
+        _WEIGHT_FREE, motion="quadratic", trajectory=8, two_way=True, finishing=True, detail=True
+    ),
     "baseline": dataclasses.replace(_WEIGHT_FREE, motion="quadratic"),
     "baseline-linear": dataclasses.replace(_WEIGHT_FREE, motion="linear"),
     "baseline-rectified": _WEIGHT_FREE,

@@ -6,7 +6,8 @@ Four consecutive frames I0 I1 I2 I3 of a clip give the frame I_t at any t in (0,
 Time is counted in frame intervals from I1. The other files of the package cite the steps by their numbers.
 
 1. Flows. A flow network, ScopeFlow [3] (IRR-PWC's architecture [4]), frozen, gives F_10, F_12, F_13 seen from I1 and
-   F_23, F_21, F_20 seen from I2.
+   F_23, F_21, F_20 seen from I2. Beyond the paper, an option: step 2 reads flows in which both ways of a pair are
+   combined (`eqvi.model.two_way`).
 2. Motion. A pixel of I1 is displaced by F_1s = v s + a s^2 / 2, observed at s = -1, 1, 2 as F_10, F_12, F_13. At t:
        linear         F_1t = t F_12
        quadratic [2]  F_1t = v t + a t^2 / 2 with v = (F_12 - F_10) / 2 and a = F_10 + F_12
@@ -49,6 +50,7 @@ once for all frames of a window, and takes two of them from the window before: 4
 [5] Niklaus, Liu: Context-aware synthesis for video frame interpolation. CVPR 2018.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -69,6 +71,7 @@ from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import correct, follow_both, seen_forwards
+from eqvi.model.two_way import combine
 from eqvi.model.visibility import Trust, VisibilityMask, filled
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
@@ -144,10 +147,11 @@ class EQVI(nn.Module):
             flows: in the order of `eqvi.model.motion.LONG_PAIRS`: the first six (`FLOW_PAIRS`), or all 16 of a
                 window of eight frames, from which trajectories are followed.
         """
-        motion = Motion._make((*flows[:, :6].unbind(1), {}, None, {}, None))
+        known = dict(zip(LONG_PAIRS, flows.unbind(1), strict=False))
+        read = known | (self._combined(frames, known, {}) if self.config.two_way else {})
+        motion = Motion._make((*(read[pair] for pair in FLOW_PAIRS), {}, None, known, None))
         if self.config.trajectory and flows.shape[1] == len(LONG_PAIRS):
-            chained = dict(zip(LONG_PAIRS, flows.unbind(1), strict=True))
-            motion = motion._replace(positions=follow_both(chained, self.config.trajectory))
+            motion = motion._replace(positions=follow_both(known, self.config.trajectory))
         return motion if self.fusion is None else motion._replace(half=self._flows(halve(frames), None))
 
     def interpolate(self, frames: Frames, motion: Motion, t: float | Tensor, check: bool = True) -> Interpolation:
@@ -181,10 +185,10 @@ class EQVI(nn.Module):
         """Steps 2 to 7 at one scale."""
         middle = frames.shape[1] // 2
         frame_1, frame_2 = frames[:, middle - 1], frames[:, middle]
-        flow_12, flow_21 = motion.flow_12, motion.flow_21
         # 2. Motion
-        flow_1t = displacement(self.config.motion, motion.flow_10, flow_12, motion.flow_13, t)
-        flow_2t = displacement(self.config.motion, motion.flow_23, flow_21, motion.flow_20, 1 - t)
+        flow_1t = displacement(self.config.motion, motion.flow_10, motion.flow_12, motion.flow_13, t)
+        flow_2t = displacement(self.config.motion, motion.flow_23, motion.flow_21, motion.flow_20, 1 - t)
+        flow_12, flow_21 = motion.middle
         if motion.positions is not None:
             flow_1t = self.correct(flow_1t, motion.positions[0], t)
             flow_2t = self.correct(flow_2t, motion.positions[1], 1 - t)
@@ -254,6 +258,7 @@ class EQVI(nn.Module):
             needed += [pair for a, b in pairwise(numbers) for pair in ((a, b), (b, a)) if pair not in needed]
         features: dict[int, Any] = {}
         flows: dict[tuple[int, int], Tensor | None] = {}
+        taken_on: dict[tuple[int, int], Tensor | None] = {}
         if previous is not None:
             if previous.flow_12.shape[-2:] != frames.shape[-2:]:
                 raise InputError(
@@ -262,20 +267,31 @@ class EQVI(nn.Module):
             # One frame later: frame 2 becomes frame 1, F_23 becomes F_12.
             features = {number - 1: f for number, f in previous.features.items() if number - 1 in numbers}
             flows = {(a - 1, b - 1): flow for (a, b), flow in previous.chained.items()}
-            flows |= {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
+            taken_on = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
+            flows = taken_on | flows
         for number in sorted({number for pair in needed for number in pair} - set(features)):
             features[number] = self.flow.features(frames[:, number - numbers[0]])
         missing = [pair for pair in needed if flows.get(pair) is None]
         flows |= dict(
             zip(missing, self.flow.between_all([(features[a], features[b]) for a, b in missing]), strict=True)
         )
-        fields: dict[str, Any] = {f"flow_{a}{b}": flows[a, b] if (a, b) in needed else None for a, b in FLOW_PAIRS}
-        if not follows:
-            return Motion(**fields, features=features, half=None)
         chained = {pair: flow for pair, flow in flows.items() if pair in needed and flow is not None}
+        read = chained | (self._combined(frames, chained, taken_on) if self.config.two_way else {})
+        fields: dict[str, Any] = {f"flow_{a}{b}": read.get((a, b)) for a, b in FLOW_PAIRS}
+        if not follows:
+            return Motion(**fields, features=features, half=None, chained=chained if self.config.two_way else {})
         known = None if previous is None or previous.positions is None else seen_forwards(previous.positions[1])
         positions = follow_both(chained, count, known)
         return Motion(**fields, features=features, half=None, chained=chained, positions=positions)
+
+    def _combined(
+        self, frames: Frames, flows: Mapping[tuple[int, int], Flow], known: Mapping[tuple[int, int], Flow | None]
+    ) -> dict[tuple[int, int], Flow]:
+        """The flows that the motion model reads, both ways of each pair combined where there are both."""
+        numbered = dict(enumerate(frames.unbind(1), 2 - frames.shape[1] // 2))
+        pairs = [pair for pair in NEEDED[self.config.motion] if pair in flows and pair[::-1] in flows]
+        old = {pair: flow for pair in pairs if (flow := known.get(pair)) is not None}
+        return old | {pair: combine(numbered, flows, pair) for pair in pairs if pair not in old}
 
     def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST

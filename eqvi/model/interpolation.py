@@ -22,7 +22,8 @@ class Motion(NamedTuple):
         flow_23, flow_21, flow_20: the same from frame 2.
         features: of the flow network, by the frame's number in the window (0 to 3); reused for the next window.
         half: the flows at half resolution where the model fuses two scales, else None.
-        chained: F_ab between further neighbours, by their numbers, for trajectories.
+        chained: F_ab between neighbours, by their numbers, as they were estimated, for trajectories and visibility;
+            with `eqvi.model.two_way` the fields above are combined ones.
         positions: of the pixels of frames 1 and 2 in the other frames (`eqvi.model.trajectories.follow`), or None.
     """
 
@@ -36,6 +37,11 @@ class Motion(NamedTuple):
     half: "Motion | None"
     chained: dict[tuple[int, int], Flow] = {}  # noqa: RUF012
     positions: tuple[dict[int, Position], dict[int, Position]] | None = None
+
+    @property
+    def middle(self) -> tuple[Flow, Flow]:
+        """F_12 and F_21 as they were estimated; how far they disagree tells what is hidden."""
+        return self.chained.get((1, 2), self.flow_12), self.chained.get((2, 1), self.flow_21)
 
 
 class Interpolation(NamedTuple):

@@ -30,7 +30,11 @@ def presets() -> dict[str, EQVIConfig]:
 
 
 def load_model(
-    name: str, device: str = "cpu", trajectory: int | None = None, detail: bool | None = None
+    name: str,
+    device: str = "cpu",
+    trajectory: int | None = None,
+    detail: bool | None = None,
+    two_way: bool | None = None,
 ) -> tuple[Any, str]:
     """A model in evaluation mode, and its identity: the preset's name or the start of its file's SHA-256.
 
@@ -41,6 +45,8 @@ def load_model(
         trajectory: frames of its trajectories in place of its own number; see `eqvi.EQVIConfig`.
         detail: whether the detail that warps lose is given back, in place of its own; see there. A model that was
             trained without it has learned to make up for it, and loses by both.
+        two_way: whether the flows of both ways are combined, in place of its own; see there. Without a trajectory they
+            are not.
 
     Raises:
         InputError: there is no such preset or file, the file is not a model's, no such number of frames is possible,
@@ -48,11 +54,13 @@ def load_model(
     """
     import eqvi  # here, so that --help does not import torch
 
-    if trajectory is not None or detail is not None:
+    if any(option is not None for option in (trajectory, detail, two_way)):
         model, identity = load_model(name, device)
         if model.config.finishing and detail is False:
             raise InputError(f"--no-detail: {name} starts from frames with detail: give --model baseline as well")
-        given = {"trajectory": trajectory, "detail": detail}
+        if trajectory == 0 and model.config.two_way:
+            two_way = False
+        given = {"trajectory": trajectory, "detail": detail, "two_way": two_way}
         given = {key: value for key, value in given.items() if value is not None}
         model.config = dataclasses.replace(model.config, **given)
         return model, "".join((identity, *(f"+{key}={value}" for key, value in given.items())))
@@ -79,13 +87,16 @@ def load_for_footage(
 ) -> tuple[Any, str]:
     """A model for users' footage, see `load_model`: without weights it gives detail back unless `detail` is False.
 
+    Without weights it combines the flows of both ways as well.
+
     Raises:
         InputError: as `load_model`.
     """
     synthesis, _ = divided(name)
-    if detail is None and synthesis in PRESETS and not PRESETS[synthesis].has_weights:
-        detail = True
-    return load_model(name, device, trajectory, detail)
+    two_way = None
+    if synthesis in PRESETS and not PRESETS[synthesis].has_weights:
+        detail, two_way = detail is not False, trajectory > 0 or None
+    return load_model(name, device, trajectory, detail, two_way)
 
 
 def load_flow(name: str) -> tuple[Any, str]:

@@ -14,6 +14,7 @@ FILE, REST = "profile_cpu", "rest"
 PARTS = {
     "features": "1 flow: a frame's features",
     "between": "1 flow: between frames",
+    "two ways": "1 flow: both ways combined",
     "positions": "2 positions over eight frames",
     "motion": "2 motion",
     "reversal": "3 flow reversal",
