@@ -28,6 +28,7 @@ from eqvi.model.eqvi import SMALLEST
 from eqvi.model.geometry import pad_to
 from eqvi.model.raft import NETWORKS as RAFT_NETWORKS
 from eqvi.model.raft import open_raft
+from eqvi.model.two_way import combine
 from eqvi.paths import WEIGHTS
 from eqvi.provenance import surroundings
 from eqvi.reports.flow_errors import NETWORK, RUN
@@ -89,8 +90,8 @@ class FramePairs(NamedTuple):
 
 
 def open_estimators(weights: Path = OWN_WEIGHTS) -> dict[str, Estimator]:
-    """The estimators by name: our flow network if there are `weights`, RAFT if its weights were fetched, DIS, TV-L1,
-    and zero flow.
+    """The estimators by name: our flow network if there are `weights`, RAFT if its weights were fetched, DIS, the same
+    both ways, TV-L1, and zero flow.
 
     Raises:
         InputError: the weights cannot be used.
@@ -98,7 +99,13 @@ def open_estimators(weights: Path = OWN_WEIGHTS) -> dict[str, Estimator]:
     networks: dict[str, Estimator] = {NETWORK: load_flow(weights)} if weights.is_file() else {}
     if RAFT_NETWORKS["raft"].path.is_file():
         networks["raft"], _ = open_raft("raft")
-    return networks | {"dis": DIS(), "tvl1": TVL1(), "still": zero_flow}
+    return networks | {"dis": DIS(), "dis-two-way": two_way_dis, "tvl1": TVL1(), "still": zero_flow}
+
+
+def two_way_dis(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
+    """DIS flow with that of the way back combined (`eqvi.model.two_way`)."""
+    dis, images = DIS(), {1: image_a, 2: image_b}
+    return combine(images, {(1, 2): dis(image_a, image_b), (2, 1): dis(image_b, image_a)}, (1, 2))
 
 
 def zero_flow(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:

@@ -4,13 +4,13 @@ A flow estimator looks for the pixels of frame a in frame b, and in another run 
 show a pixel the two are one motion, found twice with errors of their own. What the second run says of a pixel x of
 frame a, followed there by the first, is
 
-    G_ab(x) = -F_ba(x + F_ab(x)).
+    F'_ab(x) = -F_ba(x + F_ab(x)).
 
-Both are judged by what they find in frame b: e_F and e_G, mean squared differences from frame a over the square of
+Both are judged by what they find in frame b: e and e', mean squared differences from frame a over the square of
 `eqvi.model.blur.square_mean`, a grey level of noise added. The flow becomes their mean with weights that fall with
-these, and a second opinion that is far off counts less, c = exp(-|F - G| / 10 px):
+these, and a second opinion that is far off counts less, c = exp(-|F' - F| / 10 px):
 
-    F_ab <- F_ab + k (G_ab - F_ab),    k = c e_F / (e_G + c e_F)
+    F_ab <- F_ab + k (F'_ab - F_ab),    k = c e / (e' + c e)
 
 which is half-way where both fit alike and are near. In the middle of a large surface without texture they may be far
 apart and fit alike; a mean of both would be neither. Fusing proposals of flow by their fit is known (Lempitsky et al.,

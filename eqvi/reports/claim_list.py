@@ -206,12 +206,15 @@ def _of_detail(rate: str) -> Iterator[Claim]:
         "the weight-free method with detail and paths over eight frames beats our trained model": (
             "none", "baseline+8+detail", ours,
         ),
-        "finishing beats the weight-free method that it starts from": ("ours", "finishing*", "baseline+8+detail"),
+        "combining the flows of both ways beats one": ("none", "baseline+8+two-way+detail", "baseline+8+detail"),
+        "finishing beats the weight-free method that it starts from": (
+            "ours", "finishing*", "baseline+8+two-way+detail",
+        ),
         "finishing beats our trained model": ("ours", "finishing*", ours),
     }  # fmt: skip
     for text, (weights, *names) in rows.items():
         run, against = (f"detail_{rate}:model={name}" for name in names)
-        part = "finishing" if names[0].startswith("finishing") else "detail"
+        part = "finishing" if names[0].startswith("finishing") else "both ways" if "two-way" in names[0] else "detail"
         yield Claim(f"{text}: {where}", part, "nine real scenes", rate, "DIS", weights, "psnr", STUDY, run, against)
 
 

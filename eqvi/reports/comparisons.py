@@ -82,7 +82,7 @@ def overview(folder: Path) -> pd.DataFrame:
         "no weights, linear motion": "baseline-linear",
         "no weights, quadratic motion": "baseline",
         "no weights, rectified motion, RQFP": "baseline-rectified",
-        "no weights, eight frames, lost detail": "baseline+8+detail",
+        "no weights, eight frames, flow of both ways, lost detail": "baseline+8+two-way+detail",
         "the same, finished by small weights of ours: the default for footage": "finishing",
         "our weights, quarter width": "eqvi-quarter-dis",
     }

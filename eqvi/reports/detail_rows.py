@@ -1,4 +1,4 @@
-"""What the detail that bilinear warps lose is worth (`eqvi.model.detail`), and finishing (`eqvi.model.finishing`).
+"""What parts beyond the paper are worth: flow of both ways, lost detail, finishing (modules of `eqvi.model`).
 
 The rows are in ``results/detail_DATA.csv``, one for every frame and method of `eqvi.evaluation.methods`.
 """
@@ -13,16 +13,17 @@ from eqvi.reports.comparisons import gains
 FILES = {"real clips, x2": "detail_x2", "real clips, x4": "detail_x4"}
 #: The weight-free method of the study, and our trained model.
 BASELINE, OURS = "baseline", "eqvi-quarter-dis"
-#: All seeds of finishing.
-FINISHING = "finishing*"
+#: All seeds of finishing, and what they start from.
+FINISHING, START = "finishing*", f"{BASELINE}+8+two-way+detail"
 PAIRS = {
     "detail, over the weight-free method": (f"{BASELINE}+detail", BASELINE),
     "detail, over the same with paths over eight frames": (f"{BASELINE}+8+detail", f"{BASELINE}+8"),
+    "flows of both ways, over the same with eight frames and detail": (START, f"{BASELINE}+8+detail"),
     "our trained refinement, mask and RCSN, over the weight-free method": (OURS, BASELINE),
     "detail, over our trained model": (f"{OURS}+detail", OURS),
     "our trained model, over the weight-free method, both with detail": (f"{OURS}+detail", f"{BASELINE}+detail"),
     "our trained model, over the weight-free method with eight frames and detail": (OURS, f"{BASELINE}+8+detail"),
-    "finishing, over the weight-free method with eight frames and detail": (FINISHING, f"{BASELINE}+8+detail"),
+    "finishing, over the weight-free method with eight frames, both ways and detail": (FINISHING, START),
     "finishing, over the weight-free method": (FINISHING, BASELINE),
     "finishing, over our trained model": (FINISHING, OURS),
 }

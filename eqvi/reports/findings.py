@@ -165,8 +165,8 @@ STATEMENTS = (
         "Finishing, which is not in the paper, decides pixel by pixel how much the warps of four frames and their "
         "detail count, from ratios of local differences; it sees no colours. Trained for minutes on rendered windows, "
         "on real footage it earns {} at x2 and {} at x4 over the weight-free method that it starts from, the "
-        "one with eight frames and detail; over our trained EQVI, which is far larger, it is ahead by {} at x2 and {} "
-        "at x4.",
+        "one with eight frames, flow of both ways and detail; over our trained EQVI, which is far larger, it is ahead "
+        "by {} at x2 and {} at x4.",
         tuple(
             f"finishing beats {what}: {_SCENES}, {rate}, DIS flow"
             for what in ("the weight-free method that it starts from", "our trained model")

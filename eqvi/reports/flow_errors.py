@@ -19,6 +19,7 @@ ESTIMATORS = {
     NETWORK: "our ScopeFlow, quarter width",
     "raft": "RAFT",
     "dis": "DIS",
+    "dis-two-way": "DIS, both ways combined",
     "tvl1": "TV-L1",
     "still": "no motion at all",
 }

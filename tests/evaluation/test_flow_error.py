@@ -26,6 +26,8 @@ from eqvi.reports.runs import paired, read_run
 
 SIZE = (72, 96)
 
+WITHOUT_WEIGHTS = ["dis", "dis-two-way", "tvl1", "still"]
+
 
 @pytest.fixture(scope="module")
 def clip() -> RenderedClip:
@@ -113,15 +115,15 @@ class TestMeasure:
         epe = {(row.clip, row.flow, row.intervals): row.epe for row in rows if row.dataset == "rendered"}
         for speed in (1, 2, 3):
             assert epe[f"{speed:03d}", "still", 2] == pytest.approx(2 * speed, abs=1e-3)
-            for name in ("dis", "tvl1"):
+            for name in ("dis", "dis-two-way", "tvl1"):
                 assert epe[f"{speed:03d}", name, 1] < 0.3 * speed
                 assert epe[f"{speed:03d}", name, 2] < 0.6 * speed
 
 
 class TestEstimators:
     def test_the_network_takes_part_once_it_is_there(self, weights: Path, tmp_path: Path) -> None:
-        assert list(flow_error.open_estimators(weights)) == ["flow-quarter", "dis", "tvl1", "still"]
-        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["dis", "tvl1", "still"]
+        assert list(flow_error.open_estimators(weights)) == ["flow-quarter", *WITHOUT_WEIGHTS]
+        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == WITHOUT_WEIGHTS
         assert {*flow_error.open_estimators(weights), "raft"} == set(flow_errors.ESTIMATORS)
 
     def test_raft_takes_part_once_its_weights_are_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +132,7 @@ class TestEstimators:
         assert "raft" not in flow_error.open_estimators(tmp_path / "none.safetensors")
         network.path.touch()
         monkeypatch.setattr(flow_error, "open_raft", lambda _: (flow_error.zero_flow, "sha256"))
-        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["raft", "dis", "tvl1", "still"]
+        assert list(flow_error.open_estimators(tmp_path / "none.safetensors")) == ["raft", *WITHOUT_WEIGHTS]
 
     def test_it_is_the_network_of_the_file(self, weights: Path) -> None:
         first, second = torch.rand(2, 1, 3, 64, 96)
@@ -203,7 +205,7 @@ class TestTable:
     def test_has_every_estimator_on_everything(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, tmp_path, weights)
         errors = flow_errors.flow_errors(tmp_path)
-        assert len(errors) == 5 * 3
+        assert len(errors) == 6 * 3
         still = errors.loc["no motion at all"]
         assert still["estimate"].tolist() == pytest.approx([3, 6, 3], abs=1e-3)
         assert still["low"].notna().tolist() == [True, True, False]
@@ -218,7 +220,7 @@ class TestTable:
     def test_differences_are_paired(self, rows: list[flow_error.Row], weights: Path, tmp_path: Path) -> None:
         flow_error.write(rows, {}, tmp_path, weights)
         differences = flow_errors.flow_differences(tmp_path, against="still")
-        flows = ["our ScopeFlow, quarter width", "RAFT", "DIS", "TV-L1"]
+        flows = ["our ScopeFlow, quarter width", "RAFT", "DIS", "DIS, both ways combined", "TV-L1"]
         assert list(differences.index.unique("difference")) == [f"{flow} less no motion at all" for flow in flows]
         one = gain(
             tmp_path, *(f"flow_error:flow={name},intervals=2,dataset=rendered" for name in ("dis", "still")), "epe"

@@ -11,7 +11,7 @@ from eqvi.model.synthesis import blend, share_of_1
 from eqvi.model.tiles import cores, tiled
 from tests.model.test_matching import BASELINE, clip
 
-PLAIN = dataclasses.replace(BASELINE, detail=True)
+PLAIN = dataclasses.replace(BASELINE, two_way=True, detail=True)
 FINISHING = PRESETS["finishing"]
 
 
