@@ -11,8 +11,8 @@ from eqvi.paths import WEIGHTS
 
 #: The default model of explorer and site, which show every part: weights of this study, not the published ones.
 DEFAULT_MODEL = "eqvi-quarter-dis"
-#: The default model of users' footage: the weight-free method with `TRAJECTORY` and detail, finished by our weights. By
-#: the rows in ``results/detail_x2.csv`` and ``detail_x4.csv`` it is above every other in the mean.
+#: The default model of users' footage: the weight-free method with `TRAJECTORY`, both ways of flow and detail, finished
+#: by our weights. By the rows in ``results/detail_x2.csv`` and ``detail_x4.csv`` it is above every other in the mean.
 FOOTAGE_MODEL = "finishing"
 #: Frames of the paths that correct the motion of users' footage (`eqvi.model.trajectories`).
 TRAJECTORY = 8
