@@ -96,6 +96,14 @@ def test_detail_after_a_model_means_that_what_warps_lose_is_given_back():
     assert open_method("baseline+detail").preset == "baseline, detail"
 
 
+def test_two_way_after_a_number_of_frames_means_that_flows_of_both_ways_are_combined():
+    method = open_method("baseline+8+two-way+detail")
+    assert (method.name, method.preset) == ("baseline+8+two-way+detail", "baseline, trajectory 8, two-way, detail")
+    assert open_method("baseline+8+two-way").preset == "baseline, trajectory 8, two-way"
+    with pytest.raises(InputError, match="two_way=True needs a trajectory"):
+        open_method("baseline+two-way")
+
+
 def test_a_number_of_frames_after_a_model_means_trajectories_over_them():
     method = open_method("baseline+8")
     assert (method.name, method.preset, method.weights_sha256) == ("baseline+8", "baseline, trajectory 8", None)
