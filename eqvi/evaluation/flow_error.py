@@ -28,7 +28,7 @@ from eqvi.model.eqvi import SMALLEST
 from eqvi.model.geometry import pad_to
 from eqvi.model.raft import NETWORKS as RAFT_NETWORKS
 from eqvi.model.raft import open_raft
-from eqvi.model.two_way import combine
+from eqvi.model.two_way import combined
 from eqvi.paths import WEIGHTS
 from eqvi.provenance import surroundings
 from eqvi.reports.flow_errors import NETWORK, RUN
@@ -104,8 +104,8 @@ def open_estimators(weights: Path = OWN_WEIGHTS) -> dict[str, Estimator]:
 
 def two_way_dis(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:
     """DIS flow with that of the way back combined (`eqvi.model.two_way`)."""
-    dis, images = DIS(), {1: image_a, 2: image_b}
-    return combine(images, {(1, 2): dis(image_a, image_b), (2, 1): dis(image_b, image_a)}, (1, 2))
+    dis = DIS()
+    return combined(image_a, image_b, dis(image_a, image_b), dis(image_b, image_a))
 
 
 def zero_flow(image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:

@@ -171,12 +171,13 @@ def _unpublished(name: str, device: str) -> tuple[EQVI, str, str | None, str | N
     """A model of ours or without weights: itself, its title in the tables, its preset, and its file's sha256."""
     if not Path(name).is_file() and (options := _OPTIONS.fullmatch(name)):
         base, frames, two_way, detail = options.groups()
-        given = (int(frames) if frames else None, True if detail else None, True if two_way else None)
-        model, _ = load_model(base, device, *given)
+        model, _ = load_model(
+            base, device, int(frames) if frames else None, bool(detail) or None, bool(two_way) or None
+        )
         digest = sha256(weights_file(base)) if model.config.has_weights else None
         title = name if base in PRESETS else name.replace(base, weights_file(base).stem, 1)
-        described = [base, f"trajectory {frames}" if frames else "", "two-way" if two_way else ""]
-        described += ["detail"] if detail else []
+        trajectory = f"trajectory {frames}" if frames else ""
+        described = [base, trajectory, "two-way" if two_way else "", "detail" if detail else ""]
         return model, title, ", ".join(filter(None, described)), digest
     motion = next((kind for kind in MOTIONS if kind == name), None)
     if motion is not None:

@@ -91,9 +91,8 @@ def watched(model: EQVI, watch: Watch) -> Iterator[None]:
     """Within this context the steps of a model are parts of `watch`, and so is the arithmetic of its convolutions."""
     places: list[tuple[Any, str, str]] = [
         (model.flow, "features", "features"), (model.flow, "between_all", "between"),
-        (method, "combine", "two ways"), (method, "follow_both", "positions"), (method, "displacement", "motion"),
-        (model, "correct", "motion"),
-        (method, "reverse_flow", "reversal"), (model.refinement, "forward", "refinement"),
+        (method, "combined", "two ways"), (method, "follow_both", "positions"), (method, "displacement", "motion"),
+        (model, "correct", "motion"), (method, "reverse_flow", "reversal"), (model.refinement, "forward", "refinement"),
         (method, "backward_warp", "warps"), (model.mask, "forward", "mask"), (method, "lost_detail", "detail"),
         (method, "surplus", "detail"),
     ]  # fmt: skip

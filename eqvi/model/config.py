@@ -71,7 +71,7 @@ class EQVIConfig:
             raise InputError(f"trajectory={self.trajectory!r} must be an even number of frames, at least 4, or 0")
         if self.two_way and not self.trajectory:
             raise InputError(
-                "two_way=True needs a trajectory, as in baseline+8+two-way: the paper's motion has one way of most"
+                "two_way=True needs a trajectory, as in baseline+8+two-way: without one, most pairs have one way only"
             )
         if self.context_channels < 1:
             raise InputError(f"context_channels={self.context_channels!r} must be at least 1")

@@ -71,7 +71,7 @@ from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import correct, follow_both, seen_forwards
-from eqvi.model.two_way import combine
+from eqvi.model.two_way import combined
 from eqvi.model.visibility import Trust, VisibilityMask, filled
 from eqvi.model.weight_free_start import FilledRefinement, HeldResidual, RaisedMask
 
@@ -257,8 +257,8 @@ class EQVI(nn.Module):
         if follows := self.config.trajectory > 0 and count >= 4:
             needed += [pair for a, b in pairwise(numbers) for pair in ((a, b), (b, a)) if pair not in needed]
         features: dict[int, Any] = {}
-        flows: dict[tuple[int, int], Tensor | None] = {}
-        taken_on: dict[tuple[int, int], Tensor | None] = {}
+        flows: dict[tuple[int, int], Flow] = {}
+        combined: dict[tuple[int, int], Flow | None] = {}
         if previous is not None:
             if previous.flow_12.shape[-2:] != frames.shape[-2:]:
                 raise InputError(
@@ -267,19 +267,18 @@ class EQVI(nn.Module):
             # One frame later: frame 2 becomes frame 1, F_23 becomes F_12.
             features = {number - 1: f for number, f in previous.features.items() if number - 1 in numbers}
             flows = {(a - 1, b - 1): flow for (a, b), flow in previous.chained.items()}
-            taken_on = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
-            flows = taken_on | flows
+            combined = {(1, 0): previous.flow_21, (1, 2): previous.flow_23}
         for number in sorted({number for pair in needed for number in pair} - set(features)):
             features[number] = self.flow.features(frames[:, number - numbers[0]])
-        missing = [pair for pair in needed if flows.get(pair) is None]
+        missing = [pair for pair in needed if pair not in flows]
         flows |= dict(
             zip(missing, self.flow.between_all([(features[a], features[b]) for a, b in missing]), strict=True)
         )
-        chained = {pair: flow for pair, flow in flows.items() if pair in needed and flow is not None}
-        read = chained | (self._combined(frames, chained, taken_on) if self.config.two_way else {})
+        chained = {pair: flow for pair, flow in flows.items() if pair in needed}
+        read = chained | (self._combined(frames, chained, combined) if self.config.two_way else {})
         fields: dict[str, Any] = {f"flow_{a}{b}": read.get((a, b)) for a, b in FLOW_PAIRS}
         if not follows:
-            return Motion(**fields, features=features, half=None, chained=chained if self.config.two_way else {})
+            return Motion(**fields, features=features, half=None, chained=chained)
         known = None if previous is None or previous.positions is None else seen_forwards(previous.positions[1])
         positions = follow_both(chained, count, known)
         return Motion(**fields, features=features, half=None, chained=chained, positions=positions)
@@ -291,7 +290,10 @@ class EQVI(nn.Module):
         numbered = dict(enumerate(frames.unbind(1), 2 - frames.shape[1] // 2))
         pairs = [pair for pair in NEEDED[self.config.motion] if pair in flows and pair[::-1] in flows]
         old = {pair: flow for pair in pairs if (flow := known.get(pair)) is not None}
-        return old | {pair: combine(numbered, flows, pair) for pair in pairs if pair not in old}
+        new = {
+            (a, b): combined(numbered[a], numbered[b], flows[a, b], flows[b, a]) for a, b in pairs if (a, b) not in old
+        }
+        return old | new
 
     def _pad(self, frames: Frames) -> Float[Tensor, "b n 3 p q"]:
         side = SMALLEST if self.fusion is None else 2 * SMALLEST

@@ -22,8 +22,8 @@ class Motion(NamedTuple):
         flow_23, flow_21, flow_20: the same from frame 2.
         features: of the flow network, by the frame's number in the window (0 to 3); reused for the next window.
         half: the flows at half resolution where the model fuses two scales, else None.
-        chained: F_ab between neighbours, by their numbers, as they were estimated, for trajectories and visibility;
-            with `eqvi.model.two_way` the fields above are combined ones.
+        chained: every F_ab of the window, by its frames' numbers, as it was estimated, for trajectories, visibility and
+            the next window; with `eqvi.model.two_way` the fields above are combined ones.
         positions: of the pixels of frames 1 and 2 in the other frames (`eqvi.model.trajectories.follow`), or None.
     """
 

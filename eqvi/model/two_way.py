@@ -6,9 +6,9 @@ frame a, followed there by the first, is
 
     F'_ab(x) = -F_ba(x + F_ab(x)).
 
-Both are judged by what they find in frame b: e and e', mean squared differences from frame a over the square of
-`eqvi.model.blur.square_mean`, a grey level of noise added. The flow becomes their mean with weights that fall with
-these, and a second opinion that is far off counts less, c = exp(-|F' - F| / 10 px):
+Both are judged by what they find in frame b: e and e', mean squared differences from frame a, of the channels' mean
+and over the square of `eqvi.model.blur.square_mean`, a grey level of noise added. The flow becomes their mean with
+weights that fall with these, and a second opinion that is far off counts less, c = exp(-|F' - F| / 10 px):
 
     F_ab <- F_ab + k (F'_ab - F_ab),    k = c e / (e' + c e)
 
@@ -18,8 +18,6 @@ FusionFlow, CVPR 2008). Not part of the paper.
 
 Shapes: frames (B, 3, H, W), RGB in [0, 1]; flows (B, 2, H, W) in pixels.
 """
-
-from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -33,20 +31,13 @@ FAR = 10.0
 # Noise that both are allowed: a grey level, squared.
 _NOISE = (1 / 255) ** 2
 
-Image = Float[Tensor, "b 3 h w"]
+Image = Float[Tensor, "b c h w"]
 Flow = Float[Tensor, "b 2 h w"]
-Pair = tuple[int, int]
 
 
-def combine(frames: Mapping[int, Image], flows: Mapping[Pair, Flow], pair: Pair) -> Flow:
-    """F_ab of a pair of frames, combined with F_ba; frames by number, flows by pairs of them."""
-    a, b = pair
-    grey_a, grey_b = (frames[number].mean(dim=1, keepdim=True) for number in pair)
-    return combined(grey_a, grey_b, flows[a, b], flows[b, a])
-
-
-def combined(grey_a: Float[Tensor, "b 1 h w"], grey_b: Float[Tensor, "b 1 h w"], flow_ab: Flow, flow_ba: Flow) -> Flow:
-    """F_ab after the flow back has had its say; between grey frames."""
+def combined(frame_a: Image, frame_b: Image, flow_ab: Flow, flow_ba: Flow) -> Flow:
+    """F_ab after the flow back has had its say."""
+    grey_a, grey_b = (frame.mean(dim=1, keepdim=True) for frame in (frame_a, frame_b))
     apart = -backward_warp(flow_ba, flow_ab, "border") - flow_ab
     error, error_back = (
         square_mean((backward_warp(grey_b, flow, "border") - grey_a).square()) + _NOISE

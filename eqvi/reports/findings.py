@@ -72,7 +72,6 @@ _SCRATCH = "training from scratch beats stages: PSNR, rendered clips, our weight
 _OURS = "our model beats the baseline without weights: PSNR, "
 _SCENES = "PSNR, nine real scenes"
 _DETAIL = "detail that bilinear warps lose is worth giving back"
-_FINISHING = f"finishing beats the weight-free method that it starts from: {_SCENES}, x2, DIS flow"
 _TWO_WAY = tuple(f"combining the flows of both ways beats one: {_SCENES}, {rate}, DIS flow" for rate in ("x2", "x4"))
 _SPAN = "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips"
 
@@ -165,7 +164,7 @@ STATEMENTS = (
         "Flow found both ways is worth combining.",
         "Between two frames DIS finds flow twice, once from either frame. Weighed by how well each of them fits, the "
         "two make a better one: it earns {} at x2 and {} at x4 on nine real scenes, without weights. The published "
-        "code computes both as well, and reads one.",
+        "code computes every flow both ways, and combines none.",
         _TWO_WAY,
         dict.fromkeys(_TWO_WAY, HOLDS),
         "02_two_way.png",
