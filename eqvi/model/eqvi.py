@@ -274,7 +274,7 @@ class EQVI(nn.Module):
         flows |= dict(
             zip(missing, self.flow.between_all([(features[a], features[b]) for a, b in missing]), strict=True)
         )
-        chained = {pair: flow for pair, flow in flows.items() if pair in needed}
+        chained = {pair: flows[pair] for pair in needed}  # in one order, whichever are new: graphs are captured with it
         read = chained | (self._combined(frames, chained, combined) if self.config.two_way else {})
         fields: dict[str, Any] = {f"flow_{a}{b}": read.get((a, b)) for a, b in FLOW_PAIRS}
         if not follows:

@@ -72,6 +72,11 @@ _SCRATCH = "training from scratch beats stages: PSNR, rendered clips, our weight
 _OURS = "our model beats the baseline without weights: PSNR, "
 _SCENES = "PSNR, nine real scenes"
 _DETAIL = "detail that bilinear warps lose is worth giving back"
+_FINISHING = tuple(
+    f"finishing beats {what}: {_SCENES}, {rate}, DIS flow"
+    for what in ("the weight-free method that it starts from", "our trained model")
+    for rate in ("x2", "x4")
+)
 _TWO_WAY = tuple(f"combining the flows of both ways beats one: {_SCENES}, {rate}, DIS flow" for rate in ("x2", "x4"))
 _SPAN = "a clip's highest and lowest reading of PSNR differ by more than the largest published gain, rendered clips"
 
@@ -177,16 +182,8 @@ STATEMENTS = (
         "on real footage it earns {} at x2 and {} at x4 over the weight-free method that it starts from, the "
         "one with eight frames, flow of both ways and detail; over our trained EQVI, which is far larger, it is ahead "
         "by {} at x2 and {} at x4.",
-        tuple(
-            f"finishing beats {what}: {_SCENES}, {rate}, DIS flow"
-            for what in ("the weight-free method that it starts from", "our trained model")
-            for rate in ("x2", "x4")
-        ),
-        {
-            f"finishing beats {what}: {_SCENES}, {rate}, DIS flow": HOLDS
-            for what in ("the weight-free method that it starts from", "our trained model")
-            for rate in ("x2", "x4")
-        },
+        _FINISHING,
+        dict.fromkeys(_FINISHING, HOLDS),
         "05b_gains.png",
         ("notebook 05b", "notebooks/05b_finishing.ipynb"),
     ),

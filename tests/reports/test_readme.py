@@ -43,7 +43,7 @@ def test_findings_refuse_to_outlive_their_evidence(monkeypatch: pytest.MonkeyPat
 
 def test_the_answer_in_short_relies_on_verdicts_that_are_watched() -> None:
     relied = dict(pair for statement in findings.STATEMENTS for pair in statement.relied.items())
-    held, failed = (findings._QUADRATIC, findings._RCSN, findings._FINISHING), (findings._RQFP, findings._FUSION)
+    held, failed = (findings._QUADRATIC, findings._RCSN, *findings._FINISHING), (findings._RQFP, findings._FUSION)
     assert {relied[claim] for claim in held} == {HOLDS}
     assert {relied[claim] for claim in failed} == {FAILS}
     assert readme.part("findings").startswith(findings.IN_SHORT)
