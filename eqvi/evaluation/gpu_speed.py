@@ -13,6 +13,7 @@ Tables:
 
 import contextlib
 import gc
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -179,11 +180,16 @@ def _why(error: Exception) -> str:
 
 
 def _expected(case: Case, spent: Mapping[Case, float]) -> float:
-    """Seconds that a case may take, from those of its size, or of other sizes by their pixels; 0 for the first."""
-    alike = {other: seconds for other, seconds in spent.items() if other.height == case.height} or spent
-    work = case.height * case.width * case.windows
-    return max((seconds * work / (other.height * other.width * other.windows) for other, seconds in alike.items()),
-               default=0.0)  # fmt: skip
+    """Seconds that a case may take, by its pixels from those of the nearest size; 0 for the first.
+
+    Cases in which the published schedule takes turns with ours take several times as long as others: where there is one
+    of its own kind, that counts.
+    """
+    work = {other: other.height * other.width * other.windows for other in (case, *spent)}
+    nearest = min((abs(math.log(work[other] / work[case])) for other in spent), default=0.0)
+    near = [other for other in spent if abs(math.log(work[other] / work[case])) == nearest]
+    alike = [other for other in near if (other.execution == "eager") == (case.execution == "eager")] or near
+    return max((spent[other] * work[case] / work[other] for other in alike), default=0.0)
 
 
 def _profile(task: Task, case: Case, timed: Timed) -> None:

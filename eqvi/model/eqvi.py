@@ -68,6 +68,7 @@ from eqvi.model.inputs import check_frames, check_time, size_of
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.matching import Matching, Stage
 from eqvi.model.motion import FLOW_PAIRS, LONG_PAIRS, NEEDED, displacement
+from eqvi.model.path_evidence import path_evidence
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.synthesis import ContextualResidual, Fusion, MaskNet, Outer, Refinement, SynthesisInput, blend
 from eqvi.model.trajectories import correct, follow_both, seen_forwards
@@ -204,7 +205,8 @@ class EQVI(nn.Module):
         given = SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2)
         if self.finishing is not None and middle > 1 and motion.flow_10 is not None and motion.flow_23 is not None:
             before, after = Outer(frames[:, middle - 2], motion.flow_10), Outer(frames[:, middle + 1], motion.flow_23)
-            given = given._replace(before=before, after=after)
+            paths = path_evidence(motion.positions, t) if motion.positions is not None else None
+            given = given._replace(before=before, after=after, paths=paths)
         return self.synthesize(given, t)
 
     def synthesize(self, given: SynthesisInput, t: float | Tensor) -> Interpolation:

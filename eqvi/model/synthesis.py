@@ -37,6 +37,8 @@ class SynthesisInput(NamedTuple):
         flow_12, flow_21: (B, 2, H, W) in pixels.
         to_t1, to_t2: the reversed flows of step 3.
         before, after: frames 0 and 3 with the flows F_10 and F_23 to them, for finishing; else None.
+        paths: (B, k, H/8, W/8), what the paths of the pixels say of their own reliability, for finishing
+            (`eqvi.model.path_evidence`); None without paths.
     """
 
     frame_1: Image
@@ -47,6 +49,7 @@ class SynthesisInput(NamedTuple):
     to_t2: Reversed
     before: Outer | None = None
     after: Outer | None = None
+    paths: Float[Tensor, "b k h w"] | None = None
 
 
 class Refined(NamedTuple):

@@ -20,6 +20,7 @@ from eqvi.model.geometry import Reversed
 from eqvi.model.interpolation import Interpolation
 from eqvi.model.layers import Part, UNet, as_part
 from eqvi.model.synthesis import Outer, SynthesisInput
+from eqvi.model.trajectories import SPACING
 
 #: Pixels around a tile's core that the networks read. In principle they look further; with 128, edges that move fast
 #: have shown a seam of 2.8 grey levels, with 192 nothing has shown one of 0.1.
@@ -54,6 +55,10 @@ class Box(NamedTuple):
     def cut(self, field: Tensor) -> Tensor:
         """This part of a field, (..., H, W)."""
         return field[..., self.top : self.bottom, self.left : self.right]
+
+    def coarse(self, spacing: int) -> "Box":
+        """The same part of a field that has every so many pixels; top and left are multiples of `spacing`."""
+        return Box(self.top // spacing, self.left // spacing, -(-self.bottom // spacing), -(-self.right // spacing))
 
     def widened(self, margin: int, height: int, width: int) -> "Box":
         """With a margin, moved outwards to aligned places, inside the frame."""
@@ -151,7 +156,8 @@ def _cut(given: SynthesisInput, box: Box) -> SynthesisInput:
         None if outer is None else Outer(box.cut(outer.frame), box.cut(outer.flow))
         for outer in (given.before, given.after)
     )
-    return SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2, before, after)
+    paths = None if given.paths is None else box.coarse(SPACING).cut(given.paths)
+    return SynthesisInput(frame_1, frame_2, flow_12, flow_21, to_t1, to_t2, before, after, paths)
 
 
 def _parts(side: int, count: int) -> list[tuple[int, int]]:

@@ -282,12 +282,9 @@ def gate(positions: Mapping[int, Position], side: int, spacing: int = 1) -> Trus
         side: the longer side of the frame, in pixels.
         spacing: of the pixels that are followed.
     """
-    still = torch.zeros_like(positions[1].displacement)
-    places = [positions[s].displacement if s else still for s in _times(positions)]
-    second = [c - 2 * b + a for a, b, c in zip(places, places[1:], places[2:], strict=False)]
-    third = [later - earlier for earlier, later in pairwise(second)]
+    second, third = differences(positions)
     trust = torch.stack([position.trust for position in positions.values()]).prod(dim=0)
-    squares = [trust * _mean_square(fields) for fields in (second, third)]
+    squares = [trust * mean_square(fields) for fields in (second, third)]
     bends, jerks, trusted = gaussian_blur(torch.cat((*squares, trust), dim=1), FAR_SIGMA / spacing).split(1, dim=1)
     jerk = (jerks / (trusted + 1e-4)).sqrt() / max(side, SMALLEST_SIDE)
     # White noise of variance v has second differences of variance 6 v and third ones of variance 20 v.
@@ -295,7 +292,16 @@ def gate(positions: Mapping[int, Position], side: int, spacing: int = 1) -> Trus
     return 1 - _ramp(jerk, *WILD) * _ramp(roughness, *ROUGH)
 
 
-def _mean_square(fields: Sequence[Flow]) -> Trust:
+def differences(positions: Mapping[int, Position]) -> tuple[list[Flow], list[Flow]]:
+    """The second and the third differences of a path's positions: its bends, and its jerk."""
+    still = torch.zeros_like(positions[1].displacement)
+    places = [positions[s].displacement if s else still for s in _times(positions)]
+    second = [c - 2 * b + a for a, b, c in zip(places, places[1:], places[2:], strict=False)]
+    return second, [later - earlier for earlier, later in pairwise(second)]
+
+
+def mean_square(fields: Sequence[Flow]) -> Trust:
+    """The mean over the fields of their squared length."""
     return torch.stack([field.square().sum(dim=1, keepdim=True) for field in fields]).mean(dim=0)
 
 

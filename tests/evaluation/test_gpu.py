@@ -420,10 +420,12 @@ def test_the_ablation_is_a_factorial_of_motion_and_residual_by_seed() -> None:
     motions = (("linear", 0), ("quadratic", 0), ("rectified", 0), ("quadratic", 8))
     assert parts == {(*motion, residual) for motion in motions for residual in (False, True)}
     assert len(shared_pools(list(runs.recipes.values()))) == 2, "one to train on, one to score on"
-    finishing = read_recipe(PARAMS / "train_finishing_gpu.yaml")[1]
-    pools = shared_pools([finishing, *runs.recipes.values()])
+    finishing = read_runs(PARAMS / "train_finishing_gpu.yaml")
+    assert not finishing.is_ablation
+    assert list(finishing.recipes) == ["finishing_0", "finishing_1", "finishing_2"]
+    pools = shared_pools([*finishing.recipes.values(), *runs.recipes.values()])
     assert [pool.count for pool in pools.values()] == [64, 8000]
-    with pytest.raises(InputError, match="holds an ablation of 24 runs"):
+    with pytest.raises(InputError, match="holds 24 runs"):
         read_recipe(PARAMS / "ablation_gpu.yaml")
 
 
