@@ -119,7 +119,7 @@ flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an ho
 $(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
 	$(call train,train_narrow_flow)
 
-finishing: $(KEPT)/finishing.safetensors ## train the weights that footage gets by default, minutes
+finishing: $(TRAINED)/finishing/weights.safetensors ## train weights such as footage gets by default, which are from a GPU, on two cores
 $(TRAINED)/finishing/weights.safetensors: notebooks/params/train_finishing.yaml | $(INSTALLED) build/pictures
 	$(call train,train_finishing)
 

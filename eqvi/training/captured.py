@@ -109,8 +109,6 @@ def train_captured(
             source=shared.source(recipe), samples=shared.scored(recipe),
         )  # fmt: skip
         trainer = run.trainer
-        if state is not None:
-            trainer.steps = state["steps"]
         run.record["captured"] = "windows drawn as they were rendered; not repeatable to the bit"
         run.record["steps"] = trainer.steps
         run_folder.write_record(folder, run.record)

@@ -126,6 +126,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""
         self.step, self.scores, self.spent = state["step"], state["scores"], dict(state["spent"])
+        self.steps = state["steps"]  # which may have been fitted to a visit's time
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimiser"])
         if self.average is not None:

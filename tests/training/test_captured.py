@@ -205,6 +205,9 @@ def test_steps_are_fitted_to_the_time(recipe: Recipe, tmp_path: Path, monkeypatc
     assert record["fitted"]["seconds"] == 1e9
     assert record["fitted"]["seconds_a_step"] > 0
     assert run_folder.is_finished(tmp_path)
+    trainer = make_trainer(recipe)
+    trainer.load_state_dict(trainer.state_dict() | {"steps": 7})
+    assert trainer.steps == 7, "whatever resumes a fitted run goes as far"
     long = dataclasses.replace(recipe, steps=10_000, score_every=1000)
     # 10 s a validation, one after every 1000 steps and one at the end.
     assert captured.fitted_steps(long, 60, 0.01, 10, 110 / captured.MARGIN) == 60 + 5000
