@@ -35,11 +35,19 @@ def blur_matrix(side: int, sigma: float, device: torch.device, dtype: torch.dtyp
 
 def binomial(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Blur by the weights 1 2 1 in rows and columns, with the rim repeated: a standard deviation of 0.7 pixels."""
-    for axis in (-1, -2):
-        x = F.pad(image, (1, 1, 0, 0) if axis == -1 else (0, 0, 1, 1), mode="replicate")
-        count = image.shape[axis]
-        image = (x.narrow(axis, 0, count) + x.narrow(axis, 2, count)).add_(image, alpha=2).mul_(0.25)
-    return image
+    return _three(image, 2).mul_(1 / 16)
+
+
+def box(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Blur by the weights 1 1 1, likewise; on a CPU `avg_pool2d` takes ten times as long."""
+    return _three(image, 1).mul_(1 / 9)
+
+
+def _three(image: Float[Tensor, "b c h w"], middle: int) -> Float[Tensor, "b c h w"]:
+    """The sum over three by three pixels, of which those in the middle count more, with the rim repeated."""
+    x = F.pad(image, (1,) * 4, mode="replicate")
+    x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=middle)
+    return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=middle)
 
 
 def square_mean(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -30,12 +30,12 @@ _MOST_PIXELS = 8
 
 
 def accelerated(model: EQVI) -> EQVI:
-    """A copy of an `eqvi.EQVI` whose steps 5 to 8 have fast convolutions; for inference, on the CPU.
+    """A copy of an `eqvi.EQVI` whose steps 5 to 8 and finishing have fast convolutions; for inference, on the CPU.
 
     The flow network stays as it is: its concatenations cost more in channels-last order than its convolutions gain.
     """
     fast = copy.deepcopy(model)
-    for part in (fast.refinement, fast.mask, fast.residual, fast.fusion):
+    for part in (fast.refinement, fast.mask, fast.residual, fast.fusion, fast.finishing):
         if isinstance(part, nn.Module):
             to_channels_last(part)
             _pack(part)

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.model.blur import binomial, square_mean
+from eqvi.model.blur import binomial, box, square_mean
 from eqvi.model.detail import SHARP
 from eqvi.model.geometry import backward_warp, pad_to, resize, sampled_inside
 from eqvi.model.interpolation import Interpolation
@@ -156,7 +156,7 @@ class Finishing(nn.Module):
         x = x + around[..., : x.shape[-2], : x.shape[-1]]
         for layer in self.layers:
             x = x + activate(layer(x))
-        return torch.tanh(self.head(x).to(evidence))
+        return torch.tanh(self.head(x).to(evidence)).contiguous()  # by channel, as they are read one by one
 
     def _scaled(
         self, groups: Iterable[Float[Tensor, "b _ h w"]], paths: Float[Tensor, "b k i j"] | None
@@ -219,7 +219,7 @@ def _softer(frame: Image, share: Weight) -> Iterator[Image]:
 def _of_pictures(pictures: _Pictures, frame: Image) -> Iterator[Float[Tensor, "b k h w"]]:
     """What the network reads of pictures, in the order of `EVIDENCE`, unscaled, several channels at a time."""
     of_0, of_3, between, detail_1, detail_2 = pictures
-    fine = F.avg_pool2d(F.pad(frame, (1,) * 4, "replicate"), 3, 1) - frame
+    fine = box(frame) - frame
     pairs = [(x, x) for x in (between, of_0, of_3, detail_1, detail_2, fine)]
     pairs += [(detail_1, detail_2), (of_0, of_3), (of_0, between), (of_3, between)]
     own = torch.cat([(x * y).sum(1, keepdim=True) for x, y in pairs], dim=1) / 3

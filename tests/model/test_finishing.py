@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from eqvi import EQVI, PRESETS
-from eqvi.model.finishing import REACH, both
+from eqvi.model.finishing import EVIDENCE, REACH, both, moving
+from eqvi.model.path_evidence import PATH_EVIDENCE
 from eqvi.model.synthesis import blend, share_of_1
 from eqvi.model.tiles import cores, tiled
 from tests.model.test_matching import BASELINE, clip
@@ -101,3 +102,20 @@ def test_both_frames_count_where_the_mask_trusts_both():
     assert both(mask).flatten().tolist() == pytest.approx([0.15, 1.0, 0.15])
     assert share_of_1(mask, 0.25).flatten().tolist() == pytest.approx([0.0, 0.75, 1.0])
     assert len(REACH) == 7
+
+
+def test_what_stands_still_is_never_softened():
+    speeds = torch.tensor([[0.0, 0.0], [0.1, 0.0], [3.0, 4.0]]).view(3, 2, 1, 1)
+    assert moving(speeds).flatten().tolist() == pytest.approx([0.0, 0.0952, 0.9991], abs=1e-4)
+
+
+def test_without_paths_their_evidence_is_the_usual(trained):
+    """A window of four frames has short paths; a model that is told to follow none has no evidence of them."""
+    seen = []
+    network = trained.finishing.coefficients
+    trained.finishing.coefficients = lambda evidence: seen.append(evidence) or network(evidence)
+    trained.config = dataclasses.replace(trained.config, trajectory=0, two_way=False)
+    with torch.inference_mode():
+        trained(clip(4), 0.5)
+    assert seen[0].shape[1] == len(EVIDENCE)
+    assert seen[0][:, -len(PATH_EVIDENCE) :].abs().max() == 0
