@@ -124,7 +124,8 @@ class Finishing(nn.Module):
             return torch.zeros_like(frame)
         with torch.no_grad():
             share = share_of_1(mask, t)
-            to_0 = flow_t1 + backward_warp(given.before.flow, flow_t1, "border")
+            beyond = backward_warp(torch.cat((given.before.flow, given.flow_12), dim=1), flow_t1, "border")
+            to_0 = flow_t1 + beyond[:, :2]
             to_3 = flow_t2 + backward_warp(given.after.flow, flow_t2, "border")
             pictures = _Pictures(
                 backward_warp(given.before.frame, to_0, "border", SHARP) - frame,
@@ -134,8 +135,8 @@ class Finishing(nn.Module):
             )
             # `norm` takes thirty times as long on the CPU
             speeds = torch.cat([torch.hypot(*flow.split(1, dim=1)) for flow in (flow_t1, flow_t2)], dim=1)
-            meeting = flow_t2 - flow_t1 - backward_warp(given.flow_12, flow_t1, "border")
-            groups = (_of_pictures(pictures, frame), _of_flows(flow_t1, flow_t2, speeds, meeting, mask, share, t))
+            missed = flow_t2 - flow_t1 - beyond[:, 2:]
+            groups = (_of_pictures(pictures, frame), _of_flows(flow_t1, flow_t2, speeds, missed, mask, share, t))
             evidence = self._scaled(itertools.chain(*groups), given.paths)
         height, width = frame.shape[-2:]
         coefficients = self.coefficients(evidence) * self.reach
@@ -237,14 +238,14 @@ def _of_pictures(pictures: _Pictures, frame: Image) -> Iterator[Float[Tensor, "b
 
 
 def _of_flows(
-    flow_t1: Flow, flow_t2: Flow, speeds: Float[Tensor, "b 2 h w"], meeting: Flow, mask: Weight, share: Weight,
+    flow_t1: Flow, flow_t2: Flow, speeds: Float[Tensor, "b 2 h w"], missed: Flow, mask: Weight, share: Weight,
     t: float | Tensor,
 ) -> Iterator[Float[Tensor, "b k h w"]]:  # fmt: skip
     """What it reads of masks and flows."""
     yield torch.cat((share, torch.zeros_like(mask) + t, mask), dim=1)
     yield torch.cat((sampled_inside(flow_t1), sampled_inside(flow_t2)), dim=1)
     yield torch.log1p(speeds)
-    yield (torch.hypot(*meeting.split(1, dim=1)) + _NEAR).log()
+    yield (torch.hypot(*missed.split(1, dim=1)) + _NEAR).log()
     uneven = (flow_t1 - square_mean(flow_t1)).square().sum(1, keepdim=True)
     yield (square_mean(uneven) + _NEAR**2).log() / 2
 
