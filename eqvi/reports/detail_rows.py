@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from eqvi.reports.comparisons import gains
+from eqvi.reports.runs import read_run
 
 #: Files of rows: data, and name without ``.csv``.
 FILES = {"real clips, x2": "detail_x2", "real clips, x4": "detail_x4"}
@@ -37,3 +38,23 @@ def table(folder: Path, file: str) -> pd.DataFrame:
     """
     named = {title: (f"{file}:model={one}", f"{file}:model={other}") for title, (one, other) in PAIRS.items()}
     return gains(folder, named)
+
+
+def looks(folder: Path) -> pd.DataFrame:
+    """How finished frames look beside those they start from, on real clips: a row for each rate and model.
+
+    Columns (float64):
+        psnr, ssim: means over frames.
+        sharpness: mean squared gradient over that of the true frames.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.read_run`.
+    """
+    lines = {}
+    for rate in ("x2", "x4"):
+        for model in (BASELINE, START, "finishing"):
+            run = read_run(folder, f"real_clips_{rate}:model={model}")
+            scores = {name: run.mean(name) for name in ("psnr", "ssim")}
+            sharpness = run.scores["sharpness"].mean() / run.scores["sharpness_truth"].mean()
+            lines[f"real clips, {rate}", model] = scores | {"sharpness": sharpness}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis(["clips of", "model"])
