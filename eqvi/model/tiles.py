@@ -136,6 +136,7 @@ def in_tiles(
         for name, field in whole.items():
             core.cut(field).copy_(inner.cut(getattr(part, name)))
         del part  # before the next tile takes its memory
+        release_memory()
     missing = like.new_full((), math.nan).expand(batch, 3, height, width)
     frame, flow_t1, flow_t2, mask = whole.values()
     return Interpolation(frame, flow_t1, flow_t2, missing, missing, mask, missing)
