@@ -31,7 +31,7 @@ def parse_memory(text: str) -> int:
 def bytes_per_pixel(config: EQVIConfig) -> int:
     """Memory that steps 4 to 7 take for a pixel of a tile, in float32; measured, and rounded up."""
     inputs = 2 * config.context_channels + 12 if config.residual else 0
-    learned = 50 if config.refine else 250 if config.finishing else 0
+    learned = 50 if config.refine else 350 if config.finishing else 0
     return 200 + learned + 14 * inputs
 
 

@@ -110,7 +110,7 @@ def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
             weight = torch.exp(-((target[:, 0] - qx) ** 2 + (target[:, 1] - qy) ** 2))
             inside = (qx >= 0) & (qx < width) & (qy >= 0) & (qy < height)
             # To integers before the product: float32 cannot count the pixels of an 8K frame.
-            index = torch.where(inside, qy, 0).long() * width + torch.where(inside, qx, 0).long()
+            index = torch.where(inside, qy, 0).long().mul_(width).add_(torch.where(inside, qx, 0).long())
             weight = (weight * inside).view(batch, 1, -1)
             landed.scatter_add_(2, index.view(batch, 1, -1).expand_as(payload), payload * weight)
     return landed.view(batch, 3, height, width)
