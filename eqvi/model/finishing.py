@@ -42,7 +42,7 @@ from eqvi.model.detail import SHARP
 from eqvi.model.geometry import backward_warp, pad_to, resize, sampled_inside
 from eqvi.model.interpolation import Interpolation
 from eqvi.model.layers import activate, conv
-from eqvi.model.path_evidence import PATH_EVIDENCE
+from eqvi.model.path_evidence import NEAREST, PATH_EVIDENCE
 from eqvi.model.synthesis import Flow, Image, SynthesisInput, Weight, share_of_1
 from eqvi.model.trajectories import SPACING
 
@@ -78,8 +78,8 @@ FARTHEST = 2.5
 REACH = (1.0, 2.0, 2.0, 1.5, 1.5, 2.0, 2.0)
 #: Distances between the pixels that each of the layers at an eighth of the resolution reads.
 AROUND = (1, 1, 2, 1)
-# Added to every power: 0.3 of a grey level. Added to every distance: pixels.
-_LEAST, _NEAR = (0.3 / 255) ** 2, 0.05
+# Added to every power: 0.3 of a grey level, squared.
+_LEAST = (0.3 / 255) ** 2
 
 
 class Finishing(nn.Module):
@@ -245,9 +245,9 @@ def _of_flows(
     yield torch.cat((share, torch.zeros_like(mask) + t, mask), dim=1)
     yield torch.cat((sampled_inside(flow_t1), sampled_inside(flow_t2)), dim=1)
     yield torch.log1p(speeds)
-    yield (torch.hypot(*missed.split(1, dim=1)) + _NEAR).log()
+    yield (torch.hypot(*missed.split(1, dim=1)) + NEAREST).log()
     uneven = (flow_t1 - square_mean(flow_t1)).square().sum(1, keepdim=True)
-    yield (square_mean(uneven) + _NEAR**2).log() / 2
+    yield (square_mean(uneven) + NEAREST**2).log() / 2
 
 
 def _enlarged(paths: Float[Tensor, "b k i j"], like: Float[Tensor, "b _ p q"]) -> Float[Tensor, "b k p q"]:

@@ -1,10 +1,10 @@
 """What the paths of pixels (`eqvi.model.trajectories`) say of how well a place at t is known. Not part of the paper.
 
-Where a pixel stands between two frames is told by its path. A path that is straight, or bends evenly, says it well; one
-that bends anew from frame to frame does not, and then what is between frames is a guess. How large its error is cannot
-be read off the frames at t, but off the path: how much it bends, how much the bends change, whether eight frames say
-something else than four, and whether the pixels of the path are one. A network that reads it knows where a new frame
-should rather be soft than wrong (`eqvi.model.finishing`).
+Where a pixel stands between two frames is read off its path. On a path that is straight, or bends evenly, the place is
+well known; on one that bends anew from frame to frame it is a guess. How large the error is cannot be read off the
+frames at t, but off the path: how much it bends, how much the bends change, how far the places by four and by all
+frames lie apart, and whether the flows of the path agree. A network that reads it knows where a new frame should rather
+be soft than wrong (`eqvi.model.finishing`).
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from eqvi.model.trajectories import LARGEST, Position, differences, frame_times, mean_square, path_displacement
 
-# Lengths in pixels below which nothing is told apart.
-_LEAST = 0.05
+#: Added to every distance, in pixels: below it nothing is told apart.
+NEAREST = 0.05
 
 #: What is read of a path, with the centre and the scale of each in rendered windows, about.
 PATH_EVIDENCE = {
@@ -30,7 +30,7 @@ PATH_EVIDENCE = {
 def path_evidence(
     positions: tuple[Mapping[int, Position], Mapping[int, Position]], t: float | Tensor
 ) -> Float[Tensor, "b k h w"]:
-    """The values of `PATH_EVIDENCE`, means of those of frame 1 and of frame 2.
+    """The values of `PATH_EVIDENCE`, means of those of frame 1 and of frame 2: (B, 4, ceil(H/8), ceil(W/8)).
 
     Args:
         positions: of the followed pixels of frame 1, and of frame 2, whose time runs backwards.
@@ -43,7 +43,10 @@ def path_evidence(
 def _of_frame(positions: Mapping[int, Position], t: float | Tensor) -> Float[Tensor, "b k h w"]:
     second, third = differences(positions)
     few, many = (path_displacement(positions, frame_times(count), t) for count in (4, len(positions) + 1))
-    apart = (many.displacement - few.displacement).clamp(-LARGEST, LARGEST)
     squares = torch.cat([mean_square(fields) for fields in (second, third)], dim=1)
-    distance = torch.hypot(*apart.split(1, dim=1))
-    return torch.cat(((squares + _LEAST**2).log() / 2, (distance + _LEAST).log(), many.trust), dim=1)
+    if len(positions) + 1 > 4:
+        difference = (many.displacement - few.displacement).clamp(-LARGEST, LARGEST)
+        distance = (torch.hypot(*difference.split(1, dim=1)) + NEAREST).log()
+    else:  # next to a clip's ends there are no others to compare with, which is not to agree: what is usual
+        distance = torch.full_like(many.trust, PATH_EVIDENCE["four or all"][0])
+    return torch.cat(((squares + NEAREST**2).log() / 2, distance, many.trust), dim=1)

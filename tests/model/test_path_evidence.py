@@ -11,12 +11,9 @@ from tests.model.test_trajectories import positions_on
 T = 0.3
 
 
-def of(path, trust: float = 1.0) -> dict[str, float]:
+def of(path, trust: float = 1.0, count: int = 8) -> dict[str, float]:
     """The evidence of pixels on a path, seen from both frames."""
-    seen = [
-        positions_on(path, frame_times(8)),
-        positions_on(lambda s: path(1 - s), frame_times(8)),
-    ]
+    seen = [positions_on(way, frame_times(count)) for way in (path, lambda s: path(1 - s))]
     seen = [{s: Position(p.displacement, trust * p.trust) for s, p in positions.items()} for positions in seen]
     values = path_evidence((seen[0], seen[1]), T)
     assert values.shape == (1, len(PATH_EVIDENCE), 12, 16)
@@ -48,3 +45,8 @@ def test_seen_from_the_other_frame_with_time_reversed_it_is_the_same():
     backwards = positions_on(lambda s: torch.tensor([math.sin(s), 0.0]), frame_times(8))
     one, other = path_evidence((forwards, backwards), T), path_evidence((backwards, forwards), 1 - T)
     torch.testing.assert_close(one, other)
+
+
+def test_a_path_of_four_frames_is_not_taken_to_be_confirmed_by_others():
+    values = of(lambda s: torch.tensor([2 * math.sin(2.2 * float(s)), 0.0]), count=4)
+    assert values["four or all"] == PATH_EVIDENCE["four or all"][0]
