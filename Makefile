@@ -84,7 +84,7 @@ bench: $(INSTALLED) ## speed and memory beside the published schedule, into resu
 gpu: ## all that a GPU has to answer, in one call of nine minutes; into results/gpu, elsewhere with GPU="--out FOLDER"
 	@$(if $(wildcard $(RUN)),$(RUN),python3) -m eqvi gpu --minutes 9 $(GPU)
 
-# Weights of our own. Interrupted training resumes; finished weights are copied to results/weights.
+# Weights of our own. Interrupted training resumes; finished weights are copied to results/weights, but for those of `finishing`.
 TRAINED := build/train
 KEPT := results/weights
 train = $(RUN) -m eqvi train --recipe notebooks/params/$(1).yaml --out $(@D) --device $(DEVICE)

@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, help=f"for all together ({MINUTES:g}, at toy size {TOY_MINUTES:g})")
     add("--steps", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)} (all)")
     add("--recipe", nargs="+", type=Path, metavar="YAML", help=f"of the training runs ({files}; toy size: tiny ones)")
+    add(
+        "--seeds",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="train by each recipe once with each of them (the recipe's own)",
+    )
     add("--pictures", type=Path, metavar="FOLDER", help="that training windows show, instead of the recipes'")
     add("--out", type=Path, metavar="FOLDER", help="of the result files (results/gpu; at toy size build/gpu)")
     add("--packed", type=Path, metavar="FOLDER", help="of the same in few files to carry away (as --out)")
@@ -61,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     for path in args.recipe or (() if args.toy else RECIPES):
         found = read_runs(path)
         (ablation if found.is_ablation else runs).update(found.recipes)
+    if args.seeds:
+        made = ((name, recipe, seed) for name, recipe in runs.items() for seed in args.seeds)
+        runs = {f"{name}_{seed}": dataclasses.replace(recipe, seed=seed) for name, recipe, seed in made}
     if args.pictures is not None:
         load_pictures(args.pictures, "val")
         for recipes in (runs, ablation):

@@ -97,7 +97,8 @@ def watched(model: EQVI, watch: Watch) -> Iterator[None]:
         (method, "surplus", "detail"),
     ]  # fmt: skip
     places += [(model.residual, "forward", "residual")] if model.residual is not None else []
-    places += [(model.finishing, "forward", "finishing")] if model.finishing is not None else []
+    if model.finishing is not None:
+        places += [(model.finishing, "forward", "finishing"), (method, "path_evidence", "finishing")]
     places += [(model.fusion, "forward", "fusion")] if model.fusion is not None else []
 
     def tell(operations: int) -> None:

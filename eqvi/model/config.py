@@ -28,8 +28,8 @@ class EQVIConfig:
             ``trajectory``, which reads all of them.
         refine: refinement U-Net and mask network (steps 5 and 6); without them, `eqvi.model.visibility` does both.
         matching: matching at t (`eqvi.model.matching`) in place of steps 5 to 7; excludes ``refine``.
-        finishing: weights of all warped frames, learned, over the weight-free method (`eqvi.model.finishing`); needs
-            ``detail``, excludes ``refine`` and ``matching``.
+        finishing: weights of all warped frames and of blurs, learned, over the weight-free method
+            (`eqvi.model.finishing`); needs ``detail``, excludes ``refine`` and ``matching``.
         detail: whether what a bilinear warp loses is given back (`eqvi.model.detail`).
         residual: RCSN (step 7); needs ``refine``.
         start: of refinement, mask and RCSN: ``published``, from flows with holes, zeros beyond it and an even mask;

@@ -26,8 +26,8 @@ Time is counted in frame intervals from I1. The other files of the package cite 
    flows. The U-Net's last feature map h is kept for step 6.
 6. Mask and blending. M = sigmoid(mask network(I_1t, I_2t, h)), one channel;
    I_t = ((1 - t) M I_1t + t (1 - M) I_2t) / ((1 - t) M + t (1 - M)). Beyond the paper, options: detail that the
-   bilinear warps of step 4 lose is given back (`eqvi.model.detail`), and without RCSN all warped pictures are weighed
-   by a small network (`eqvi.model.finishing`).
+   bilinear warps of step 4 lose is given back (`eqvi.model.detail`), and without RCSN a small network weighs all warped
+   pictures and softens what cannot be placed (`eqvi.model.finishing`).
 7. Residual contextual synthesis network, RCSN [1]. C = the first convolution of an ImageNet ResNet-18 at stride 1:
    context features [5]; G = the gradient magnitude per channel.
    I_t += U-Net(C1 and C2 warped to t, G1 and G2 warped to t, I_1t, I_2t). Clamp to [0, 1].

@@ -41,7 +41,7 @@ from eqvi.model.blur import binomial, box, square_mean
 from eqvi.model.detail import SHARP
 from eqvi.model.geometry import backward_warp, pad_to, resize, sampled_inside
 from eqvi.model.interpolation import Interpolation
-from eqvi.model.layers import activate, conv
+from eqvi.model.layers import activated, conv
 from eqvi.model.path_evidence import NEAREST, PATH_EVIDENCE
 from eqvi.model.synthesis import Flow, Image, SynthesisInput, Weight, share_of_1
 from eqvi.model.trajectories import SPACING
@@ -68,7 +68,7 @@ EVIDENCE = {
     "inside frame 2": (1.0, 0.4),
     "speed of 1": (0.8, 0.8),  # logarithm of 1 + the distance in pixels
     "speed of 2": (0.8, 0.8),
-    "meeting": (-1.8, 1.3),  # logarithm of the distance in pixels by which both flows miss F_12
+    "mismatch": (-1.8, 1.3),  # logarithm of the distance in pixels between F_t2 - F_t1 and F_12
     "flow around": (-2.5, 0.8),  # logarithm of how far it differs from its mean over the surroundings, in pixels
     **PATH_EVIDENCE,
 }
@@ -135,8 +135,8 @@ class Finishing(nn.Module):
             )
             # `norm` takes thirty times as long on the CPU
             speeds = torch.cat([torch.hypot(*flow.split(1, dim=1)) for flow in (flow_t1, flow_t2)], dim=1)
-            missed = flow_t2 - flow_t1 - beyond[:, 2:]
-            groups = (_of_pictures(pictures, frame), _of_flows(flow_t1, flow_t2, speeds, missed, mask, share, t))
+            mismatch = flow_t2 - flow_t1 - beyond[:, 2:]
+            groups = (_of_pictures(pictures, frame), _of_flows(flow_t1, flow_t2, speeds, mismatch, mask, share, t))
             evidence = self._scaled(itertools.chain(*groups), given.paths)
         height, width = frame.shape[-2:]
         coefficients = self.coefficients(evidence) * self.reach
@@ -149,14 +149,14 @@ class Finishing(nn.Module):
 
     def coefficients(self, evidence: Float[Tensor, "b e p q"]) -> Float[Tensor, "b 7 p q"]:
         """The coefficients of the terms, in (-1, 1), from the scaled evidence; both at half of the resolution."""
-        x = activate(self.first(evidence))
-        around = activate(self.down(halved(halved(x))))
+        x = activated(self.first, evidence)
+        around = activated(self.down, halved(halved(x)))
         for layer in self.around:
-            around = around + activate(layer(around))
+            around = around + activated(layer, around)
         around = F.interpolate(self.up(around), scale_factor=4, mode="bilinear", align_corners=False)
         x = x + around[..., : x.shape[-2], : x.shape[-1]]
         for layer in self.layers:
-            x = x + activate(layer(x))
+            x = x + activated(layer, x)
         return torch.tanh(self.head(x).to(evidence)).contiguous()  # by channel, as they are read one by one
 
     def _scaled(
@@ -210,11 +210,11 @@ def _terms(pictures: _Pictures, mask: Weight, share: Weight) -> Iterator[Image]:
     yield (1 - mask) * pictures.of_3
 
 
-def _softer(frame: Image, share: Weight) -> Iterator[Image]:
-    """The last of these terms."""
+def _softer(frame: Image, moving: Weight) -> Iterator[Image]:
+    """The last two terms: what the small blur changes, and the same blur three times."""
     soft = binomial(frame)
-    yield share * (soft - frame)
-    yield share * (binomial(binomial(soft)) - frame)
+    yield moving * (soft - frame)
+    yield moving * (binomial(binomial(soft)) - frame)
 
 
 def _of_pictures(pictures: _Pictures, frame: Image) -> Iterator[Float[Tensor, "b k h w"]]:
@@ -238,14 +238,14 @@ def _of_pictures(pictures: _Pictures, frame: Image) -> Iterator[Float[Tensor, "b
 
 
 def _of_flows(
-    flow_t1: Flow, flow_t2: Flow, speeds: Float[Tensor, "b 2 h w"], missed: Flow, mask: Weight, share: Weight,
+    flow_t1: Flow, flow_t2: Flow, speeds: Float[Tensor, "b 2 h w"], mismatch: Flow, mask: Weight, share: Weight,
     t: float | Tensor,
 ) -> Iterator[Float[Tensor, "b k h w"]]:  # fmt: skip
     """What it reads of masks and flows."""
     yield torch.cat((share, torch.zeros_like(mask) + t, mask), dim=1)
     yield torch.cat((sampled_inside(flow_t1), sampled_inside(flow_t2)), dim=1)
     yield torch.log1p(speeds)
-    yield (torch.hypot(*missed.split(1, dim=1)) + NEAREST).log()
+    yield (torch.hypot(*mismatch.split(1, dim=1)) + NEAREST).log()
     uneven = (flow_t1 - square_mean(flow_t1)).square().sum(1, keepdim=True)
     yield (square_mean(uneven) + NEAREST**2).log() / 2
 

@@ -37,7 +37,7 @@ class SynthesisInput(NamedTuple):
         flow_12, flow_21: (B, 2, H, W) in pixels.
         to_t1, to_t2: the reversed flows of step 3.
         before, after: frames 0 and 3 with the flows F_10 and F_23 to them, for finishing; else None.
-        paths: (B, k, H/8, W/8), what the paths of the pixels say of their own reliability, for finishing
+        paths: (B, k, ceil(H/8), ceil(W/8)), what the paths of the pixels say of their own reliability, for finishing
             (`eqvi.model.path_evidence`); None without paths.
     """
 

@@ -110,7 +110,6 @@ def train_captured(
         )  # fmt: skip
         trainer = run.trainer
         run.record["captured"] = "windows drawn as they were rendered; not repeatable to the bit"
-        run.record["steps"] = trainer.steps
         run_folder.write_record(folder, run.record)
         draws = shared.draws(recipe, trainer.step)
         windows = draws.windows

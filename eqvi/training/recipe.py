@@ -26,7 +26,7 @@ Stages as published, and how each is known:
     scratch      stages 1 to 3 at once with RQFP, by the recipe above: 21 699 500 of 28 071 018 parameters (released)
     scratch-vgg  as scratch, with a distance in VGG-16's conv4_3 features (the README); its weight is not published
     matching     matching at t (ours), from windows of eight frames with exact flow
-    finishing    weights of warped frames over the weight-free method (ours), from the same windows
+    finishing    weights of warped frames and blurs over the weight-free method (ours), from the same windows
     flow         the flow network: ours, as ScopeFlow's own training was not released
 """
 

@@ -19,8 +19,7 @@ class Runs(NamedTuple):
 
     Attributes:
         is_ablation: whether they are rows and seeds of an ablation, and so worth nothing without each other.
-        recipes: by the run's name; with seeds ``NAME_SEED``, of an ablation ``ROW_SEED``, all rows with the first seed
-            before the next.
+        recipes: by the run's name; of an ablation ``ROW_SEED``, all rows with the first seed before the next.
     """
 
     is_ablation: bool
@@ -34,13 +33,13 @@ def read_recipe(path: Path) -> tuple[str, Recipe]:
         InputError: the file cannot be read, is written in other YAML, or gives no single recipe.
     """
     runs = read_runs(path)
-    if runs.is_ablation or len(runs.recipes) > 1:
-        raise InputError(f"--recipe {path}: holds {len(runs.recipes)} runs: give a recipe of one")
+    if runs.is_ablation:
+        raise InputError(f"--recipe {path}: holds an ablation of {len(runs.recipes)} runs: give a recipe of one")
     return next(iter(runs.recipes.items()))
 
 
 def read_runs(path: Path) -> Runs:
-    """The run of a recipe, one of each seed if it has `SEEDS`, or those of an ablation: with `ROWS` as well.
+    """The run of a recipe, or those of an ablation: a recipe with `ROWS` and `SEEDS`.
 
     Raises:
         InputError: the file cannot be read, is written in other YAML, or gives no recipe.
@@ -52,11 +51,8 @@ def read_runs(path: Path) -> Runs:
     if unknown:
         raise InputError(f"--recipe {path}: a recipe has no {unknown[0]!r}")
     common = {name: value for name, value in values.items() if name in known}
-    name = Path(str(values.get("out") or path.stem)).name
     if rows is None and seeds is None:
-        return Runs(False, {name: Recipe.from_values(common)})
-    is_ablation = rows is not None
-    rows = rows if is_ablation else {name: {}}
+        return Runs(False, {Path(str(values.get("out") or path.stem)).name: Recipe.from_values(common)})
     if not isinstance(rows, dict) or not rows or not all(isinstance(row, dict) for row in rows.values()):
         raise InputError(f"--recipe {path}: {ROWS} has a line 'NAME: {{...}}', indented, for each row")
     if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
@@ -66,7 +62,7 @@ def read_runs(path: Path) -> Runs:
         for seed in seeds
         for name, row in rows.items()
     }
-    return Runs(is_ablation, recipes)
+    return Runs(True, recipes)
 
 
 def _read_values(path: Path) -> dict[str, Any]:

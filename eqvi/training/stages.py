@@ -44,7 +44,9 @@ STAGES: dict[str, Stage] = {
     "4": Stage("adds MS-Fusion, trains it alone", ("fusion",), multi_scale=True, after="3"),
     "scratch": Stage("stages 1 to 3 at once, from nothing", _SYNTHESIS),
     "matching": Stage("matching at t, from windows with exact flow", ("matching",), "quadratic", residual=False),
-    "finishing": Stage("weights of warped frames, weight-free start", ("finishing",), "quadratic", residual=False),
+    "finishing": Stage(
+        "weights of warped frames and blurs, weight-free start", ("finishing",), "quadratic", residual=False
+    ),
     "scratch-vgg": Stage("as scratch, with a perceptual term in the loss (EQVI-P)", _SYNTHESIS, perceptual=True),
 }
 

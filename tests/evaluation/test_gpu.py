@@ -402,6 +402,18 @@ def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, toy: Recipe) -
     assert (tmp_path / "toy.zip").is_file()
 
 
+def test_what_a_case_takes_is_judged_by_cases_of_its_own_kind_and_size() -> None:
+    eager, graph = gpu_speed.Case(256, 448, "tf32", "eager", 8), gpu_speed.Case(256, 448, "tf32", "graph", 8)
+    large = gpu_speed.Case(720, 1280, "tf32", "eager", 3)
+    assert gpu_speed._expected(eager, {}) == 0
+    assert gpu_speed._expected(graph, {eager: 40.0}) == 40, "no other is known"
+    assert gpu_speed._expected(graph._replace(precision="bfloat16"), {eager: 40.0, graph: 8.0, large: 30.0}) == 8
+    whole = gpu_speed.Case(2160, 3840, "tf32", "eager", 1)
+    assert gpu_speed._expected(whole, {eager: 40.0, large: 30.0}) == pytest.approx(90), (
+        "by pixels from the nearest size"
+    )
+
+
 def test_chosen_steps_share_the_minutes() -> None:
     plan = gpu.chosen_steps(["weights", "environment"])
     assert [step.name for step in plan] == ["environment", "weights"]
@@ -420,12 +432,10 @@ def test_the_ablation_is_a_factorial_of_motion_and_residual_by_seed() -> None:
     motions = (("linear", 0), ("quadratic", 0), ("rectified", 0), ("quadratic", 8))
     assert parts == {(*motion, residual) for motion in motions for residual in (False, True)}
     assert len(shared_pools(list(runs.recipes.values()))) == 2, "one to train on, one to score on"
-    finishing = read_runs(PARAMS / "train_finishing_gpu.yaml")
-    assert not finishing.is_ablation
-    assert list(finishing.recipes) == ["finishing_0", "finishing_1", "finishing_2"]
-    pools = shared_pools([*finishing.recipes.values(), *runs.recipes.values()])
+    finishing = read_recipe(PARAMS / "train_finishing_gpu.yaml")[1]
+    pools = shared_pools([finishing, *runs.recipes.values()])
     assert [pool.count for pool in pools.values()] == [64, 8000]
-    with pytest.raises(InputError, match="holds 24 runs"):
+    with pytest.raises(InputError, match="holds an ablation of 24 runs"):
         read_recipe(PARAMS / "ablation_gpu.yaml")
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from eqvi import EQVI, PRESETS
+from eqvi.model.fast_convolution import accelerated
 from eqvi.model.finishing import EVIDENCE, REACH, both, moving
+from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.path_evidence import PATH_EVIDENCE
 from eqvi.model.synthesis import blend, share_of_1
 from eqvi.model.tiles import cores, tiled
@@ -87,13 +89,24 @@ def test_every_weight_learns():
     assert without == []
 
 
-def test_tiles_are_parts_of_the_whole_frame(trained):
-    frames = clip(8, 520, 704)
+@pytest.mark.parametrize("arranged", [accelerated, lambda model: laid_out(model, torch.float32)], ids=["cpu", "gpu"])
+@pytest.mark.parametrize(("count", "size"), [(8, (64, 80)), (6, (65, 97)), (4, (9, 33))])
+def test_convolutions_arranged_for_a_device_give_the_same_frame(trained, arranged, count, size):
+    frames = clip(count, *size)
+    with torch.inference_mode():
+        plain, fast = trained(frames, 0.3), arranged(trained)(frames, 0.3)
+    assert (plain.residual - EQVI(PLAIN)(frames, 0.3).residual).abs().max() > 1e-3, "the weights do something"
+    torch.testing.assert_close(fast.frame, plain.frame, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(520, 704), (519, 643)])
+def test_tiles_are_parts_of_the_whole_frame(trained, size):
+    frames = clip(8, *size)
     with torch.inference_mode():
         motion = trained.estimate_motion(frames)
         whole = trained.interpolate(frames, motion, 0.4).frame
         parts = tiled(trained, lambda height, width: cores(height, width, height * width - 1))
-        assert len(parts.grid(520, 704)) > 1
+        assert len(parts.grid(*size)) > 1
         assert (parts.interpolate(frames, motion, 0.4).frame - whole).abs().max() < 0.1 / 255
 
 
