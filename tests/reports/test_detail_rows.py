@@ -14,6 +14,7 @@ def test_sharpness_is_that_of_all_frames_over_that_of_the_true_ones(tmp_path):
     ]  # fmt: skip
     for rate in ("x2", "x4"):
         pd.DataFrame(rows).to_csv(tmp_path / f"real_clips_{rate}.csv", index=False)
+        (tmp_path / f"real_clips_{rate}.json").write_text("{}")
     found = looks(tmp_path)
     assert list(found.index.get_level_values("model")) == 2 * [BASELINE, START, "finishing"]
     assert found["psnr"].tolist() == pytest.approx(6 * [32.0])
