@@ -295,7 +295,7 @@ def gate(positions: Mapping[int, Position], side: int, spacing: int = 1) -> Trus
 def differences(positions: Mapping[int, Position]) -> tuple[list[Flow], list[Flow]]:
     """The second and the third differences of a path's positions: its bends, and its jerk."""
     still = torch.zeros_like(positions[1].displacement)
-    places = [positions[s].displacement if s else still for s in _times(positions)]
+    places = [positions[s].displacement if s else still for s in sorted((0, *positions))]
     second = [c - 2 * b + a for a, b, c in zip(places, places[1:], places[2:], strict=False)]
     return second, [later - earlier for earlier, later in pairwise(second)]
 
@@ -307,10 +307,6 @@ def mean_square(fields: Sequence[Flow]) -> Trust:
 
 def _ramp(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
-
-
-def _times(positions: Mapping[int, Position]) -> list[int]:
-    return sorted((0, *positions))
 
 
 def _clamped(field: Flow) -> Flow:

@@ -59,12 +59,12 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     absent = subprocess.run([sys.executable, "-c", "import av"], capture_output=True, env=environment, check=False)
     assert b"No module named 'av'" in absent.stderr
     # More minutes than it takes: tests run beside each other.
-    command = ["-m", "eqvi", "gpu", "--device", "cpu", "--toy", "--minutes", "8", "--out", str(tmp_path / "out")]
+    command = ["-m", "eqvi", "gpu", "--device", "cpu", "--toy", "--minutes", "20", "--out", str(tmp_path / "out")]
     command += ["--packed", str(tmp_path / "few")]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("eqvi gpu: a rehearsal at toy size on cpu, at most 8 minutes: environment ")
+    assert lines[0].startswith("eqvi gpu: a rehearsal at toy size on cpu, at most 20 minutes: environment ")
     assert (tmp_path / "out" / "log.txt").read_text().splitlines() == lines
     found = results(tmp_path / "out")
     assert found.pop("rendering")["tables"]["windows"][-1]["made"] == 5  # four to train on, one to score
