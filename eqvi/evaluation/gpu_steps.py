@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from eqvi.devices import has_bfloat16
 from eqvi.evaluation.gpu_record import Task
 from eqvi.evaluation.parity import KINDS, arrays, load_models, stages
 from eqvi.evaluation.precision import ComputePrecision, compiled, computing
@@ -101,6 +102,10 @@ def compare(task: Task, modes: Sequence[Mode], cases: Sequence[str] | None = Non
     for mode in modes:
         if task.left() < 0:
             task.record.add("left_out", mode=mode.name, why="no time left")
+            continue
+        if "bfloat16" in mode.name and not has_bfloat16(task.visit.device):
+            # A CPU without it takes minutes for what others do in a second: a rehearsal goes without.
+            task.record.add("left_out", mode=mode.name, why="the device has no bfloat16")
             continue
         # A copy: layout and compilation stay with a model.
         own = {kind: mode.prepare(copy.deepcopy(model).to(device), task.visit.device) for kind, model in models.items()}
