@@ -210,11 +210,11 @@ def _terms(pictures: _Pictures, mask: Weight, share: Weight) -> Iterator[Image]:
     yield (1 - mask) * pictures.of_3
 
 
-def _softer(frame: Image, moving: Weight) -> Iterator[Image]:
-    """The last two terms: what the small blur changes, and the same blur three times."""
+def _softer(frame: Image, share: Weight) -> Iterator[Image]:
+    """The last two terms: what the small blur changes, and the same blur three times; `share` is that of `moving`."""
     soft = binomial(frame)
-    yield moving * (soft - frame)
-    yield moving * (binomial(binomial(soft)) - frame)
+    yield share * (soft - frame)
+    yield share * (binomial(binomial(soft)) - frame)
 
 
 def _of_pictures(pictures: _Pictures, frame: Image) -> Iterator[Float[Tensor, "b k h w"]]:

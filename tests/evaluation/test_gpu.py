@@ -404,6 +404,21 @@ def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, toy: Recipe) -
     assert (tmp_path / "toy.zip").is_file()
 
 
+def test_each_recipe_is_trained_once_with_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eqvi.__main__ import main
+
+    visits: list[Visit] = []
+    monkeypatch.setattr(gpu, "carry_out", lambda visit, *_, **__: visits.append(visit) or {})
+    options = ["--device", "cpu", "--toy", "--steps", "environment", "--out", str(tmp_path)]
+    assert main(["gpu", *options, "--seeds", "3", "4"]) == 0
+    assert main(["gpu", *options]) == 0
+    assert {name: run.seed for name, run in visits[0].runs.items()} == {
+        "toy_3": 3, "toy_4": 4, "toy_matching_3": 3, "toy_matching_4": 4
+    }  # fmt: skip
+    assert list(visits[1].runs) == ["toy", "toy_matching"]
+    assert visits[0].ablation == visits[1].ablation, "which has seeds of its own"
+
+
 def test_what_a_case_takes_is_judged_by_cases_of_its_own_kind_and_size() -> None:
     eager, graph = gpu_speed.Case(256, 448, "tf32", "eager", 8), gpu_speed.Case(256, 448, "tf32", "graph", 8)
     large = gpu_speed.Case(720, 1280, "tf32", "eager", 3)
