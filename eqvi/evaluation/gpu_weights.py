@@ -30,9 +30,9 @@ from eqvi.evaluation.gpu_record import Task
 from eqvi.evaluation.gpu_speed import TRIED
 from eqvi.evaluation.precision import float32_precision
 from eqvi.files import parse_json, reason, replacing, sha256
-from eqvi.paths import BUILD
 from eqvi.training.captured import train_captured
 from eqvi.training.recipe import Recipe
+from eqvi.training.recipe_file import visited
 from eqvi.training.run_folder import (
     CURVE_FILE,
     LATEST_FILE,
@@ -114,6 +114,7 @@ def _ablation(task: Task, shared: SharedWindows) -> None:
         record = _packed_record(archive, f"{name}/")
         if record.get("recipe") == _plain(recipe):  # made by a visit before
             task.record.add("runs", **_row(name, record, record["steps"], record["scores"], record["psnr_start"]))
+            _unpack(archive, name)
             del todo[name]
             continue
         if why := _cannot_begin(task, shared, recipe, taken):
@@ -132,8 +133,8 @@ def _cannot_begin(task: Task, shared: SharedWindows, recipe: Recipe, taken: list
     longest = max(taken[-2:], default=0.0)  # the first ones choose kernels
     if _left(task) < _SPARE * longest or _left(task) <= 0:
         return f"no time left: a run took {longest:.1f} s, {max(_left(task), 0):.1f} s were left"
+    shared.source(recipe)  # prepares the pool
     windows = shared.draws(recipe, 0).windows
-    shared.source(recipe)
     if not windows.wait_for(recipe.windows, time.monotonic() + _left(task), recipe.windows):
         return f"{len(windows)} of {recipe.windows} windows were there when the time was over"
     return ""
@@ -178,10 +179,16 @@ def _place(task: Task) -> Path:
 
 
 def _emptied(name: str) -> Path:
-    folder = BUILD / "gpu_run" / name
+    folder = visited(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def _unpack(archive: Path, name: str) -> None:
+    """Put the weights of a run of the ablation where one that starts from them looks for them."""
+    with zipfile.ZipFile(archive) as packed:
+        (_emptied(name) / WEIGHTS_FILE).write_bytes(packed.read(f"{name}/{WEIGHTS_FILE}"))
 
 
 def _plain(recipe: Recipe) -> Any:

@@ -40,7 +40,7 @@ from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import presets
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.tiles import tiled
-from eqvi.training.graphs import Captured
+from eqvi.model.graphs import Captured
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe

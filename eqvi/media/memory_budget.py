@@ -60,7 +60,7 @@ class MemoryBudget:
     """
 
     def __init__(self, config: EQVIConfig, device: str, limit: int | None = None) -> None:
-        self._config, self._base = config, used_memory(device) + DECODER
+        self._config, self._device, self._base = config, device, used_memory(device) + DECODER
         free = free_memory(device)
         #: None where nothing is known of the device's memory: then frames are computed whole.
         self.limit = limit if limit or free is None else self._base + int(SHARE * free)
@@ -75,6 +75,11 @@ class MemoryBudget:
         if (height, width) not in self._grids:
             self._grids[height, width] = self._grid(height, width)
         return self._grids[height, width]
+
+    def has_room(self, height: int, width: int) -> bool:
+        """Whether a frame's whole computation fits once more, beside what the process holds by now."""
+        needed = (bytes_per_pixel(self._config) + bytes_around(self._config)) * height * width
+        return self.limit is None or used_memory(self._device) + needed <= self.limit
 
     def _grid(self, height: int, width: int) -> list[Box]:
         cost = bytes_per_pixel(self._config)

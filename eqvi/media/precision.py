@@ -10,6 +10,7 @@ from eqvi.media.memory_budget import MemoryBudget
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
 from eqvi.model.gpu_convolution import laid_out
+from eqvi.model.graphs import OnGraphs
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.tiles import tiled
 
@@ -35,7 +36,7 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
         raise InputError(f"--precision bfloat16: {kind}: give --precision float32")
     budget = MemoryBudget(model.config, device, memory)
     if torch.device(device).type == "cuda" and precision != "exact":
-        return tiled(laid_out(model, getattr(torch, precision)), budget)
+        return OnGraphs(tiled(laid_out(model, getattr(torch, precision)), budget), device, budget.has_room)
     fast = tiled(accelerated(model) if device == "cpu" and precision != "exact" else model, budget)
     return _LowPrecision(fast, device) if precision == "bfloat16" else fast
 

@@ -49,6 +49,8 @@ ROWS = {
     "fusion": Row("rectified (RQFP)", True, True, "by stages, then the fusion net alone", "baseline-rectified"),
     "scratch": Row("rectified (RQFP)", True, False, "at once", "baseline-rectified"),
     "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss", "baseline-rectified"),
+    "matching": Row("quadratic, eight frames", False, False, "at once", "baseline+8"),
+    "finishing": Row("quadratic, eight frames", False, False, "at once", "baseline+8+two-way+detail"),
 }
 #: The methods that need no training and that rows start as.
 STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))

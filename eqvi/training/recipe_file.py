@@ -1,17 +1,24 @@
 """Recipes in files, read without PyYAML: a machine that is lent for minutes may not have it."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eqvi.errors import InputError
 from eqvi.files import parse_json, reason
+from eqvi.paths import BUILD
+from eqvi.training.run_folder import WEIGHTS_FILE
 from eqvi.training.recipe import Recipe
 
 #: The parameters of notebook 13 that say how a run is carried out; for commands they are options.
 OTHER_PARAMETERS = ("out", "device", "workers", "minutes", "threads", "restart")
-#: What makes a file one of an ablation: the values of each row, by its name, and the seeds of its runs.
+#: What makes a file one of an ablation: the values of each row, by its name, and the seeds of its runs. A row may give
+#: another as ``after``: its runs start from the other's weights, seed by seed.
 ROWS, SEEDS = "rows", "seeds"
+_OUTER_COMMA = re.compile(r",(?![^{]*})")
+#: Where a visit to a GPU makes its runs, a folder each.
+VISITED = BUILD / "gpu_run"
 
 
 class Runs(NamedTuple):
@@ -57,12 +64,21 @@ def read_runs(path: Path) -> Runs:
         raise InputError(f"--recipe {path}: {ROWS} has a line 'NAME: {{...}}', indented, for each row")
     if not isinstance(seeds, list) or not seeds or len(set(map(str, seeds))) < len(seeds):
         raise InputError(f"--recipe {path}: {SEEDS} is a list such as [0, 1, 2]")
-    recipes = {
-        f"{name}_{seed}": Recipe.from_values(common | row | {"seed": seed})
-        for seed in seeds
-        for name, row in rows.items()
-    }
+    recipes: dict[str, Recipe] = {}
+    for seed in seeds:
+        for name, row in rows.items():
+            values = common | row | {"seed": seed}
+            if before := row.get("after"):
+                if f"{before}_{seed}" not in recipes:
+                    raise InputError(f"--recipe {path}: row {name}: after {before!r} is no row above it")
+                values["after"] = str(visited(f"{before}_{seed}") / WEIGHTS_FILE)
+            recipes[f"{name}_{seed}"] = Recipe.from_values(values)
     return Runs(True, recipes)
+
+
+def visited(name: str) -> Path:
+    """The folder of a run that a visit to a GPU makes."""
+    return VISITED / name
 
 
 def _read_values(path: Path) -> dict[str, Any]:
@@ -93,9 +109,9 @@ def _read_values(path: Path) -> dict[str, Any]:
 
 
 def _plain(text: str) -> Any:
-    """A number, true or false, a text, a list, or a mapping of such in braces."""
+    """A number, true or false, a text, a list, or a mapping of such in braces, which may hold one."""
     if text.startswith("{") and text.endswith("}"):
-        pairs = (item.partition(":") for item in text[1:-1].split(",") if item.strip())
+        pairs = (item.partition(":") for item in _OUTER_COMMA.split(text[1:-1]) if item.strip())
         return {name.strip(): _plain(value.strip()) for name, _, value in pairs}
     try:
         return parse_json(text)

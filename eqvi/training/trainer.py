@@ -21,7 +21,7 @@ from eqvi.model.layers import to_channels_last
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import run_folder
 from eqvi.training.distributed import Processes
-from eqvi.training.graphs import Captured
+from eqvi.model.graphs import Captured
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss

@@ -26,10 +26,11 @@ from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS
 from eqvi.evaluation.panned import panned
 from eqvi.files import parse_json
 from eqvi.model.eqvi import EQVI
+from eqvi.model.graphs import Captured
 from eqvi.model.registry import presets
 from eqvi.paths import PARAMS, ROOT
-from eqvi.training import captured, run_folder
-from eqvi.training.graphs import Captured
+from eqvi.reports.ablation import ROWS
+from eqvi.training import captured, recipe_file, run_folder
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import window_pool
 from eqvi.training.recipe import Recipe
@@ -294,7 +295,7 @@ def test_cases_without_time_are_left_out(tmp_path: Path) -> None:
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """The rehearsal's run, on a pool of its own that is full."""
-    monkeypatch.setattr(gpu_weights, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(recipe_file, "VISITED", tmp_path / "build" / "gpu_run")
     recipe = dataclasses.replace(TOY_RUNS["toy"], store=str(tmp_path / "windows"))
     fill_pool(window_pool(recipe, "train"), progress=False)
     return recipe
@@ -392,6 +393,9 @@ def test_runs_without_time_or_windows_are_left_out_and_named(tmp_path: Path, toy
     record = carry_out_weights(visit_to(tmp_path, ablation=more), 1.5)
     assert [row["run"] for row in record.rows("left_out")] == list(runs)
     assert record.rows("left_out")[0]["why"] == "4 of 9 windows were there when the time was over"
+    more = {name: dataclasses.replace(recipe, store=str(tmp_path / "none_yet")) for name, recipe in runs.items()}
+    record = carry_out_weights(visit_to(tmp_path, ablation=more), 1.5)
+    assert record.rows("left_out")[0]["why"] == "0 of 3 windows were there when the time was over"
 
 
 def test_a_run_that_fails_leaves_the_others_alone(tmp_path: Path, toy: Recipe) -> None:
@@ -437,29 +441,50 @@ def test_chosen_steps_share_the_minutes() -> None:
     assert sum(step.share for step in plan) == pytest.approx(1)
 
 
-def test_the_ablation_is_a_factorial_of_motion_and_residual_by_seed() -> None:
-    runs = read_runs(PARAMS / "ablation_gpu.yaml")
+def test_the_ablation_has_the_rows_of_its_pages_alike_but_for_what_they_say() -> None:
+    runs = read_runs(PARAMS / "ablation_gpu.yaml").recipes
     content = yaml.safe_load((PARAMS / "ablation_gpu.yaml").read_text())
-    rows, seeds = content.pop("rows"), content.pop("seeds")
-    expected = {f"{n}_{s}": Recipe.from_values(content | row | {"seed": s}) for s in seeds for n, row in rows.items()}
-    assert runs.is_ablation
-    assert list(runs.recipes.items()) == list(expected.items())
-    assert [recipe.seed for recipe in runs.recipes.values()] == [0] * 8 + [1] * 8 + [2] * 8
-    parts = {(r.config().motion, r.config().trajectory, r.config().residual) for r in runs.recipes.values()}
-    motions = (("linear", 0), ("quadratic", 0), ("rectified", 0), ("quadratic", 8))
-    assert parts == {(*motion, residual) for motion in motions for residual in (False, True)}
-    assert len(shared_pools(list(runs.recipes.values()))) == 2, "one to train on, one to score on"
-    finishing = read_recipe(PARAMS / "train_finishing_gpu.yaml")[1]
-    pools = shared_pools([finishing, *runs.recipes.values()])
-    assert [pool.count for pool in pools.values()] == [64, 8000]
-    with pytest.raises(InputError, match="holds an ablation of 24 runs"):
+    assert list(runs) == [f"{row}_{seed}" for seed in content["seeds"] for row in content["rows"]]
+    assert set(content["rows"]) - {"stage1", "stage2"} == set(ROWS) - {"fusion"}
+    for name, recipe in runs.items():
+        row = ROWS.get(name.rpartition("_")[0])
+        assert (recipe.windows, recipe.batch, recipe.crop) == (2000, 32, 128)
+        assert recipe.begin == "weight_free"
+        if row is not None and row.trained == "at once":
+            config, (start, _, frames) = recipe.config(), row.start.partition("+")
+            assert config.motion == presets()[start].motion
+            assert config.trajectory == (int(frames[0]) if frames else 0)
+            assert config.residual == row.rcsn
+    steps = {row: runs[f"{row}_0"].steps for row in content["rows"]}
+    stages = [steps.pop(stage) for stage in ("stage1", "stage2", "stages")]
+    assert {*steps.values(), sum(stages)} == {content["steps"]}
+    pools = shared_pools([read_recipe(PARAMS / "train_finishing_gpu.yaml")[1], *runs.values()])
+    assert [pool.count for pool in pools.values()] == [64, 8000], "one to score on, one to train on"
+    with pytest.raises(InputError, match="holds an ablation of 36 runs"):
         read_recipe(PARAMS / "ablation_gpu.yaml")
 
 
-@pytest.mark.parametrize("name", [name for name in read_runs(PARAMS / "ablation_gpu.yaml").recipes if name[-1] == "0"])
+def test_a_row_goes_on_from_the_one_that_it_names_seed_by_seed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.yaml"
+    lines = ["seeds: [0, 3]", "rows:", "  a: {stage: 1, terms: {l1: 1.0, laplacian: 2}, rate: 0.5}", "  b: {after: a}"]
+    path.write_text("\n".join(lines).replace("stage: 1", 'stage: "1"') + "\n")
+    runs = read_runs(path).recipes
+    assert list(runs) == ["a_0", "b_0", "a_3", "b_3"]
+    assert (runs["a_3"].terms, runs["a_3"].rate, runs["a_3"].after) == ({"l1": 1.0, "laplacian": 2}, 0.5, "")
+    assert [Path(runs[f"b_{seed}"].after).parts[-2:] for seed in (0, 3)] == [
+        (f"a_{seed}", "weights.safetensors") for seed in (0, 3)
+    ]
+    path.write_text("\n".join([*lines[:2], "  b: {after: a}", lines[2]]) + "\n")
+    with pytest.raises(InputError, match="row b: after 'a' is no row above it"):
+        read_runs(path)
+
+
+FIRST = {name: run for name, run in read_runs(PARAMS / "ablation_gpu.yaml").recipes.items() if name[-1] == "0"}
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in FIRST.items() if not recipe.after])
 def test_every_row_of_the_ablation_begins_at_the_weight_free_method(name: str) -> None:
-    recipe = read_runs(PARAMS / "ablation_gpu.yaml").recipes[name]
-    model = initial_model(recipe)
+    model = initial_model(FIRST[name])
     assert isinstance(model, EQVI)
     make = torch.Generator().manual_seed(0)
     frames = F.avg_pool2d(torch.rand(1, 24, 68, 84, generator=make), 5, 1).unflatten(1, (8, 3))
@@ -470,7 +495,6 @@ def test_every_row_of_the_ablation_begins_at_the_weight_free_method(name: str) -
     with torch.inference_mode():
         ours, theirs = (m.eval().interpolate(frames, m.known_motion(frames, flows), 0.4).frame for m in (model, plain))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
-    assert len(recipe.loss_terms()) == 5
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES), ids=lambda path: path.stem)

@@ -1,0 +1,133 @@
+"""CUDA graphs: a function's kernels recorded once and launched together, without Python between them."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from eqvi.model.eqvi import EQVI
+from eqvi.model.inputs import check_time
+from eqvi.model.interpolation import Interpolation, Motion
+from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.tiles import Box
+
+#: Calls before the capture, in which libraries choose their kernels.
+_WARM_UP = 3
+
+
+class Captured:
+    """A function of tensors, captured as a CUDA graph; called with the same arguments it gives the same results.
+
+    Results are overwritten by the next call, and may be passed to it as arguments. Where there is no CUDA, every call
+    runs the function on the same static arguments: what a graph needs can be tested there.
+
+    Args:
+        function: of `arguments`; it must neither wait for the device nor copy from the host.
+        arguments: tensors in tuples, lists, dictionaries and named tuples; every call has tensors of these shapes.
+        device: where the tensors are.
+
+    Attributes:
+        peak_mib: largest memory in use while it was captured, which the graph keeps; 0 without CUDA.
+        calls: of the function before the capture; 0 without CUDA.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], device: str) -> None:
+        self._function = function
+        leaves, self._form = pytree.tree_flatten(arguments)
+        self._places = [place for place, leaf in enumerate(leaves) if torch.is_tensor(leaf)]
+        self._static = [leaf.clone() if torch.is_tensor(leaf) else leaf for leaf in leaves]
+        self._scratch = [leaves[place].clone() for place in self._places]
+        self._results: Any = None
+        self.peak_mib, self.calls = 0.0, 0
+        self._graph: Any = None
+        if torch.device(device).type == "cuda":
+            self._capture(torch.device(device))
+
+    def __call__(self, *arguments: Any) -> Any:
+        leaves, form = pytree.tree_flatten(arguments)
+        if form != self._form:
+            raise ValueError("a captured function takes arguments of the form that it was captured with")
+        # By way of other memory: an argument may be a part of the last results, which may be a static argument.
+        torch._foreach_copy_(self._scratch, [leaves[place] for place in self._places])
+        torch._foreach_copy_([self._static[place] for place in self._places], self._scratch)
+        if self._graph is None:
+            self._results = self._evaluate()
+        else:
+            self._graph.replay()
+        return self._results
+
+    def _evaluate(self) -> Any:
+        return self._function(*pytree.tree_unflatten(self._static, self._form))
+
+    def _capture(self, device: torch.device) -> None:
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                self._evaluate()
+        self.calls = _WARM_UP
+        torch.cuda.current_stream(device).wait_stream(stream)
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._results = self._evaluate()
+        torch.cuda.synchronize(device)
+        self.peak_mib = torch.cuda.max_memory_allocated(device) / 2**20
+
+
+class OnGraphs:
+    """The two stages of a model, for the windows of a clip: what is called again with the same shapes becomes a graph.
+
+    The first call of its kind computes as always, so that a single frame costs no capture. Flow that is estimated on
+    the processor is in no graph, nor is a frame in tiles. All fields of a result but ``frame`` are overwritten by the
+    next call.
+
+    Args:
+        model: on `device`, with the attribute `grid` of `eqvi.model.tiles.tiled`.
+        device: where it is; without CUDA every call computes plainly, with the arguments of a graph.
+        has_room: whether a graph fits into memory, which it keeps, for frames of a height and width.
+    """
+
+    def __init__(self, model: EQVI, device: str, has_room: Callable[[int, int], bool]) -> None:
+        self._model, self._device, self._has_room = model, device, has_room
+        self.window, self.pair_suffices = model.window, model.pair_suffices
+        self.grid: Callable[[int, int], list[Box]] = model.grid  # type: ignore[assignment] # no module
+        self._graphs: dict[Any, Captured | None] = {}
+
+    def estimate_motion(self, frames: Tensor, previous: Motion | None = None) -> Motion:
+        """As `EQVI.estimate_motion`."""
+        model, arguments = self._model, (frames, previous)
+        if previous is None or not isinstance(model.flow, ScopeFlow):
+            return model.estimate_motion(*arguments)
+        graph = self._graph(model.estimate_motion, arguments)
+        return model.estimate_motion(*arguments) if graph is None else graph(*arguments)
+
+    def interpolate(self, frames: Tensor, motion: Motion, t: float) -> Interpolation:
+        """As `EQVI.interpolate`."""
+        model, arguments = self._model, (frames, motion, frames.new_tensor([check_time(t, frames)]))
+        whole = len(self.grid(frames.shape[-2], frames.shape[-1])) == 1
+        graph = self._graph(self._unchecked, arguments) if whole else None
+        if graph is None:
+            return model.interpolate(frames, motion, t)
+        result = graph(*arguments)
+        return result._replace(frame=result.frame.clone())
+
+    def _unchecked(self, frames: Tensor, motion: Motion, t: Tensor) -> Interpolation:
+        return self._model.interpolate(frames, motion, t, check=False)
+
+    def _graph(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Captured | None:
+        """The function's graph for arguments of these shapes, from the second call on, if there is room for it."""
+        leaves, form = pytree.tree_flatten(arguments)
+        key = (function.__name__, str(form), tuple(getattr(leaf, "shape", None) for leaf in leaves))
+        if key not in self._graphs:
+            self._graphs[key] = None
+        elif self._graphs[key] is None and self._has_room(*arguments[0].shape[-2:]):
+            gc.collect()
+            if torch.device(self._device).type == "cuda":
+                torch.cuda.empty_cache()  # the graph has memory of its own
+            self._graphs[key] = Captured(function, arguments, self._device)
+        return self._graphs[key]
