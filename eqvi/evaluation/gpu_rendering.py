@@ -1,7 +1,7 @@
 """Windows rendered on a machine's cores while its GPU does something else, for the training run of a visit.
 
-Table ``windows`` of rendering.json: whenever rendering pauses or ends, how many windows there are (``made``), after how
-many ``seconds`` of rendering, by how many ``workers``.
+Table ``windows`` of rendering.json: whenever rendering pauses or ends, how many windows are ``there``, how many of them
+it ``made``, in how many ``seconds`` until the last of them, by how many ``workers``.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from eqvi.devices import one_thread
 from eqvi.evaluation.gpu_record import Record, Visit
@@ -50,7 +51,8 @@ class Rendering:
         self.pools = list(shared_pools([recipe for recipe in recipes if recipe.store]).values())
         self.workers = workers
         self._record = Record(visit, "rendering", 0.0)
-        self._seconds, self._resumed = 0.0, time.monotonic()
+        self._seconds, self._resumed = 0.0, time.time()
+        self._there = len(self._windows())
         context = multiprocessing.get_context("forkserver")
         self._processes = [context.Process(target=_fill, args=(self.pools, k, workers)) for k in range(workers)]
         for process in self._processes:
@@ -63,7 +65,7 @@ class Rendering:
 
     def resume(self) -> None:
         """Go on."""
-        self._resumed = time.monotonic()
+        self._resumed = time.time()
         self._signal(signal.SIGCONT)
 
     def end(self) -> None:
@@ -82,10 +84,15 @@ class Rendering:
                 if process.pid is not None and process.is_alive():
                     os.kill(process.pid, number)
 
+    def _windows(self) -> list[Path]:
+        return [path for pool in self.pools if pool.folder is not None for path in pool.folder.glob("*.npz")]
+
     def _count(self, event: str) -> None:
-        self._seconds += time.monotonic() - self._resumed
-        made = sum(len(pool.rendered()) for pool in self.pools if pool.folder is not None and pool.folder.is_dir())
-        self._record.add("windows", event=event, made=made, seconds=self._seconds, workers=self.workers)
+        windows = self._windows()
+        last = max((path.stat().st_mtime for path in windows), default=0.0)
+        self._seconds += max(0.0, last - self._resumed)
+        counts = {"there": len(windows), "made": len(windows) - self._there}
+        self._record.add("windows", event=event, **counts, seconds=self._seconds, workers=self.workers)
 
 
 def _fill(pools: Sequence[WindowPool], worker: int, workers: int) -> None:

@@ -5,6 +5,8 @@ that. Every row is trained several times, from other seeds. Its score is the mea
 as units, and the scores of the single seeds stand beside them.
 """
 
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +51,18 @@ ROWS = {
     "fusion": Row("rectified (RQFP)", True, True, "by stages, then the fusion net alone", "baseline-rectified"),
     "scratch": Row("rectified (RQFP)", True, False, "at once", "baseline-rectified"),
     "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss", "baseline-rectified"),
-    "matching": Row("quadratic, eight frames", False, False, "at once", "baseline+8"),
-    "finishing": Row("quadratic, eight frames", False, False, "at once", "baseline+8+two-way+detail"),
 }
+#: Rows that were trained on a GPU alone, where those of `ROWS` but for ``fusion`` were trained with them once more, with
+#: more windows: ``notebooks/params/ablation_gpu.yaml``.
+LEARNED_ELSEWHERE = {
+    "matching": Row("quadratic, eight frames", False, False, "at once", "baseline+8"),
+    "finishing": Row("quadratic, eight frames, both ways", False, False, "at once", "baseline+8+two-way+detail"),
+}
+GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | LEARNED_ELSEWHERE
+#: Where the records of runs lie, in ``training`` of the folder of results.
+FAMILY, GPU = "family", "ablation_gpu"
+#: The GPU's rows on real scenes.
+GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
 #: The methods that need no training and that rows start as.
 STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))
 
@@ -63,19 +74,26 @@ def run_name(row: str, file: str = FILE) -> str:
 
 def start_name(row: str, file: str = FILE) -> str:
     """The name by which `eqvi.reports.runs.read_run` reads what a row was before it was trained."""
-    return f"{file}:model={ROWS[row].start}"
+    return f"{file}:model={(ROWS | LEARNED_ELSEWHERE)[row].start}"
 
 
-def earned(folder: Path) -> pd.DataFrame:
+def earned(
+    folder: Path, rows: Iterable[str] = tuple(ROWS), files: Mapping[str, tuple[str, str]] = FILES
+) -> pd.DataFrame:
     """What training added to each row's start, by ``row`` and ``data``: the columns of `Estimate`.
+
+    Args:
+        folder: where results lie.
+        rows: names of `ROWS` or `GPU_ROWS`.
+        files: `FILES` or `GPU_FILES`.
 
     Raises:
         InputError: as `eqvi.reports.runs.paired`.
     """
     estimates = {
         (row, ", ".join(filter(None, where))): gain(folder, run_name(row, file), start_name(row, file))
-        for row in ROWS
-        for file, where in FILES.items()
+        for row in rows
+        for file, where in files.items()
     }
     return estimates_frame(estimates, "row", "data")
 
@@ -111,35 +129,68 @@ def scores(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(lines).set_index("row")
 
 
-def learning(folder: Path, row: str) -> dict[int, float]:
+def learning(folder: Path, row: str, trained: str = FAMILY) -> dict[int, float]:
     """What a row has earned during training, by step: its PSNR on the scored windows above that of the weight-free
     method with the same motion, in dB, the mean over its seeds; empty if it was not trained.
 
     Args:
         folder: where results lie.
-        row: one of `ROWS`.
+        row: one of `ROWS` or `GPU_ROWS`.
+        trained: `FAMILY` or `GPU`.
 
     Raises:
         InputError: a file cannot be read, or the seeds were scored at different steps.
     """
-    paths = sorted((folder / "training" / "family").glob(f"{row}_*/scores.csv"))
-    try:
-        tables = [pd.read_csv(path, index_col="step") for path in paths]
-        curves = [table["psnr"] - table["warp"] for table in tables]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder / 'training' / 'family'}: scores of {row} cannot be read ({error})") from error
+    curves = _curves(folder, row, trained)
     if any(not curve.index.equals(curves[0].index) for curve in curves):
-        raise InputError(f"{folder / 'training' / 'family'}: seeds of {row} differ in steps: train them anew")
+        raise InputError(f"{folder / 'training' / trained}: seeds of {row} differ in steps: train them anew")
     return {} if not curves else pd.concat(curves, axis=1).mean(axis=1).to_dict()
 
 
-def budget(folder: Path) -> pd.DataFrame:
+def learned(folder: Path) -> pd.DataFrame:
+    """What the GPU's rows earned on the scored windows, by row.
+
+    Columns:
+        motion, rcsn, trained, start: see `Row`.
+        earned: PSNR at the end of training above that of the weight-free method, dB, the mean over the seeds.
+        by_seed: the same of each (text).
+        highest, at_step: the highest mean that was seen during training, and when.
+        reason: why the others are missing (text).
+
+    Raises:
+        InputError: as `learning`.
+    """
+    lines = []
+    for name, row in GPU_ROWS.items():
+        curves, mean = _curves(folder, name, GPU), learning(folder, name, GPU)
+        line: dict[str, object] = {"row": name, "motion": row.motion, "rcsn": row.rcsn, "trained": row.trained}
+        line |= {"start": row.start, "earned": math.nan, "by_seed": "", "highest": math.nan, "at_step": pd.NA}
+        line["reason"] = "" if curves else "needs a GPU's visit"
+        if curves:
+            line["earned"], line["at_step"] = list(mean.values())[-1], max(mean, key=lambda step: mean[step])
+            line["highest"] = max(mean.values())
+            line["by_seed"] = ", ".join(f"{curve.iloc[-1]:+.3f}" for curve in curves)
+        lines.append(line)
+    return pd.DataFrame(lines).set_index("row").astype({"at_step": "Int64"})
+
+
+def _curves(folder: Path, row: str, trained: str) -> "list[pd.Series[float]]":
+    """What each seed of a row has earned, by step."""
+    paths = sorted((folder / "training" / trained).glob(f"{row}_*/scores.csv"))
+    try:
+        tables = [pd.read_csv(path, index_col="step") for path in paths]
+        return [table["psnr"] - table["warp"] for table in tables]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folder / 'training' / trained}: scores of {row} cannot be read ({error})") from error
+
+
+def budget(folder: Path, trained: str = FAMILY) -> pd.DataFrame:
     """What each row was trained with, indexed by row: seeds, the run it continues, steps, windows a step, crop."""
     lines = []
-    for name in ROWS:
+    for name in ROWS if trained == FAMILY else GPU_ROWS:
         records = [
             parse_json(path.read_text(encoding="utf-8"))
-            for path in sorted((folder / "training" / "family").glob(f"{name}_*/run.json"))
+            for path in sorted((folder / "training" / trained).glob(f"{name}_*/run.json"))
         ]
         line: dict[str, object] = {"row": name, "seeds": "", "continues": ""}
         line |= dict.fromkeys(("steps", "windows_a_step", "crop"), pd.NA) | {"reason": "" if records else "not trained"}

@@ -22,14 +22,14 @@ from eqvi.errors import InputError
 from eqvi.evaluation import gpu, gpu_speed, gpu_weights, workloads
 from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
-from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS
+from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS, Rendering
 from eqvi.evaluation.panned import panned
 from eqvi.files import parse_json
 from eqvi.model.eqvi import EQVI
 from eqvi.model.graphs import Captured
 from eqvi.model.registry import presets
 from eqvi.paths import PARAMS, ROOT
-from eqvi.reports.ablation import ROWS
+from eqvi.reports.ablation import GPU_ROWS
 from eqvi.training import captured, recipe_file, run_folder
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import window_pool
@@ -69,7 +69,7 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     assert lines[0].startswith("eqvi gpu: a rehearsal at toy size on cpu, at most 20 minutes: environment ")
     assert (tmp_path / "out" / "log.txt").read_text().splitlines() == lines
     found = results(tmp_path / "out")
-    assert found.pop("rendering")["tables"]["windows"][-1]["made"] == 5  # four to train on, one to score
+    assert found.pop("rendering")["tables"]["windows"][-1]["there"] == 5  # four to train on, one to score
     assert {name: len(rows) for name, rows in found["weights"]["tables"].items()} == {"runs": 6, "files": 4}
     few = sorted(path.name for path in (tmp_path / "few").iterdir())
     assert few == ["ablation_0.zip", "ablation_1.zip", "records.zip", "toy.zip", "toy_matching.zip"]
@@ -171,6 +171,24 @@ def test_rendering_waits_while_a_step_wants_to_be_alone(tmp_path: Path) -> None:
     assert set(gpu.carry_out(visit_to(tmp_path), time.monotonic() + 60, plan, Background()).values()) == {"done"}
     found = results(tmp_path)
     assert [found[name]["tables"]["rows"][0]["paused"] for name in ("alone", "beside")] == [True, False]
+
+
+def test_rendering_is_timed_until_its_last_window(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(TOY_RUNS["toy"], store=str(tmp_path / "pool"), windows=2)
+    gpu.begin()
+    made = []
+    for _ in range(2):
+        began = time.monotonic()
+        rendering = Rendering(visit_to(tmp_path), [recipe], 2)
+        while len(list(tmp_path.glob("pool*/*.npz"))) < 3:
+            time.sleep(0.05)
+        there = time.monotonic() - began
+        time.sleep(2)  # in which nothing is made any more
+        rendering.end()
+        made.append(Record.read(visit_to(tmp_path), "rendering", 0).rows("windows")[-1])
+        assert made[-1]["seconds"] <= there + 0.5
+    assert [(row["there"], row["made"]) for row in made] == [(3, 3), (3, 0)]
+    assert made[1]["seconds"] == 0
 
 
 def test_the_plan_fills_its_minutes_and_its_steps_can_be_found() -> None:
@@ -390,11 +408,11 @@ def test_runs_without_time_or_windows_are_left_out_and_named(tmp_path: Path, toy
     assert "no time left" in record.rows("left_out")[0]["why"]
     assert not list(tmp_path.glob("*.zip"))
     more = {name: dataclasses.replace(recipe, windows=9) for name, recipe in runs.items()}
-    record = carry_out_weights(visit_to(tmp_path, ablation=more), 1.5)
+    record = carry_out_weights(visit_to(tmp_path, ablation=more), 8)
     assert [row["run"] for row in record.rows("left_out")] == list(runs)
     assert record.rows("left_out")[0]["why"] == "4 of 9 windows were there when the time was over"
     more = {name: dataclasses.replace(recipe, store=str(tmp_path / "none_yet")) for name, recipe in runs.items()}
-    record = carry_out_weights(visit_to(tmp_path, ablation=more), 1.5)
+    record = carry_out_weights(visit_to(tmp_path, ablation=more), 8)
     assert record.rows("left_out")[0]["why"] == "0 of 3 windows were there when the time was over"
 
 
@@ -445,9 +463,9 @@ def test_the_ablation_has_the_rows_of_its_pages_alike_but_for_what_they_say() ->
     runs = read_runs(PARAMS / "ablation_gpu.yaml").recipes
     content = yaml.safe_load((PARAMS / "ablation_gpu.yaml").read_text())
     assert list(runs) == [f"{row}_{seed}" for seed in content["seeds"] for row in content["rows"]]
-    assert set(content["rows"]) - {"stage1", "stage2"} == set(ROWS) - {"fusion"}
+    assert set(content["rows"]) - {"stage1", "stage2"} == set(GPU_ROWS)
     for name, recipe in runs.items():
-        row = ROWS.get(name.rpartition("_")[0])
+        row = GPU_ROWS.get(name.rpartition("_")[0])
         assert (recipe.windows, recipe.batch, recipe.crop) == (2000, 32, 128)
         assert recipe.begin == "weight_free"
         if row is not None and row.trained == "at once":
