@@ -88,6 +88,13 @@ def used_memory(device: str) -> int:
     return _kilobytes("/proc/self/status", "VmRSS") or 0
 
 
+def held_memory(device: str) -> int:
+    """`used_memory`, and what the allocator of a GPU keeps beside it, such as for graphs."""
+    import torch
+
+    return torch.cuda.memory_reserved(device) if torch.device(device).type == "cuda" else used_memory(device)
+
+
 def release_memory() -> None:
     """Give memory of the CPU that was freed back to the system, where the C library keeps it (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None

@@ -1,7 +1,7 @@
 """Windows rendered on a machine's cores while its GPU does something else, for the training run of a visit.
 
 Table ``windows`` of rendering.json: whenever rendering pauses or ends, how many windows are ``there``, how many of them
-it ``made``, in how many ``seconds`` until the last of them, by how many ``workers``.
+it ``made``, in how many ``seconds`` (no longer than until all were there), by how many ``workers``.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Rendering:
         self.workers = workers
         self._record = Record(visit, "rendering", 0.0)
         self._seconds, self._resumed = 0.0, time.time()
-        self._there = len(self._windows())
+        self._before = len(self._files())
         context = multiprocessing.get_context("forkserver")
         self._processes = [context.Process(target=_fill, args=(self.pools, k, workers)) for k in range(workers)]
         for process in self._processes:
@@ -71,10 +71,10 @@ class Rendering:
     def end(self) -> None:
         """End the processes; what they rendered stays."""
         failed = [process.exitcode for process in self._processes if process.exitcode]
-        self._count("ended")
         self._signal(signal.SIGKILL)
         for process in self._processes:
             process.join()
+        self._count("ended")
         why = f"{len(failed)} of {self.workers} processes ended with status {failed[0]}" if failed else ""
         self._record.close("failed" if failed else "done", why)
 
@@ -84,14 +84,16 @@ class Rendering:
                 if process.pid is not None and process.is_alive():
                     os.kill(process.pid, number)
 
-    def _windows(self) -> list[Path]:
-        return [path for pool in self.pools if pool.folder is not None for path in pool.folder.glob("*.npz")]
+    def _files(self) -> list[Path]:
+        folders = [(pool, pool.folder) for pool in self.pools if pool.folder is not None and pool.folder.is_dir()]
+        return [folder / f"{number:08d}.npz" for pool, folder in folders for number in pool.rendered()]
 
     def _count(self, event: str) -> None:
-        windows = self._windows()
-        last = max((path.stat().st_mtime for path in windows), default=0.0)
-        self._seconds += max(0.0, last - self._resumed)
-        counts = {"there": len(windows), "made": len(windows) - self._there}
+        files, until = self._files(), time.time()
+        if len(files) == sum(pool.count for pool in self.pools):  # since the last one nothing was left to do
+            until = max(path.stat().st_mtime for path in files)
+        self._seconds += max(0.0, until - self._resumed)
+        counts = {"there": len(files), "made": len(files) - self._before}
         self._record.add("windows", event=event, **counts, seconds=self._seconds, workers=self.workers)
 
 

@@ -108,11 +108,12 @@ def _single(task: Task, shared: SharedWindows, name: str, recipe: Recipe, second
 
 def _ablation(task: Task, shared: SharedWindows) -> None:
     """The runs of the ablation, as many as the time allows."""
-    todo, taken = dict(task.visit.ablation), list[float]()
+    todo, taken, anew = dict(task.visit.ablation), list[float](), set[str]()
     for name, recipe in list(todo.items()):
         archive = _place(task) / f"ablation_{recipe.seed}.zip"
-        record = _packed_record(archive, f"{name}/")
-        if record.get("recipe") == _plain(recipe):  # made by a visit before
+        join_parts(archive)
+        record, follows = _packed_record(archive, f"{name}/"), Path(recipe.after).parent.name in anew
+        if record.get("recipe") == _plain(recipe) and not follows:  # made by a visit before
             task.record.add("runs", **_row(name, record, record["steps"], record["scores"], record["psnr_start"]))
             _unpack(archive, name)
             del todo[name]
@@ -125,6 +126,7 @@ def _ablation(task: Task, shared: SharedWindows) -> None:
         started = time.monotonic()
         _guarded(task, name, lambda n=name, r=recipe, a=archive: _row_of_ablation(task, shared, n, r, a))
         taken.append(time.monotonic() - started)
+        anew.add(name)
         del todo[name]
 
 
@@ -153,6 +155,7 @@ def _row_of_ablation(task: Task, shared: SharedWindows, name: str, recipe: Recip
     files = {WEIGHTS_FILE: (folder / LATEST_FILE).read_bytes(), RECORD_FILE: (json.dumps(record) + "\n").encode()}
     files |= {file: (folder / file).read_bytes() for file in (CURVE_FILE, SCORES_FILE)}
     _add_to(task, archive, {f"{name}/{file}": content for file, content in files.items()})
+    (folder / WEIGHTS_FILE).write_bytes(files[WEIGHTS_FILE])  # so that rows that go on start from what is kept
     task.record.add("runs", **_row(name, record, progress.step, progress.scores, start))
     task.say(f"{name}: {progress.step} steps, psnr {start:.3f} -> {progress.scores['psnr']:.3f}")
 
@@ -223,6 +226,7 @@ def _packed_record(archive: Path, prefix: str) -> dict[str, Any]:
 
 def _add_to(task: Task, archive: Path, files: Mapping[str, bytes], anew: bool = False) -> None:
     """Add files to an archive, which is whole before and after."""
+    join_parts(archive)
     with replacing(archive) as partial:
         if archive.is_file() and not anew:
             shutil.copyfile(archive, partial)

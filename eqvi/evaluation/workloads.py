@@ -34,13 +34,13 @@ from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
+from eqvi.model.graphs import Captured
 from eqvi.model.interpolation import Motion
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import presets
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.tiles import tiled
-from eqvi.model.graphs import Captured
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe
@@ -204,7 +204,7 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
     made = []
     for variant, most in (("whole", sys.maxsize), ("tiles", limit)):
         clip = RunningClip(for_clips(model, "float32", load.device, most), windows, 2, load)
-        made.append(Task("memory", variant, "frames", load.windows, clip.begin, clip.run))
+        made.append(clip.task("memory", variant, load.windows))
     return made
 
 
@@ -218,10 +218,7 @@ def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
 
 def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:
     clips = [(factor, RunningClip(model, windows, factor, load)) for factor in (2, 4)]
-    return [
-        Task(part, f"x{n}", "frames", (n - 1) * load.windows, clip.begin, clip.run, partial(getattr, clip, "mib"))
-        for n, clip in clips
-    ]
+    return [clip.task(part, f"x{factor}", (factor - 1) * load.windows) for factor, clip in clips]
 
 
 class RunningClip:
@@ -234,9 +231,7 @@ class RunningClip:
         load: says the precision and the execution.
 
     Attributes:
-        model: as given.
         frames: the new frames of the last window.
-        mib: memory that the captured graph has taken.
     """
 
     def __init__(self, model: EQVI, windows: Sequence[Tensor], factor: int, load: Workload) -> None:
@@ -244,7 +239,13 @@ class RunningClip:
         self._times = [place / factor for place in range(1, factor)]
         self._captured: Captured | None = None
         self.frames: list[Tensor] = []
-        self.mib = 0.0
+
+    def task(self, part: str, variant: str, frames: int) -> Task:
+        """A run, which makes so many frames."""
+        return Task(part, variant, "frames", frames, self.begin, self.run, self._mib)
+
+    def _mib(self) -> float:
+        return float(getattr(self.model, "mib", 0.0)) + (self._captured.peak_mib if self._captured else 0.0)
 
     @torch.inference_mode()
     def begin(self) -> Motion:
@@ -253,7 +254,6 @@ class RunningClip:
             motion = self.model.estimate_motion(self._windows[0])
         if self._load.execution == "graph" and self._captured is None:
             self._captured = Captured(self._window, (self._windows[1], motion), self._load.device)
-            self.mib = self._captured.peak_mib
         return motion
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 import re
 
-from eqvi.devices import free_memory, used_memory
+from eqvi.devices import free_memory, held_memory, used_memory
 from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
@@ -77,9 +77,9 @@ class MemoryBudget:
         return self._grids[height, width]
 
     def has_room(self, height: int, width: int) -> bool:
-        """Whether a frame's whole computation fits once more, beside what the process holds by now."""
-        needed = (bytes_per_pixel(self._config) + bytes_around(self._config)) * height * width
-        return self.limit is None or used_memory(self._device) + needed <= self.limit
+        """Whether a frame's computation, with its inputs twice, fits beside all that the device holds by now."""
+        needed = (bytes_per_pixel(self._config) + 2 * bytes_around(self._config)) * height * width
+        return self.limit is None or held_memory(self._device) + needed <= self.limit
 
     def _grid(self, height: int, width: int) -> list[Box]:
         cost = bytes_per_pixel(self._config)

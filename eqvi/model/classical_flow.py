@@ -45,8 +45,8 @@ class ClassicalFlow(nn.Module, ABC):
         return torch.from_numpy(flows).to(first.like)
 
     def between_all(self, pairs: Sequence[tuple[GreyFrames, GreyFrames]]) -> list[Float[Tensor, "b 2 h w"]]:
-        """`between` of several pairs, side by side as far as there are threads for it: an estimator's own threads divide
-        the work of one pair less well."""
+        """`between` of several pairs, side by side as far as there are threads for it: threads of an estimator's own
+        divide the work of one pair less well."""
         threads = min(len(pairs), torch.get_num_threads())
         if threads < 2:
             return [self.between(first, second) for first, second in pairs]

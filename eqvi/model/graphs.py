@@ -1,5 +1,6 @@
 """CUDA graphs: a function's kernels recorded once and launched together, without Python between them."""
 
+import dataclasses
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -8,21 +9,25 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from eqvi.devices import out_of_memory
 from eqvi.model.eqvi import EQVI
-from eqvi.model.inputs import check_time
+from eqvi.model.inputs import check_frames, check_time
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.model.tiles import Box
 
 #: Calls before the capture, in which libraries choose their kernels.
 _WARM_UP = 3
+#: Windows of a clip that compute as always before one of their shapes is captured.
+PLAIN = 2
 
 
 class Captured:
     """A function of tensors, captured as a CUDA graph; called with the same arguments it gives the same results.
 
     Results are overwritten by the next call, and may be passed to it as arguments. Where there is no CUDA, every call
-    runs the function on the same static arguments: what a graph needs can be tested there.
+    runs the function on the same static arguments and copies to the same results: what a graph needs can be tested
+    there.
 
     Args:
         function: of `arguments`; it must neither wait for the device nor copy from the host.
@@ -54,7 +59,7 @@ class Captured:
         torch._foreach_copy_(self._scratch, [leaves[place] for place in self._places])
         torch._foreach_copy_([self._static[place] for place in self._places], self._scratch)
         if self._graph is None:
-            self._results = self._evaluate()
+            self._results = self._evaluate() if self._results is None else _copied(self._evaluate(), self._results)
         else:
             self._graph.replay()
         return self._results
@@ -79,16 +84,23 @@ class Captured:
         self.peak_mib = torch.cuda.max_memory_allocated(device) / 2**20
 
 
-class OnGraphs:
-    """The two stages of a model, for the windows of a clip: what is called again with the same shapes becomes a graph.
+def _copied(values: Any, place: Any) -> Any:
+    """`place`, of the same form, with its tensors overwritten and all else exchanged."""
+    (new, form), old = pytree.tree_flatten(values), pytree.tree_leaves(place)
+    leaves = [b.copy_(a) if torch.is_tensor(b) else a for a, b in zip(new, old, strict=True)]
+    return pytree.tree_unflatten(leaves, form)
 
-    The first call of its kind computes as always, so that a single frame costs no capture. Flow that is estimated on
-    the processor is in no graph, nor is a frame in tiles. All fields of a result but ``frame`` are overwritten by the
-    next call.
+
+class OnGraphs:
+    """The two stages of a model for the windows of a clip: those that come again and again become graphs.
+
+    The first `PLAIN` windows of a shape compute as always: a clip's first and last ones have fewer frames, and for so
+    few frames no capture pays. Flow that is estimated on the processor is in no graph, nor is a frame in tiles, nor
+    what does not fit into memory as a graph too. All fields of a result but ``frame`` are overwritten by the next call.
 
     Args:
         model: on `device`, with the attribute `grid` of `eqvi.model.tiles.tiled`.
-        device: where it is; without CUDA every call computes plainly, with the arguments of a graph.
+        device: where it is; without CUDA see `Captured`.
         has_room: whether a graph fits into memory, which it keeps, for frames of a height and width.
     """
 
@@ -96,10 +108,17 @@ class OnGraphs:
         self._model, self._device, self._has_room = model, device, has_room
         self.window, self.pair_suffices = model.window, model.pair_suffices
         self.grid: Callable[[int, int], list[Box]] = model.grid  # type: ignore[assignment] # no module
-        self._graphs: dict[Any, Captured | None] = {}
+        self._windows = 0
+        self._kinds: dict[Any, _Kind] = {}
+
+    @property
+    def mib(self) -> float:
+        """Memory that the graphs have taken, MiB."""
+        return sum(kind.graph.peak_mib for kind in self._kinds.values() if kind.graph is not None)
 
     def estimate_motion(self, frames: Tensor, previous: Motion | None = None) -> Motion:
         """As `EQVI.estimate_motion`."""
+        self._windows += 1
         model, arguments = self._model, (frames, previous)
         if previous is None or not isinstance(model.flow, ScopeFlow):
             return model.estimate_motion(*arguments)
@@ -108,11 +127,12 @@ class OnGraphs:
 
     def interpolate(self, frames: Tensor, motion: Motion, t: float) -> Interpolation:
         """As `EQVI.interpolate`."""
-        model, arguments = self._model, (frames, motion, frames.new_tensor([check_time(t, frames)]))
+        check_frames(frames, self._model.config.trajectory)
+        arguments = (frames, _without_features(motion), frames.new_tensor([check_time(t, frames)]))
         whole = len(self.grid(frames.shape[-2], frames.shape[-1])) == 1
         graph = self._graph(self._unchecked, arguments) if whole else None
         if graph is None:
-            return model.interpolate(frames, motion, t)
+            return self._model.interpolate(frames, motion, t)
         result = graph(*arguments)
         return result._replace(frame=result.frame.clone())
 
@@ -120,14 +140,43 @@ class OnGraphs:
         return self._model.interpolate(frames, motion, t, check=False)
 
     def _graph(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Captured | None:
-        """The function's graph for arguments of these shapes, from the second call on, if there is room for it."""
+        """The function's graph for arguments of these shapes; None where it is to compute plainly."""
         leaves, form = pytree.tree_flatten(arguments)
         key = (function.__name__, str(form), tuple(getattr(leaf, "shape", None) for leaf in leaves))
-        if key not in self._graphs:
-            self._graphs[key] = None
-        elif self._graphs[key] is None and self._has_room(*arguments[0].shape[-2:]):
+        kind = self._kinds.setdefault(key, _Kind())
+        if kind.last != self._windows:
+            kind.last, kind.windows = self._windows, kind.windows + 1
+        if kind.graph is None and not kind.refused and kind.windows > PLAIN:
+            kind.graph = self._capture(function, arguments)
+            kind.refused = kind.graph is None
+        return kind.graph
+
+    def _capture(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Captured | None:
+        gc.collect()
+        if torch.device(self._device).type == "cuda":
+            torch.cuda.empty_cache()  # the graph has memory of its own
+        if not self._has_room(*arguments[0].shape[-2:]):
+            return None
+        try:
+            return Captured(function, arguments, self._device)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
             gc.collect()
-            if torch.device(self._device).type == "cuda":
-                torch.cuda.empty_cache()  # the graph has memory of its own
-            self._graphs[key] = Captured(function, arguments, self._device)
-        return self._graphs[key]
+            return None
+
+
+@dataclasses.dataclass
+class _Kind:
+    """Calls of one function with arguments of the same shapes: in how many windows, the last of them, their graph."""
+
+    windows: int = 0
+    last: int = -1
+    graph: Captured | None = None
+    refused: bool = False
+
+
+def _without_features(motion: Motion) -> Motion:
+    """What a new frame is made of; features are for the next window's flows."""
+    half = None if motion.half is None else _without_features(motion.half)
+    return motion._replace(features={}, half=half)

@@ -52,29 +52,30 @@ ROWS = {
     "scratch": Row("rectified (RQFP)", True, False, "at once", "baseline-rectified"),
     "perceptual": Row("rectified (RQFP)", True, False, "at once, with 1 - MS-SSIM in the loss", "baseline-rectified"),
 }
-#: Rows that were trained on a GPU alone, where those of `ROWS` but for ``fusion`` were trained with them once more, with
-#: more windows: ``notebooks/params/ablation_gpu.yaml``.
-LEARNED_ELSEWHERE = {
+#: Rows that were only trained on a GPU.
+GPU_ONLY = {
     "matching": Row("quadratic, eight frames", False, False, "at once", "baseline+8"),
     "finishing": Row("quadratic, eight frames, both ways", False, False, "at once", "baseline+8+two-way+detail"),
 }
-GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | LEARNED_ELSEWHERE
+#: The rows that were trained on a GPU, with more windows: ``notebooks/params/ablation_gpu.yaml``.
+GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | GPU_ONLY
 #: Where the records of runs lie, in ``training`` of the folder of results.
 FAMILY, GPU = "family", "ablation_gpu"
 #: The GPU's rows on real scenes.
 GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
+_SCORES = ["psnr", "warp", "difference", "warp_difference"]
 #: The methods that need no training and that rows start as.
 STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))
 
 
 def run_name(row: str, file: str = FILE) -> str:
-    """The name by which `eqvi.reports.runs.read_run` reads the mean over a row's seeds, in one of `FILES`."""
+    """The name by which `eqvi.reports.runs.read_run` reads the mean over a row's seeds, in any file of rows."""
     return f"{file}:model={row}_*"
 
 
 def start_name(row: str, file: str = FILE) -> str:
     """The name by which `eqvi.reports.runs.read_run` reads what a row was before it was trained."""
-    return f"{file}:model={(ROWS | LEARNED_ELSEWHERE)[row].start}"
+    return f"{file}:model={(ROWS | GPU_ONLY)[row].start}"
 
 
 def earned(
@@ -141,7 +142,7 @@ def learning(folder: Path, row: str, trained: str = FAMILY) -> dict[int, float]:
     Raises:
         InputError: a file cannot be read, or the seeds were scored at different steps.
     """
-    curves = _curves(folder, row, trained)
+    curves = [table["psnr"] - table["warp"] for table in _scores(folder, row, trained)]
     if any(not curve.index.equals(curves[0].index) for curve in curves):
         raise InputError(f"{folder / 'training' / trained}: seeds of {row} differ in steps: train them anew")
     return {} if not curves else pd.concat(curves, axis=1).mean(axis=1).to_dict()
@@ -154,7 +155,9 @@ def learned(folder: Path) -> pd.DataFrame:
         motion, rcsn, trained, start: see `Row`.
         earned: PSNR at the end of training above that of the weight-free method, dB, the mean over the seeds.
         by_seed: the same of each (text).
-        highest, at_step: the highest mean that was seen during training, and when.
+        highest, at_step: the highest mean that was seen during training, and when; of ``stages`` in its last third.
+        match_before, match_error: error of the match (`difference` of `eqvi.training.window_objective`) by the
+            weight-free method and at the end, px, the means over the seeds.
         reason: why the others are missing (text).
 
     Raises:
@@ -162,24 +165,25 @@ def learned(folder: Path) -> pd.DataFrame:
     """
     lines = []
     for name, row in GPU_ROWS.items():
-        curves, mean = _curves(folder, name, GPU), learning(folder, name, GPU)
+        tables, mean = _scores(folder, name, GPU), learning(folder, name, GPU)
         line: dict[str, object] = {"row": name, "motion": row.motion, "rcsn": row.rcsn, "trained": row.trained}
         line |= {"start": row.start, "earned": math.nan, "by_seed": "", "highest": math.nan, "at_step": pd.NA}
-        line["reason"] = "" if curves else "needs a GPU's visit"
-        if curves:
+        line |= {"match_before": math.nan, "match_error": math.nan, "reason": "" if tables else "needs a GPU's visit"}
+        if tables:
             line["earned"], line["at_step"] = list(mean.values())[-1], max(mean, key=lambda step: mean[step])
             line["highest"] = max(mean.values())
-            line["by_seed"] = ", ".join(f"{curve.iloc[-1]:+.3f}" for curve in curves)
+            ends = pd.DataFrame([table.iloc[-1] for table in tables])
+            line["by_seed"] = ", ".join(f"{end:+.3f}" for end in ends["psnr"] - ends["warp"])
+            line["match_before"], line["match_error"] = ends["warp_difference"].mean(), ends["difference"].mean()
         lines.append(line)
     return pd.DataFrame(lines).set_index("row").astype({"at_step": "Int64"})
 
 
-def _curves(folder: Path, row: str, trained: str) -> "list[pd.Series[float]]":
-    """What each seed of a row has earned, by step."""
+def _scores(folder: Path, row: str, trained: str) -> list[pd.DataFrame]:
+    """The scores of each seed of a row, by step."""
     paths = sorted((folder / "training" / trained).glob(f"{row}_*/scores.csv"))
     try:
-        tables = [pd.read_csv(path, index_col="step") for path in paths]
-        return [table["psnr"] - table["warp"] for table in tables]
+        return [pd.read_csv(path, index_col="step")[_SCORES].astype("float64") for path in paths]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder / 'training' / trained}: scores of {row} cannot be read ({error})") from error
 

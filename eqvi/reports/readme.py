@@ -153,6 +153,14 @@ def _bench(file: str) -> str:
     return "\n\n".join((table, *speed.in_tiles(record)))
 
 
+def _earned_on_gpu() -> pd.DataFrame:
+    """What the ablation's rows earned that were trained on a GPU: on the scored windows, and on real scenes."""
+    learned = ablation.learned(RESULTS)
+    there = ablation.earned(RESULTS, ablation.GPU_ROWS, ablation.GPU_FILES)
+    windows = learned[["start"]].assign(scored_windows=[f"{earned:+.3f}" for earned in learned["earned"]])
+    return windows.join(across(there, "data", estimate="+.3f"))
+
+
 def _profile() -> str:
     """What a new frame takes on a CPU, a line a model."""
     path = RESULTS / f"{profile.FILE}.csv"
@@ -171,6 +179,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "verdict-simulation": lambda: markdown(verdict_simulation.readable(RESULTS)),
     "ablation": lambda: markdown(ablation.scores(RESULTS)),
     "earned": lambda: markdown(across(ablation.earned(RESULTS), "data", estimate="+.3f")),
+    "earned-gpu": lambda: markdown(_earned_on_gpu()),
     "profile": _profile,
     "flow-errors": lambda: markdown(across(flow_errors.flow_errors(RESULTS), "part", estimate=".3f")),
     "weights": lambda: markdown(weights()),

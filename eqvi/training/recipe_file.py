@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from eqvi.errors import InputError
 from eqvi.files import parse_json, reason
 from eqvi.paths import BUILD
-from eqvi.training.run_folder import WEIGHTS_FILE
 from eqvi.training.recipe import Recipe
+from eqvi.training.run_folder import WEIGHTS_FILE
 
 #: The parameters of notebook 13 that say how a run is carried out; for commands they are options.
 OTHER_PARAMETERS = ("out", "device", "workers", "minutes", "threads", "restart")

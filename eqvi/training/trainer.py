@@ -17,11 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from eqvi.errors import InputError
 from eqvi.files import exclusive
 from eqvi.model.eqvi import EQVI
+from eqvi.model.graphs import Captured
 from eqvi.model.layers import to_channels_last
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import run_folder
 from eqvi.training.distributed import Processes
-from eqvi.model.graphs import Captured
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import batches, open_source, validation_samples
 from eqvi.training.losses import Loss

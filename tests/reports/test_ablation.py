@@ -16,6 +16,7 @@ from eqvi.reports.statistics import estimate
 from eqvi.reports.verdict_rule import FAILS, HOLDS, MISSING, OPEN
 
 CLIPS = 8
+HEAD = "step,psnr,warp,difference,warp_difference\n"
 _WHERE = "PSNR, rendered clips, our weights"
 
 
@@ -116,15 +117,34 @@ def test_gains_by_kind_take_the_clips_of_that_kind(folder: Path) -> None:
 
 
 def test_learning_is_the_mean_over_seeds(folder: Path) -> None:
-    for seed, scores in enumerate(("0,20,10\n5,30,10\n", "0,22,10\n5,34,10\n")):
+    for seed, scores in enumerate(("0,20,10,1,1\n5,30,10,1,1\n", "0,22,10,1,1\n5,34,10,1,1\n")):
         home = folder / "training" / "family" / f"rqfp_{seed}"
         home.mkdir(parents=True)
-        (home / "scores.csv").write_text("step,psnr,warp\n" + scores)
+        (home / "scores.csv").write_text(HEAD + scores)
         (home / "run.json").write_text(
             json.dumps({"steps": 5, "recipe": {"seed": seed, "batch": 4, "crop": 96, "after": ""}})
         )
     assert ablation.learning(folder, "rqfp") == {0: 11, 5: 22}
     assert ablation.budget(folder).loc["rqfp"].tolist() == ["0, 1", "nothing", 5, 4, 96, ""]
-    (home / "scores.csv").write_text("step,psnr,warp\n0,1,1\n")
+    assert ablation.learned(folder)["earned"].isna().all()
+    (home / "scores.csv").write_text(HEAD + "0,1,1,1,1\n")
     with pytest.raises(InputError, match="seeds of rqfp differ in steps"):
         ablation.learning(folder, "rqfp")
+
+
+def test_rows_of_a_gpu_stand_apart(folder: Path) -> None:
+    first, second = "0,10,10,3,3\n5,13,10,3,3\n9,12,10,1,3\n", "0,10,10,3,3\n5,11,10,3,3\n9,11,10,2,3\n"
+    for seed, scores in enumerate((first, second)):
+        home = folder / "training" / ablation.GPU / f"matching_{seed}"
+        home.mkdir(parents=True)
+        (home / "scores.csv").write_text(HEAD + scores)
+    learned = ablation.learned(folder)
+    assert list(learned.index) == list(ablation.GPU_ROWS)
+    columns = ["start", "earned", "by_seed", "highest", "at_step", "match_before", "match_error", "reason"]
+    assert learned.loc["matching", columns].tolist() == ["baseline+8", 1.5, "+2.000, +1.000", 2, 5, 3, 1.5, ""]
+    assert learned.loc["rqfp", "reason"] == "needs a GPU's visit"
+    assert ablation.learning(folder, "matching", ablation.GPU) == {0: 0, 5: 2, 9: 1.5}
+    assert ablation.learning(folder, "matching") == {}
+    earned = ablation.earned(folder, ablation.GPU_ROWS, ablation.GPU_FILES)
+    assert len(earned) == len(ablation.GPU_ROWS) * len(ablation.GPU_FILES)
+    assert set(earned["reason"]) == {"needs the public clips"}
