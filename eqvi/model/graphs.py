@@ -3,7 +3,8 @@
 import dataclasses
 import gc
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from eqvi.model.tiles import Box
 
 #: Calls before the capture, in which libraries choose their kernels.
 _WARM_UP = 3
+_KEPT = 64
 #: Windows of a clip that compute as always before one of their shapes is captured.
 PLAIN = 2
 
@@ -55,6 +57,10 @@ class Captured:
         leaves, form = pytree.tree_flatten(arguments)
         if form != self._form:
             raise ValueError("a captured function takes arguments of the form that it was captured with")
+        return self.replay(leaves)
+
+    def replay(self, leaves: list[Any]) -> Any:
+        """The same, of the arguments' tensors and other leaves in their order."""
         # By way of other memory: an argument may be a part of the last results, which may be a static argument.
         torch._foreach_copy_(self._scratch, [leaves[place] for place in self._places])
         torch._foreach_copy_([self._static[place] for place in self._places], self._scratch)
@@ -110,6 +116,8 @@ class OnGraphs:
         self.grid: Callable[[int, int], list[Box]] = model.grid  # type: ignore[assignment] # no module
         self._windows = 0
         self._kinds: dict[Any, _Kind] = {}
+        self._known: dict[str, tuple[Any, _Flat]] = {}
+        self._times: dict[float, Tensor] = {}
 
     @property
     def mib(self) -> float:
@@ -122,34 +130,54 @@ class OnGraphs:
         model, arguments = self._model, (frames, previous)
         if previous is None or not isinstance(model.flow, ScopeFlow):
             return model.estimate_motion(*arguments)
-        graph = self._graph(model.estimate_motion, arguments)
-        return model.estimate_motion(*arguments) if graph is None else graph(*arguments)
+        replay = self._replay(model.estimate_motion, arguments)
+        return model.estimate_motion(*arguments) if replay is None else replay()
 
     def interpolate(self, frames: Tensor, motion: Motion, t: float) -> Interpolation:
         """As `EQVI.interpolate`."""
         check_frames(frames, self._model.config.trajectory)
-        arguments = (frames, _without_features(motion), frames.new_tensor([check_time(t, frames)]))
+        check_time(t, frames)
         whole = len(self.grid(frames.shape[-2], frames.shape[-1])) == 1
-        graph = self._graph(self._unchecked, arguments) if whole else None
-        if graph is None:
+        replay = self._replay(self._unchecked, (frames, motion, self._time(t, frames))) if whole else None
+        if replay is None:
             return self._model.interpolate(frames, motion, t)
-        result = graph(*arguments)
+        result = replay()
         return result._replace(frame=result.frame.clone())
 
     def _unchecked(self, frames: Tensor, motion: Motion, t: Tensor) -> Interpolation:
         return self._model.interpolate(frames, motion, t, check=False)
 
-    def _graph(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Captured | None:
-        """The function's graph for arguments of these shapes; None where it is to compute plainly."""
-        leaves, form = pytree.tree_flatten(arguments)
-        key = (function.__name__, str(form), tuple(getattr(leaf, "shape", None) for leaf in leaves))
-        kind = self._kinds.setdefault(key, _Kind())
+    def _time(self, t: float, frames: Tensor) -> Tensor:
+        """t on the device, where a clip's few times are copied once."""
+        if t not in self._times:
+            if len(self._times) == _KEPT:
+                self._times.clear()
+            self._times[t] = frames.new_tensor([t])
+        return self._times[t]
+
+    def _replay(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[], Any] | None:
+        """The function's graph for arguments of these shapes, with them; None where it is to compute plainly."""
+        flat = [self._flat(function, argument) for argument in arguments]
+        kind = self._kinds.setdefault((function.__name__, *(one.key for one in flat)), _Kind())
         if kind.last != self._windows:
             kind.last, kind.windows = self._windows, kind.windows + 1
         if kind.graph is None and not kind.refused and kind.windows > PLAIN:
-            kind.graph = self._capture(function, arguments)
+            kind.graph = self._capture(function, tuple(one.value for one in flat))
             kind.refused = kind.graph is None
-        return kind.graph
+        return None if kind.graph is None else partial(kind.graph.replay, [leaf for one in flat for leaf in one.leaves])
+
+    def _flat(self, function: Callable[..., Any], argument: Any) -> "_Flat":
+        """An argument's leaves; a graph's own result, the same object every time, is taken apart once."""
+        if isinstance(argument, Tensor):
+            return _Flat(argument, [argument], argument.shape)
+        name = function.__name__
+        known = self._known.get(name)
+        if known is None or known[0] is not argument:
+            value = argument if name == "estimate_motion" else _without_features(argument)
+            leaves, form = pytree.tree_flatten(value)
+            key = (str(form), tuple(getattr(leaf, "shape", None) for leaf in leaves))
+            self._known[name] = known = (argument, _Flat(value, leaves, key))
+        return known[1]
 
     def _capture(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Captured | None:
         gc.collect()
@@ -164,6 +192,14 @@ class OnGraphs:
                 raise
             gc.collect()
             return None
+
+
+class _Flat(NamedTuple):
+    """An argument of a graph, its leaves, and what tells arguments apart that need graphs of their own."""
+
+    value: Any
+    leaves: list[Any]
+    key: Any
 
 
 @dataclasses.dataclass
