@@ -158,7 +158,7 @@ def _earned_on_gpu() -> pd.DataFrame:
     learned = ablation.learned(RESULTS)
     there = ablation.earned(RESULTS, ablation.GPU_ROWS, ablation.GPU_FILES)
     windows = learned[["start"]].assign(scored_windows=[f"{earned:+.3f}" for earned in learned["earned"]])
-    return windows.join(across(there, "data", estimate="+.3f"))
+    return windows.reset_index().merge(across(there, "data", estimate="+.3f"), on="row")
 
 
 def _profile() -> str:
