@@ -21,7 +21,7 @@ from eqvi.reports import readme
 # The rooms of the package from the bottom up: a room imports only from those before it, and from the ground floor.
 # The command line is the front door, which may import anything.
 ROOMS = ["reports", "model", "media", "datasets", "viz", "training", "evaluation", "site", "cli"]
-GROUND = {"__init__", "devices", "errors", "files", "markdown", "metrics", "paths", "progress", "provenance"}
+GROUND = {"__init__", "devices", "errors", "files", "graphs", "markdown", "metrics", "paths", "progress", "provenance"}
 # By name within the package: "motion", "training.batch"; a folder's own __init__ goes by the folder's name.
 MODULES = {
     ".".join(path.relative_to(ROOT / "eqvi").with_suffix("").parts).removesuffix(".__init__"): path

@@ -90,7 +90,7 @@ class Rendering:
 
     def _count(self, event: str) -> None:
         files, until = self._files(), time.time()
-        if len(files) == sum(pool.count for pool in self.pools):  # since the last one nothing was left to do
+        if files and len(files) == sum(pool.count for pool in self.pools):  # since the last one nothing was left to do
             until = max(path.stat().st_mtime for path in files)
         self._seconds += max(0.0, until - self._resumed)
         counts = {"there": len(files), "made": len(files) - self._before}

@@ -30,11 +30,11 @@ from eqvi.devices import one_thread, used_memory
 from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
+from eqvi.graphs import Captured
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
-from eqvi.model.graphs import Captured
 from eqvi.model.interpolation import Motion
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS

@@ -7,10 +7,10 @@ import torch
 from eqvi.devices import has_bfloat16
 from eqvi.errors import InputError
 from eqvi.media.memory_budget import MemoryBudget
+from eqvi.media.window_graphs import OnGraphs
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
 from eqvi.model.gpu_convolution import laid_out
-from eqvi.model.graphs import OnGraphs
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.tiles import tiled
 

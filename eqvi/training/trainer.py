@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from eqvi.errors import InputError
 from eqvi.files import exclusive
+from eqvi.graphs import Captured
 from eqvi.model.eqvi import EQVI
-from eqvi.model.graphs import Captured
 from eqvi.model.layers import to_channels_last
 from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import run_folder

@@ -25,8 +25,8 @@ from eqvi.evaluation.gpu_record import Record, Task, Visit
 from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS, Rendering
 from eqvi.evaluation.panned import panned
 from eqvi.files import parse_json
+from eqvi.graphs import Captured
 from eqvi.model.eqvi import EQVI
-from eqvi.model.graphs import Captured
 from eqvi.model.registry import presets
 from eqvi.paths import PARAMS, ROOT
 from eqvi.reports.ablation import GPU_ROWS

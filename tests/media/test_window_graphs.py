@@ -11,11 +11,12 @@ from torch import Tensor
 
 from eqvi.errors import InputError
 from eqvi.evaluation.panned import panned
+from eqvi.graphs import Captured
 from eqvi.media.image import ClipFrame, Image
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.window import Interpolator, windows
+from eqvi.media.window_graphs import OnGraphs
 from eqvi.model.eqvi import EQVI
-from eqvi.model.graphs import Captured, OnGraphs
 from eqvi.model.registry import presets
 from eqvi.model.tiles import Box, tiled
 
