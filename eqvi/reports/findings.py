@@ -139,7 +139,7 @@ STATEMENTS = (
         ("the error budget", "results/README.md#the-error-budget"),
     ),
     Statement(
-        "What the learned parts earn is small: RCSN a little, refinement, mask and MS-Fusion nothing.",
+        "What the paper's learned parts earn is small: hundredths of a decibel, MS-Fusion nothing.",
         "RCSN adds {} on rendered clips, and {} on real ones at x2, to small models that start as the weight-free "
         "method and are trained for minutes; refinement and mask alone earn {} over their start. The fusion of two "
         "scales, with only the fusion network trained, and briefly, changes PSNR by {}, far below the 0.02 dB that "

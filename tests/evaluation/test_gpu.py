@@ -484,8 +484,13 @@ def test_the_ablation_has_the_rows_of_its_pages_alike_but_for_what_they_say() ->
 
 def test_a_row_goes_on_from_the_one_that_it_names_seed_by_seed(tmp_path: Path) -> None:
     path = tmp_path / "rows.yaml"
-    lines = ["seeds: [0, 3]", "rows:", "  a: {stage: 1, terms: {l1: 1.0, laplacian: 2}, rate: 0.5}", "  b: {after: a}"]
-    path.write_text("\n".join(lines).replace("stage: 1", 'stage: "1"') + "\n")
+    lines = [
+        "seeds: [0, 3]",
+        "rows:",
+        '  a: {stage: "1", terms: {l1: 1.0, laplacian: 2}, rate: 0.5}',
+        "  b: {after: a}",
+    ]
+    path.write_text("\n".join(lines) + "\n")
     runs = read_runs(path).recipes
     assert list(runs) == ["a_0", "b_0", "a_3", "b_3"]
     assert (runs["a_3"].terms, runs["a_3"].rate, runs["a_3"].after) == ({"l1": 1.0, "laplacian": 2}, 0.5, "")
