@@ -31,7 +31,6 @@ from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
 from eqvi.graphs import Captured
-from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.precision import for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
@@ -40,7 +39,6 @@ from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import presets
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.model.tiles import tiled
 from eqvi.training.losses import Loss
 from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe
@@ -70,9 +68,9 @@ class Workload:
         precision: float32, or bfloat16 under autocast: of the learned parts in a training step, of all networks in
             interpolation; all else is float32.
         channels_last: memory layout of the model.
-        execution: of interpolation: ``eager``, ``compiled``, ``graph`` for CUDA graphs, ``arranged`` for those with
-            convolutions arranged for a GPU (`eqvi.model.gpu_convolution`), or ``tiled`` for arranged convolutions and
-            tiles that keep all within `TILED_MEMORY`.
+        execution: of interpolation: ``eager``, ``compiled``, ``graph`` for a whole window as a CUDA graph, ``arranged``
+            for that with convolutions arranged for a GPU (`eqvi.model.gpu_convolution`), ``clip`` as ``eqvi
+            interpolate`` computes (`eqvi.media.precision.for_clips`), or ``tiled`` as that within `TILED_MEMORY`.
         height, width: of the interpolated clip, pixels.
         windows: gaps of the clip that a task fills.
         device: where the model is.
@@ -173,12 +171,13 @@ def interpolation(load: Workload, folder: Path | None = None) -> list[Task]:
     own: Any = model
     if load.execution == "compiled":
         own = compiled(model, load.device)
-    elif load.execution in ("arranged", "tiled"):
+    elif load.execution == "arranged":
         own = laid_out(model, getattr(torch, load.precision))
-        if load.execution == "tiled":
-            own = tiled(own, MemoryBudget(model.config, load.device, TILED_MEMORY))
-        execution = "graph" if load.execution == "arranged" else "eager"
-        load = dataclasses.replace(load, precision="float32", execution=execution)  # the layers have their own
+        load = dataclasses.replace(load, precision="float32", execution="graph")  # the layers have their own
+    elif load.execution in ("clip", "tiled"):
+        limit = TILED_MEMORY if load.execution == "tiled" else None
+        own = for_clips(model, load.precision, load.device, limit)  # type: ignore[arg-type]
+        load = dataclasses.replace(load, precision="float32", execution="eager")
     return [*tasks, *_running("interpolation", own, windows, load)]
 
 

@@ -93,7 +93,7 @@ def test_the_rehearsal_carries_out_every_step_on_a_bare_machine(tmp_path: Path) 
     speeds = {(row["execution"], row["variant"]) for row in found["speed"]["tables"]["rows"]}
     executions = {case.execution for case in gpu_speed.TOY_CASES}
     assert speeds == {("eager", "published"), *((name, variant) for name in executions for variant in ("x2", "x4"))}
-    assert executions == {"eager", "arranged", "tiled", "graph"}
+    assert executions == {"eager", "arranged", "clip", "tiled", "graph"}
     assert found["speed"]["tables"]["profile"]
     assert {row["stage"] for row in found["compiled"]["tables"]["stages"]} >= {"F12", "It_warp"}
 
