@@ -24,6 +24,7 @@ class Captured:
 
     Attributes:
         peak_mib: largest memory in use while it was captured, which the graph keeps; 0 without CUDA.
+        before_mib: of that, what was in use before.
         calls: of the function before the capture; 0 without CUDA.
     """
 
@@ -34,7 +35,7 @@ class Captured:
         self._static = [leaf.clone() if torch.is_tensor(leaf) else leaf for leaf in leaves]
         self._scratch = [leaves[place].clone() for place in self._places]
         self._results: Any = None
-        self.peak_mib, self.calls = 0.0, 0
+        self.peak_mib, self.before_mib, self.calls = 0.0, 0.0, 0
         self._graph: Any = None
         if torch.device(device).type == "cuda":
             self._capture(torch.device(device))
@@ -69,6 +70,7 @@ class Captured:
         torch.cuda.current_stream(device).wait_stream(stream)
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
+        self.before_mib = torch.cuda.memory_allocated(device) / 2**20
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._results = self._evaluate()

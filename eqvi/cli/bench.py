@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``python -m eqvi bench``."""
     add = parser.add_argument
     usual = {name: f"({_SMALL[name]} on the CPU, else {_LARGE[name]})" for name in _SMALL}
-    add("--parts", nargs="+", choices=list(PARTS), help="what is measured (all that the device can do, but memory)")
+    add(
+        "--parts",
+        nargs="+",
+        choices=list(PARTS),
+        help="what is measured (all that the device can do, but memory and length)",
+    )
     add(
         "--preset",
         help=f"widths and flow; its weights are random; footage: what that gets by default {usual['preset']}",
@@ -95,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _usual(device: str) -> list[str]:
     """The parts that say something at every size on a device: arrangements for the CPU are the same on others."""
-    left_out = ["memory"] if device == "cpu" else ["fast", "bfloat16", "memory"]
+    left_out = ["memory", "length"] if device == "cpu" else ["fast", "bfloat16", "memory", "length"]
     left_out += [] if has_bfloat16(device) else ["bfloat16"]
     return [part for part in PARTS if part not in left_out]
 

@@ -70,7 +70,7 @@ def measure(load: Workload, parts: Sequence[str], rounds: int, progress: bool = 
         tempfile.TemporaryDirectory() as scratch,
         _enough_memory(load),
     ):
-        for group in (("training", "data"), ("interpolation", "fast", "bfloat16"), ("memory",)):
+        for group in (("training", "data"), ("interpolation", "fast", "bfloat16"), ("memory",), ("length",)):
             tasks = [task for part in group if part in parts for task in PARTS[part](load, Path(scratch))]
             if {"fast", "bfloat16"} & set(parts) & set(group):
                 tasks += convolution(load)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from eqvi.devices import has_bfloat16
-from eqvi.evaluation.workloads import RunningClip, Task, Workload, fast, interpolation, memory
+from eqvi.evaluation.running_clip import RunningClip
+from eqvi.evaluation.workloads import Task, Workload, fast, interpolation, memory
 
 # A convolution that machines are good at: channels in and out, height, width, and how often it is done at once.
 _CHANNELS, _HEIGHT, _WIDTH, _TIMES = 128, 64, 112, 9

@@ -60,7 +60,7 @@ CASES = tuple(
     for size, precision, execution in (
         (HD, "tf32", "eager"), (HD, "bfloat16", "clip"), (HD, "bfloat16", "arranged"), (SMALL, "tf32", "eager"),
         (SMALL, "bfloat16", "clip"), (SMALL, "bfloat16", "arranged"), (HD, "tf32", "clip"), (SMALL, "tf32", "clip"),
-        (HD, "tf32", "arranged"), (SMALL, "tf32", "arranged"), (UHD, "bfloat16", "tiled"), (HD, "float32", "eager"),
+        (UHD, "bfloat16", "tiled"), (HD, "tf32", "arranged"), (SMALL, "tf32", "arranged"), (HD, "float32", "eager"),
         (SMALL, "float32", "eager"), (HD, "bfloat16", "graph"), (SMALL, "bfloat16", "eager"), (UHD, "tf32", "eager"),
         (HD, "float32", "arranged"), (HD, "tf32", "graph"), (HD, "bfloat16", "eager"), (UHD, "tf32", "tiled"),
         (UHD, "float32", "eager"), (UHD, "bfloat16", "eager"), (SMALL, "tf32", "graph"), (SMALL, "bfloat16", "graph"),
@@ -72,7 +72,8 @@ PROFILED = tuple(case for case in CASES if case.height == HD[0] and case[2:4] in
 COMPILED = tuple(Case(*size[:2], "tf32", "compiled", size[2]) for size in (HD, SMALL))
 #: The same kinds of case at toy size.
 TOY_CASES = tuple(Case(64, 96, precision, execution, 1) for precision, execution in (
-    ("tf32", "eager"), ("bfloat16", "arranged"), ("tf32", "clip"), ("tf32", "tiled"), ("bfloat16", "graph")))  # fmt: skip
+    ("tf32", "eager"), ("bfloat16", "arranged"), ("tf32", "clip"), ("tf32", "tiled"), ("bfloat16", "graph"),
+))  # fmt: skip
 TOY_COMPILED = (Case(64, 96, "tf32", "compiled", 1),)
 
 

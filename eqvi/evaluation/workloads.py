@@ -9,6 +9,7 @@ Parts and their variants:
 - ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
 - ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that take at most `BESIDE`; for frames
   so large that it matters (``--size 3840x2160``), and only where it is asked for.
+- ``length``: new frames at x2 as ``fast`` makes them, of whole clips of `LENGTHS` gaps; only where it is asked for.
 - ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
@@ -18,7 +19,7 @@ neither changes what has to be computed.
 import dataclasses
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +31,10 @@ from eqvi.devices import one_thread, used_memory
 from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
-from eqvi.graphs import Captured
+from eqvi.evaluation.running_clip import RunningClip
 from eqvi.media.precision import for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
-from eqvi.model.interpolation import Motion
 from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import presets
@@ -53,6 +53,9 @@ STAGE = "scratch"
 TILED_MEMORY = 12 * 10**9
 #: What the part ``memory`` may take in tiles beside what the process holds before, the clip's frames among it: bytes.
 BESIDE = 35 * 10**8
+
+#: Gaps of the clips of the part ``length``.
+LENGTHS = (1, 2, 4, 8, 16)
 
 #: Windows in the cache that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
@@ -202,8 +205,7 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
     load = dataclasses.replace(load, precision="float32", execution="eager")
     made = []
     for variant, most in (("whole", sys.maxsize), ("tiles", limit)):
-        clip = RunningClip(for_clips(model, "float32", load.device, most), windows, 2, load)
-        made.append(clip.task("memory", variant, load.windows))
+        made.append(_clip_task("memory", variant, for_clips(model, "float32", load.device, most), windows, 2, load))
     return made
 
 
@@ -215,57 +217,21 @@ def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
     return model, [frames[None, first : first + model.window] for first in range(load.windows + 1)]
 
 
+def length(load: Workload, folder: Path | None = None) -> list[Task]:
+    """New frames at x2 of whole clips of so many gaps: their first window has nothing of one before it."""
+    model, windows = _clip(dataclasses.replace(load, windows=LENGTHS[-1]))
+    fast = for_clips(model, "float32", load.device)
+    clips = {gaps: RunningClip(fast, windows[:gaps], 2, load.precision, load.device) for gaps in LENGTHS}
+    return [Task("length", str(gaps), "frames", gaps, lambda: None, clip.run_whole) for gaps, clip in clips.items()]
+
+
 def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:
-    clips = [(factor, RunningClip(model, windows, factor, load)) for factor in (2, 4)]
-    return [clip.task(part, f"x{factor}", (factor - 1) * load.windows) for factor, clip in clips]
+    return [_clip_task(part, f"x{factor}", model, windows, factor, load) for factor in (2, 4)]
 
 
-class RunningClip:
-    """All new frames of a clip, window by window; each window's motion reuses that of the window before.
-
-    Args:
-        model: of which all windows are made.
-        windows: consecutive, (1, 4, 3, H, W) on the model's device; the first only gives its motion to the second.
-        factor: `factor` - 1 new frames a window.
-        load: says the precision and the execution.
-
-    Attributes:
-        frames: the new frames of the last window.
-    """
-
-    def __init__(self, model: EQVI, windows: Sequence[Tensor], factor: int, load: Workload) -> None:
-        self.model, self._windows, self._load = model, windows, load
-        self._times = [place / factor for place in range(1, factor)]
-        self._captured: Captured | None = None
-        self.frames: list[Tensor] = []
-
-    def task(self, part: str, variant: str, frames: int) -> Task:
-        """A run, which makes so many frames."""
-        return Task(part, variant, "frames", frames, self.begin, self.run, self._mib)
-
-    def _mib(self) -> float:
-        return float(getattr(self.model, "mib", 0.0)) + (self._captured.peak_mib if self._captured else 0.0)
-
-    @torch.inference_mode()
-    def begin(self) -> Motion:
-        """The motion of the first window; the graph, if one is wanted and not yet there."""
-        with autocast(self._load.precision, self._load.device):
-            motion = self.model.estimate_motion(self._windows[0])
-        if self._load.execution == "graph" and self._captured is None:
-            self._captured = Captured(self._window, (self._windows[1], motion), self._load.device)
-        return motion
-
-    @torch.inference_mode()
-    def run(self, motion: Motion) -> None:
-        """The new frames of all windows but the first, from the first one's motion."""
-        for window in self._windows[1:]:
-            step = self._window if self._captured is None else self._captured
-            motion, self.frames = step(window, motion)
-
-    def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
-        with autocast(self._load.precision, self._load.device):
-            motion = self.model.estimate_motion(window, previous=previous)
-            return motion, [self.model.interpolate(window, motion, t).frame for t in self._times]
+def _clip_task(part: str, variant: str, model: EQVI, windows: list[Tensor], factor: int, load: Workload) -> Task:
+    clip = RunningClip(model, windows, factor, load.precision, load.device, load.execution == "graph")
+    return Task(part, variant, "frames", (factor - 1) * load.windows, clip.begin, clip.run, clip.graph_mib)
 
 
 def data(load: Workload, folder: Path) -> list[Task]:
@@ -294,9 +260,9 @@ def data(load: Workload, folder: Path) -> list[Task]:
 #: The tasks of each part.
 PARTS: dict[str, Callable[[Workload, Path], list[Task]]] = {
     "training": training, "data": data, "interpolation": interpolation, "fast": fast,
-    "bfloat16": partial(fast, precision="bfloat16"), "memory": memory,
+    "bfloat16": partial(fast, precision="bfloat16"), "memory": memory, "length": length,
 }  # fmt: skip
-#: The parts that compute on the device.
+#: The parts that compute on the device, and whose memory is measured.
 ON_DEVICE = ("training", "interpolation", "fast", "bfloat16", "memory")
 
 

@@ -48,8 +48,10 @@ class OnGraphs:
 
     @property
     def mib(self) -> float:
-        """Memory that the graphs have taken, MiB."""
-        return sum(kind.graph.peak_mib for kind in self._kinds.values() if kind.graph is not None)
+        """Largest memory in use with the graphs, which keep what they have taken, MiB; 0 without CUDA."""
+        graphs = [kind.graph for kind in self._kinds.values() if kind.graph is not None]
+        own = sum(graph.peak_mib - graph.before_mib for graph in graphs)
+        return own + min((graph.before_mib for graph in graphs), default=0.0)
 
     def estimate_motion(self, frames: Tensor, previous: Motion | None = None) -> Motion:
         """As `EQVI.estimate_motion`."""

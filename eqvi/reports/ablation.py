@@ -59,8 +59,9 @@ GPU_ONLY = {
 }
 #: The rows that were trained on a GPU, with more windows: ``notebooks/params/ablation_gpu.yaml``.
 GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | GPU_ONLY
-#: Where the records of runs lie, in ``training`` of the folder of results.
-FAMILY, GPU = "family", "ablation_gpu"
+#: Where the records of runs lie, in ``training`` of the folder of results. The third is of the GPU's rows with the errors
+#: of the flows at t in their loss, too.
+FAMILY, GPU, GPU_FLOW = "family", "ablation_gpu", "ablation_gpu_flow"
 #: The GPU's rows on real scenes.
 GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
 _SCORES = ["psnr", "warp", "difference", "warp_difference"]
@@ -137,7 +138,7 @@ def learning(folder: Path, row: str, trained: str = FAMILY) -> dict[int, float]:
     Args:
         folder: where results lie.
         row: one of `ROWS` or `GPU_ROWS`.
-        trained: `FAMILY` or `GPU`.
+        trained: `FAMILY`, `GPU` or `GPU_FLOW`.
 
     Raises:
         InputError: a file cannot be read, or the seeds were scored at different steps.
@@ -177,6 +178,24 @@ def learned(folder: Path) -> pd.DataFrame:
             line["match_before"], line["match_error"] = ends["warp_difference"].mean(), ends["difference"].mean()
         lines.append(line)
     return pd.DataFrame(lines).set_index("row").astype({"at_step": "Int64"})
+
+
+def with_flow_terms(folder: Path) -> pd.DataFrame:
+    """What a row of the GPU has more if its loss counts the errors of the flows at t, too; by ``row`` and ``data``: the
+    columns of `Estimate`.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    estimates = {
+        (row, ", ".join(GPU_FILES[f"{GPU}_{rate}"])): gain(
+            folder, run_name(row, f"{GPU_FLOW}_{rate}"), run_name(row, f"{GPU}_{rate}")
+        )
+        for row in GPU_ROWS
+        if row not in GPU_ONLY
+        for rate in ("x2", "x4")
+    }
+    return estimates_frame(estimates, "row", "data")
 
 
 def _scores(folder: Path, row: str, trained: str) -> list[pd.DataFrame]:

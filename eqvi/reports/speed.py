@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ AGAINST = {
 }
 #: Models that `cost` tells of, by the preset of a run.
 COST_MODELS = {"footage": "default for footage", "eqvi-quarter-dis": "our trained EQVI"}
+#: Models that `length` tells of.
+LENGTH_MODELS = COST_MODELS | {"eqvi-quarter": "a quarter of the published widths"}
 _COLUMNS = ["part", "variant", "unit", "rate", "rate_low", "rate_high", "against", "ratio", "ratio_low", "ratio_high",
             "peak_mib", "memory_ratio"]  # fmt: skip
 
@@ -60,7 +62,7 @@ def read(path: Path) -> pd.DataFrame:
         InputError: it cannot be read, or is another file.
     """
     try:
-        return pd.read_csv(path)[list(Row._fields)].astype({"peak_mib": "float64"})
+        return pd.read_csv(path, dtype={"variant": str})[list(Row._fields)].astype({"peak_mib": "float64"})
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: is no file of `python -m eqvi bench` ({error})") from None
 
@@ -142,16 +144,34 @@ def cost(folder: Path) -> pd.DataFrame:
         InputError: as `read`.
     """
     cells: dict[str, dict[float, float]] = {}
+    for model, parameters, line in _lines(folder, COST_MODELS):
+        rate = {"whole": "x2"}.get(line.variant, line.variant)
+        if line.part in ("fast", "memory") and rate in ("x2", "x4"):
+            size = parameters["height"] * parameters["width"] / 1e6
+            cells.setdefault(f"{model}, {rate}", {})[size] = 1 / line.rate
+    return pd.DataFrame(cells).sort_index().rename_axis("megapixels")
+
+
+def length(folder: Path) -> pd.DataFrame:
+    """Seconds a new frame at x2 by the gaps of the clip: a column for every model, medians over rounds (float64).
+
+    Raises:
+        InputError: as `read`.
+    """
+    cells: dict[str, dict[int, float]] = {}
+    for model, _, line in _lines(folder, LENGTH_MODELS):
+        if line.part == "length":
+            cells.setdefault(model, {})[int(line.variant)] = 1 / line.rate
+    return pd.DataFrame(cells).sort_index().rename_axis("gaps")
+
+
+def _lines(folder: Path, models: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+    """The lines of every `summary` in a folder that is of one of these models, with its name and the parameters."""
     for path in sorted(folder.glob("bench_*.csv")):
         parameters = read_record(path).get("parameters", {})
-        model = COST_MODELS.get(parameters.get("preset", ""))
-        lines = summary(read(path)) if model else pd.DataFrame(columns=_COLUMNS)
-        for line in lines.itertuples():
-            rate = {"whole": "x2"}.get(line.variant, line.variant)
-            if line.part in ("fast", "memory") and rate in ("x2", "x4"):
-                size = parameters["height"] * parameters["width"] / 1e6
-                cells.setdefault(f"{model}, {rate}", {})[size] = 1 / line.rate
-    return pd.DataFrame(cells).sort_index().rename_axis("megapixels")
+        if model := models.get(parameters.get("preset", "")):
+            for line in summary(read(path)).itertuples():
+                yield model, parameters, line
 
 
 def in_tiles(record: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,20 @@ def test_the_published_schedule_makes_eight_calls_both_ways_for_every_new_frame(
     }
 
 
+def test_clips_of_every_length_begin_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    between_all = ScopeFlow.between_all
+    monkeypatch.setattr(
+        ScopeFlow, "between_all", lambda self, pairs: calls.append(len(pairs)) or between_all(self, pairs)
+    )
+    flows = {}
+    for task in workloads.length(small()):
+        calls.clear()
+        task.run(task.prepare())
+        flows[task.variant] = (task.amount, sum(calls))
+    assert flows == {str(gaps): (gaps, 6 + 4 * (gaps - 1)) for gaps in workloads.LENGTHS}
+
+
 def test_every_step_of_training_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(workloads, "EQVI", lambda config: made.append(EQVI(config)) or made[-1])

@@ -24,6 +24,7 @@ from eqvi.evaluation.gpu import PLAN, Step
 from eqvi.evaluation.gpu_record import Record, Task, Visit
 from eqvi.evaluation.gpu_rendering import TOY_ABLATION, TOY_RUNS, Rendering
 from eqvi.evaluation.panned import panned
+from eqvi.evaluation.running_clip import RunningClip
 from eqvi.files import parse_json
 from eqvi.graphs import Captured
 from eqvi.model.eqvi import EQVI
@@ -241,14 +242,13 @@ def test_too_few_minutes_are_said_for_every_step(tmp_path: Path, capsys: pytest.
 
 def test_a_captured_clip_gives_the_frames_that_it_gives_window_by_window() -> None:
     """A graph's static arguments: what the CPU can hold of it, with results passed to the next call."""
-    load = workloads.Workload("eqvi-quarter", height=64, width=96, windows=3)
     torch.manual_seed(0)
-    model = EQVI(presets()[load.preset]).eval()
+    model = EQVI(presets()["eqvi-quarter"]).eval()
     frames = panned((64, 96), range(7))
     windows = [frames[None, first : first + 4] for first in range(4)]
     made = {}
     for execution in ("eager", "graph"):
-        clip = workloads.RunningClip(model, windows, 2, dataclasses.replace(load, execution=execution))
+        clip = RunningClip(model, windows, 2, "float32", "cpu", execution == "graph")
         for _ in range(2):
             clip.run(clip.begin())
         made[execution] = clip.frames[0].clone()

@@ -1,0 +1,68 @@
+"""A running clip as it is timed: all its new frames, window by window."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eqvi.evaluation.precision import autocast
+from eqvi.graphs import Captured
+from eqvi.model.interpolation import Motion
+
+
+class RunningClip:
+    """All new frames of a clip, window by window; each window's motion reuses that of the window before.
+
+    Args:
+        model: of which all windows are made: one, or what `eqvi.media.precision.for_clips` makes of it.
+        windows: consecutive, (1, 4, 3, H, W) on the model's device; for `run` the first only gives its motion.
+        factor: `factor` - 1 new frames a window.
+        precision: as of `eqvi.evaluation.precision.autocast`.
+        device: where the model is.
+        graph: whether a window is captured as a CUDA graph.
+
+    Attributes:
+        frames: the new frames of the last window.
+    """
+
+    def __init__(
+        self, model: Any, windows: Sequence[Tensor], factor: int, precision: str, device: str, graph: bool = False
+    ) -> None:
+        self.model, self._windows, self._precision, self._device = model, windows, precision, device
+        self._times = [place / factor for place in range(1, factor)]
+        self._graph = graph
+        self._captured: Captured | None = None
+        self.frames: list[Tensor] = []
+
+    def graph_mib(self) -> float:
+        """Memory that graphs of the clip have taken, MiB."""
+        return float(getattr(self.model, "mib", 0.0)) + (self._captured.peak_mib if self._captured else 0.0)
+
+    @torch.inference_mode()
+    def begin(self) -> Motion:
+        """The motion of the first window; the graph, if one is wanted and not yet there."""
+        with autocast(self._precision, self._device):
+            motion: Motion = self.model.estimate_motion(self._windows[0])
+        if self._graph and self._captured is None:
+            self._captured = Captured(self._window, (self._windows[1], motion), self._device)
+        return motion
+
+    @torch.inference_mode()
+    def run(self, motion: Motion) -> None:
+        """The new frames of all windows but the first, from the first one's motion."""
+        step = self._captured or self._window
+        for window in self._windows[1:]:
+            motion, self.frames = step(window, motion)
+
+    @torch.inference_mode()
+    def run_whole(self, _: None = None) -> None:
+        """The new frames of all windows, from nothing."""
+        motion = None
+        for window in self._windows:
+            motion, self.frames = self._window(window, motion)
+
+    def _window(self, window: Tensor, previous: Motion | None) -> tuple[Motion, list[Tensor]]:
+        with autocast(self._precision, self._device):
+            motion = self.model.estimate_motion(window, previous=previous)
+            return motion, [self.model.interpolate(window, motion, t).frame for t in self._times]
