@@ -31,7 +31,7 @@ def parse_memory(text: str) -> int:
 def bytes_per_pixel(config: EQVIConfig) -> int:
     """Memory that steps 4 to 7 take for a pixel of a tile, in float32; measured, and rounded up."""
     inputs = 2 * config.context_channels + 12 if config.residual else 0
-    learned = 50 if config.refine else 350 if config.finishing else 0
+    learned = 50 if config.refine else 350 if config.finishing else 300 if config.matching else 0
     return 200 + learned + 14 * inputs
 
 
@@ -86,9 +86,10 @@ class MemoryBudget:
         around = self._base + bytes_around(self._config) * height * width
         if self.limit is None or around + cost * height * width <= self.limit:
             return [Box(0, 0, height, width)]
-        boxes = cores(height, width, (self.limit - around) // cost)
+        whole = self._config.matching  # its steps are others than those that `tiles` knows
+        boxes = [] if whole else cores(height, width, (self.limit - around) // cost)
         if not boxes:
-            least = (around + cost * smallest_pixels(height, width)) / 10**9
+            least = (around + cost * (height * width if whole else smallest_pixels(height, width))) / 10**9
             raise InputError(
                 f"frames of {width}x{height} need {least:.1f} GB of memory with this model, and "
                 f"{self.limit / 10**9:.1f} GB are allowed: give --memory {least + 0.05:.1f}GB, or a smaller --size"

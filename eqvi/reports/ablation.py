@@ -59,8 +59,8 @@ GPU_ONLY = {
 }
 #: The rows that were trained on a GPU, with more windows: ``notebooks/params/ablation_gpu.yaml``.
 GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | GPU_ONLY
-#: Where the records of runs lie, in ``training`` of the folder of results. The third is of the GPU's rows with the errors
-#: of the flows at t in their loss, too.
+#: Where the records of runs lie, in ``training`` of the folder of results. The third is of the GPU's rows with the
+#: errors of the flows at t in their loss, too.
 FAMILY, GPU, GPU_FLOW = "family", "ablation_gpu", "ablation_gpu_flow"
 #: The GPU's rows on real scenes.
 GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
@@ -149,8 +149,12 @@ def learning(folder: Path, row: str, trained: str = FAMILY) -> dict[int, float]:
     return {} if not curves else pd.concat(curves, axis=1).mean(axis=1).to_dict()
 
 
-def learned(folder: Path) -> pd.DataFrame:
+def learned(folder: Path, trained: str = GPU) -> pd.DataFrame:
     """What the GPU's rows earned on the scored windows, by row.
+
+    Args:
+        folder: where results lie.
+        trained: `GPU` or `GPU_FLOW`.
 
     Columns:
         motion, rcsn, trained, start: see `Row`.
@@ -166,7 +170,9 @@ def learned(folder: Path) -> pd.DataFrame:
     """
     lines = []
     for name, row in GPU_ROWS.items():
-        tables, mean = _scores(folder, name, GPU), learning(folder, name, GPU)
+        if trained == GPU_FLOW and name in GPU_ONLY:
+            continue
+        tables, mean = _scores(folder, name, trained), learning(folder, name, trained)
         line: dict[str, object] = {"row": name, "motion": row.motion, "rcsn": row.rcsn, "trained": row.trained}
         line |= {"start": row.start, "earned": math.nan, "by_seed": "", "highest": math.nan, "at_step": pd.NA}
         line |= {"match_before": math.nan, "match_error": math.nan, "reason": "" if tables else "needs a GPU's visit"}

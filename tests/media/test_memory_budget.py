@@ -8,7 +8,7 @@ from eqvi import devices
 from eqvi.errors import InputError
 from eqvi.media import memory_budget
 from eqvi.media.memory_budget import MemoryBudget, bytes_around, bytes_per_pixel, parse_memory
-from eqvi.model.config import PRESETS
+from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.tiles import LARGEST_REACH, MARGIN, Box
 
 CONFIG = dataclasses.replace(PRESETS["eqvi-quarter-dis"], trajectory=8)
@@ -46,13 +46,22 @@ def test_tiles_fit_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts[-1] == 1 < counts[0]
 
 
-def test_a_budget_that_holds_no_tile_says_what_would(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("config", "needed"),
+    [(CONFIG, r"3\.\d"), (PRESETS["matching"], r"7\.\d")],
+    ids=["in tiles", "matching computes whole frames"],
+)
+def test_a_budget_that_is_too_small_says_what_would_do(
+    config: EQVIConfig, needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory_budget, "used_memory", lambda device: 4 * 10**8)
-    with pytest.raises(InputError, match=r"frames of 3840x2160 need 3\.\d GB .* 1\.0 GB are allowed") as caught:
-        MemoryBudget(CONFIG, "cpu", 10**9)(2160, 3840)
+    with pytest.raises(InputError, match=rf"frames of 3840x2160 need {needed} GB .* 1\.0 GB are allowed") as caught:
+        MemoryBudget(config, "cpu", 10**9)(2160, 3840)
     advice = str(caught.value).partition("--memory ")[2].partition(",")[0]
     assert "\n" not in str(caught.value)
-    assert MemoryBudget(CONFIG, "cpu", parse_memory(advice))(2160, 3840), "the advice must do"
+    boxes = MemoryBudget(config, "cpu", parse_memory(advice))(2160, 3840)
+    assert boxes, "the advice must do"
+    assert len(boxes) == 1 or not config.matching
 
 
 def test_without_a_budget_most_of_what_is_free_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
