@@ -29,15 +29,17 @@ class Captured:
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], device: str) -> None:
+        on_gpu = torch.device(device).type == "cuda"
+        self.before_mib = torch.cuda.memory_allocated(device) / 2**20 if on_gpu else 0.0
         self._function = function
         leaves, self._form = pytree.tree_flatten(arguments)
         self._places = [place for place, leaf in enumerate(leaves) if torch.is_tensor(leaf)]
         self._static = [leaf.clone() if torch.is_tensor(leaf) else leaf for leaf in leaves]
         self._scratch = [leaves[place].clone() for place in self._places]
         self._results: Any = None
-        self.peak_mib, self.before_mib, self.calls = 0.0, 0.0, 0
+        self.peak_mib, self.calls = 0.0, 0
         self._graph: Any = None
-        if torch.device(device).type == "cuda":
+        if on_gpu:
             self._capture(torch.device(device))
 
     def __call__(self, *arguments: Any) -> Any:
@@ -70,7 +72,6 @@ class Captured:
         torch.cuda.current_stream(device).wait_stream(stream)
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-        self.before_mib = torch.cuda.memory_allocated(device) / 2**20
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._results = self._evaluate()

@@ -51,6 +51,10 @@ def check(load: Workload, parts: Sequence[str], rounds: int) -> None:
         raise InputError(f"--parts bfloat16: {load.device} does not compute in it: leave it out")
     if "training" in parts and not learned:
         raise InputError(f"--preset {load.preset} has nothing to train: give --parts interpolation")
+    if "memory" in parts and presets()[load.preset].matching:
+        raise InputError(
+            f"--preset {load.preset} computes whole frames, which has no tiles to measure: leave memory out"
+        )
     if {"training", "data"} & set(parts):
         dataclasses.replace(load, preset=load.preset if learned else "eqvi").recipe()
 

@@ -1,13 +1,17 @@
-"""A running clip as it is timed: all its new frames, window by window."""
+"""Clips as they are timed: a running one, of which every window follows another, and whole ones from end to end."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from eqvi.evaluation.panned import panned
 from eqvi.evaluation.precision import autocast
 from eqvi.graphs import Captured
+from eqvi.media.image import ClipFrame, Image
+from eqvi.media.window import Interpolator, neighbours_of, windows
 from eqvi.model.interpolation import Motion
 
 
@@ -36,7 +40,7 @@ class RunningClip:
         self.frames: list[Tensor] = []
 
     def graph_mib(self) -> float:
-        """Memory that graphs of the clip have taken, MiB."""
+        """Largest memory in use with the clip's graphs, MiB; 0 without any."""
         return float(getattr(self.model, "mib", 0.0)) + (self._captured.peak_mib if self._captured else 0.0)
 
     @torch.inference_mode()
@@ -55,14 +59,22 @@ class RunningClip:
         for window in self._windows[1:]:
             motion, self.frames = step(window, motion)
 
-    @torch.inference_mode()
-    def run_whole(self, _: None = None) -> None:
-        """The new frames of all windows, from nothing."""
-        motion = None
-        for window in self._windows:
-            motion, self.frames = self._window(window, motion)
-
-    def _window(self, window: Tensor, previous: Motion | None) -> tuple[Motion, list[Tensor]]:
+    def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
         with autocast(self._precision, self._device):
             motion = self.model.estimate_motion(window, previous=previous)
             return motion, [self.model.interpolate(window, motion, t).frame for t in self._times]
+
+
+def panned_clip(size: tuple[int, int], count: int) -> list[ClipFrame]:
+    """So many frames of `size` = (height, width), as they are read from a file."""
+    pictures = (255 * panned(size, range(count))).round().byte().permute(0, 2, 3, 1).numpy()
+    duration = Fraction(1, 30)
+    return [ClipFrame(Image(x), str(place), place * duration, duration, None) for place, x in enumerate(pictures)]
+
+
+def fill_gaps(model: Any, clip: Sequence[ClipFrame], device: str) -> None:
+    """A new frame in the middle of every gap of a clip, by a model on that device."""
+    interpolator = Interpolator(model, device)
+    for window in windows(clip, neighbours=neighbours_of(model)):
+        if window.second is not None:
+            interpolator.interpolate(window, Fraction(1, 2))

@@ -9,7 +9,7 @@ Parts and their variants:
 - ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
 - ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that take at most `BESIDE`; for frames
   so large that it matters (``--size 3840x2160``), and only where it is asked for.
-- ``length``: new frames at x2 as ``fast`` makes them, of whole clips of `LENGTHS` gaps; only where it is asked for.
+- ``length``: new frames at x2 of whole clips of `LENGTHS` gaps, from images; only where it is asked for.
 - ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
@@ -31,7 +31,7 @@ from eqvi.devices import one_thread, used_memory
 from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
-from eqvi.evaluation.running_clip import RunningClip
+from eqvi.evaluation.running_clip import RunningClip, fill_gaps, panned_clip
 from eqvi.media.precision import for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
@@ -111,7 +111,7 @@ class Task(NamedTuple):
         amount: how many of them.
         prepare: returns the input of `run`; not timed.
         run: timed.
-        captured_mib: memory that the graph of the task has taken, which the allocator does not count; MiB.
+        captured_mib: largest memory in use with the task's graphs, whose own the allocator does not count; MiB.
     """
 
     part: str
@@ -211,18 +211,23 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
 
 def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:
     """A model with random weights, and the windows of a clip; the first only gives its motion to the second."""
-    torch.manual_seed(0)
-    model = _placed(EQVI(presets()[load.preset]).eval(), load)
+    model = _model(load)
     frames = panned((load.height, load.width), range(load.windows + model.window)).to(load.device)
     return model, [frames[None, first : first + model.window] for first in range(load.windows + 1)]
 
 
 def length(load: Workload, folder: Path | None = None) -> list[Task]:
-    """New frames at x2 of whole clips of so many gaps: their first window has nothing of one before it."""
-    model, windows = _clip(dataclasses.replace(load, windows=LENGTHS[-1]))
-    fast = for_clips(model, "float32", load.device)
-    clips = {gaps: RunningClip(fast, windows[:gaps], 2, load.precision, load.device) for gaps in LENGTHS}
-    return [Task("length", str(gaps), "frames", gaps, lambda: None, clip.run_whole) for gaps, clip in clips.items()]
+    """New frames at x2 of whole clips of so many gaps, as `eqvi interpolate` makes them between reading and writing."""
+    model = _model(load)
+    clip = panned_clip((load.height, load.width), LENGTHS[-1] + 1)
+
+    def begin() -> Any:
+        return for_clips(model, "float32", load.device)
+
+    return [
+        Task("length", str(gaps), "frames", gaps, begin, partial(fill_gaps, clip=clip[: gaps + 1], device=load.device))
+        for gaps in LENGTHS
+    ]
 
 
 def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:
@@ -276,6 +281,11 @@ def run_task(load: Workload, name: tuple[str, str] | None, threads: int) -> None
         task = next(task for task in PARTS[name[0]](load, Path()) if task.variant == name[1])
         for _ in range(2):
             task.run(task.prepare())
+
+
+def _model(load: Workload) -> EQVI:
+    torch.manual_seed(0)
+    return _placed(EQVI(presets()[load.preset]).eval(), load)
 
 
 def _placed(model: EQVI, load: Workload) -> EQVI:

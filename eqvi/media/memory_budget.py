@@ -29,7 +29,7 @@ def parse_memory(text: str) -> int:
 
 
 def bytes_per_pixel(config: EQVIConfig) -> int:
-    """Memory that steps 4 to 7 take for a pixel of a tile, in float32; measured, and rounded up."""
+    """Memory that steps 4 to 7, or matching, take for a pixel of a tile, in float32; measured, and rounded up."""
     inputs = 2 * config.context_channels + 12 if config.residual else 0
     learned = 50 if config.refine else 350 if config.finishing else 300 if config.matching else 0
     return 200 + learned + 14 * inputs
@@ -70,7 +70,7 @@ class MemoryBudget:
         """The cores of a frame's tiles; the whole frame where it fits.
 
         Raises:
-            InputError: the budget is too small for a tile.
+            InputError: the budget is too small for a tile, or with matching for a frame.
         """
         if (height, width) not in self._grids:
             self._grids[height, width] = self._grid(height, width)

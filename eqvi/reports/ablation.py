@@ -14,7 +14,7 @@ import pandas as pd
 
 from eqvi.errors import InputError
 from eqvi.files import parse_json
-from eqvi.reports.comparisons import gain
+from eqvi.reports.comparisons import gain, scene_differences
 from eqvi.reports.runs import members, read_run
 from eqvi.reports.statistics import estimates_frame
 
@@ -59,9 +59,12 @@ GPU_ONLY = {
 }
 #: The rows that were trained on a GPU, with more windows: ``notebooks/params/ablation_gpu.yaml``.
 GPU_ROWS = {name: row for name, row in ROWS.items() if name != "fusion"} | GPU_ONLY
-#: Where the records of runs lie, in ``training`` of the folder of results. The third is of the GPU's rows with the
-#: errors of the flows at t in their loss, too.
+#: Those that were trained with another loss as well.
+OTHER_LOSS_ROWS = {name: row for name, row in GPU_ROWS.items() if name not in GPU_ONLY}
+#: Where the records of runs lie, in ``training`` of the folder of results. The third is of `OTHER_LOSS_ROWS`, by a loss
+#: that counts the errors of the flows at t and of the blend beside those of the frame.
 FAMILY, GPU, GPU_FLOW = "family", "ablation_gpu", "ablation_gpu_flow"
+_ROWS_OF = {FAMILY: ROWS, GPU: GPU_ROWS, GPU_FLOW: OTHER_LOSS_ROWS}
 #: The GPU's rows on real scenes.
 GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
 _SCORES = ["psnr", "warp", "difference", "warp_difference"]
@@ -154,7 +157,7 @@ def learned(folder: Path, trained: str = GPU) -> pd.DataFrame:
 
     Args:
         folder: where results lie.
-        trained: `GPU` or `GPU_FLOW`.
+        trained: `GPU`, or `GPU_FLOW` with its `OTHER_LOSS_ROWS`.
 
     Columns:
         motion, rcsn, trained, start: see `Row`.
@@ -169,9 +172,7 @@ def learned(folder: Path, trained: str = GPU) -> pd.DataFrame:
         InputError: as `learning`.
     """
     lines = []
-    for name, row in GPU_ROWS.items():
-        if trained == GPU_FLOW and name in GPU_ONLY:
-            continue
+    for name, row in _ROWS_OF[trained].items():
         tables, mean = _scores(folder, name, trained), learning(folder, name, trained)
         line: dict[str, object] = {"row": name, "motion": row.motion, "rcsn": row.rcsn, "trained": row.trained}
         line |= {"start": row.start, "earned": math.nan, "by_seed": "", "highest": math.nan, "at_step": pd.NA}
@@ -186,8 +187,23 @@ def learned(folder: Path, trained: str = GPU) -> pd.DataFrame:
     return pd.DataFrame(lines).set_index("row").astype({"at_step": "Int64"})
 
 
-def with_flow_terms(folder: Path) -> pd.DataFrame:
-    """What a row of the GPU has more if its loss counts the errors of the flows at t, too; by ``row`` and ``data``: the
+def by_scene(folder: Path, rows: Iterable[str], file: str) -> pd.DataFrame:
+    """What training added to rows of the GPU on each real scene, dB: a column for each row that was measured.
+
+    Args:
+        folder: where results lie.
+        rows: names of `GPU_ROWS`.
+        file: of `GPU_FILES`.
+
+    Raises:
+        InputError: as `eqvi.reports.runs.paired`.
+    """
+    found = {row: scene_differences(folder, run_name(row, file), start_name(row, file)) for row in rows}
+    return pd.DataFrame({row: values for row, values in found.items() if not isinstance(values, str)})
+
+
+def by_other_loss(folder: Path) -> pd.DataFrame:
+    """What a row of `OTHER_LOSS_ROWS` has more by that loss than by one of frames alone; by ``row`` and ``data``: the
     columns of `Estimate`.
 
     Raises:
@@ -197,8 +213,7 @@ def with_flow_terms(folder: Path) -> pd.DataFrame:
         (row, ", ".join(GPU_FILES[f"{GPU}_{rate}"])): gain(
             folder, run_name(row, f"{GPU_FLOW}_{rate}"), run_name(row, f"{GPU}_{rate}")
         )
-        for row in GPU_ROWS
-        if row not in GPU_ONLY
+        for row in OTHER_LOSS_ROWS
         for rate in ("x2", "x4")
     }
     return estimates_frame(estimates, "row", "data")
@@ -216,7 +231,7 @@ def _scores(folder: Path, row: str, trained: str) -> list[pd.DataFrame]:
 def budget(folder: Path, trained: str = FAMILY) -> pd.DataFrame:
     """What each row was trained with, indexed by row: seeds, the run it continues, steps, windows a step, crop."""
     lines = []
-    for name in ROWS if trained == FAMILY else GPU_ROWS:
+    for name in _ROWS_OF[trained]:
         records = [
             parse_json(path.read_text(encoding="utf-8"))
             for path in sorted((folder / "training" / trained).glob(f"{name}_*/run.json"))

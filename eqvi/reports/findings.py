@@ -145,7 +145,7 @@ STATEMENTS = (
         "scales, with only the fusion network trained, and briefly, changes PSNR by {}, far below the 0.02 dB that "
         "count. Training all parts together instead of by stages changes it by {}. With nearly four times the windows, "
         "on a GPU, refinement and mask earn {gpu:linear} over linear and {gpu:quadratic} over quadratic motion at x2 "
-        "on nine real scenes, with RCSN and eight frames {gpu:trajectories}; finishing, a part of our own, earns "
+        "on nine real scenes, with RCSN {gpu:rcsn}; finishing, a part of our own, earns "
         "{gpu:finishing} from the same windows.",
         (_RCSN, f"RCSN beats no synthesis: {_TRAINED_REAL}", _UNEARNED, _FUSION, _SCRATCH),
         {_RCSN: HOLDS, _UNEARNED: FAILS, _FUSION: FAILS, _SCRATCH: OPEN},

@@ -248,7 +248,7 @@ def sentence(folder: Path = RESULTS / "gpu") -> str:
              for name, line in best.iterrows()]  # fmt: skip
     return (
         f"On one {place['provenance']['device']} the model at published widths makes new frames of 1280x720"
-        f"{'' if in_clips.empty else ', as `eqvi interpolate` does between decoding and encoding'}, "
+        f"{'' if in_clips.empty else ', computed as `eqvi interpolate` does'}, "
         f"{' and '.join(words)}, in {_PRECISIONS[best['precision'].iloc[0]]}; the published schedule of flow calls "
         f"makes {published['frames_per_second'].iloc[0]:.1f} in TF32 ([notebook 25](notebooks/25_gpu.ipynb))."
     )

@@ -153,15 +153,17 @@ def cost(folder: Path) -> pd.DataFrame:
 
 
 def length(folder: Path) -> pd.DataFrame:
-    """Seconds a new frame at x2 by the gaps of the clip: a column for every model, medians over rounds (float64).
+    """Seconds a new frame at x2 by the gaps of the clip: a column for every model, its device and frames, medians over
+    rounds (float64).
 
     Raises:
         InputError: as `read`.
     """
     cells: dict[str, dict[int, float]] = {}
-    for model, _, line in _lines(folder, LENGTH_MODELS):
+    for model, parameters, line in _lines(folder, LENGTH_MODELS):
         if line.part == "length":
-            cells.setdefault(model, {})[int(line.variant)] = 1 / line.rate
+            of = f"{model}, {parameters['device']}, {parameters['width']}x{parameters['height']}"
+            cells.setdefault(of, {})[int(line.variant)] = 1 / line.rate
     return pd.DataFrame(cells).sort_index().rename_axis("gaps")
 
 

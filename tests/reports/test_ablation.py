@@ -25,10 +25,10 @@ def folder(tmp_path: Path) -> Path:
     return faked.results(tmp_path)
 
 
-def write(folder: Path, gains: dict[str, list[float]]) -> None:
+def write(folder: Path, gains: dict[str, list[float]], name: str = FILE) -> None:
     """A file of rows: for every row and seed what it is above 30 dB, a little more or less from clip to clip."""
     columns = ["model", "clip", "frame", "psnr", "ssim", "sharpness", "sharpness_truth"]
-    with (folder / f"{FILE}.csv").open("w", newline="") as file:
+    with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row, seeds in gains.items():
@@ -37,12 +37,12 @@ def write(folder: Path, gains: dict[str, list[float]]) -> None:
                     psnr = 30 + gain + 0.01 * clip * len(row)
                     writer.writerow([f"{row}_{seed}", f"{clip:03}", "00000012", psnr, 0.9, 80, 100])
     kinds = {f"{clip:03}": ("linear", "cubic")[clip % 2] for clip in range(CLIPS)}
-    (folder / f"{FILE}.json").write_text(json.dumps({"parameters": {"kinds": kinds}}))
+    (folder / f"{name}.json").write_text(json.dumps({"parameters": {"kinds": kinds}}))
 
 
-def add(folder: Path, name: str, gain: float) -> None:
+def add(folder: Path, name: str, gain: float, to: str = FILE) -> None:
     """Rows of a method that has no seeds beside those of `write`."""
-    with (folder / f"{FILE}.csv").open("a", newline="") as file:
+    with (folder / f"{to}.csv").open("a", newline="") as file:
         for clip in range(CLIPS):
             psnr = 30 + gain + 0.01 * clip * len(name)
             csv.writer(file).writerow([name, f"{clip:03}", "00000012", psnr, 0.9, 80, 100])
@@ -148,3 +148,22 @@ def test_rows_of_a_gpu_stand_apart(folder: Path) -> None:
     earned = ablation.earned(folder, ablation.GPU_ROWS, ablation.GPU_FILES)
     assert len(earned) == len(ablation.GPU_ROWS) * len(ablation.GPU_FILES)
     assert set(earned["reason"]) == {"needs the public clips"}
+    assert ablation.by_scene(folder, ["rcsn"], f"{ablation.GPU}_x2").empty
+
+
+def test_rows_whose_loss_counts_flow_stand_beside_those_of_frames_alone(folder: Path) -> None:
+    alone, as_well = f"{ablation.GPU}_x2", f"{ablation.GPU_FLOW}_x2"
+    write(folder, {"rcsn": [1, 2]}, alone)
+    add(folder, "baseline", 0.5, alone)
+    write(folder, {"rcsn": [1, 1]}, as_well)
+    added = ablation.by_other_loss(folder)
+    assert added.loc[("rcsn", "nine real scenes, x2"), "estimate"] == pytest.approx(-0.5)
+    assert added.loc[("rcsn", "nine real scenes, x4"), "reason"] == "needs the public clips"
+    assert set(added.index.unique("row")) == set(ablation.OTHER_LOSS_ROWS)
+    scenes = ablation.by_scene(folder, ["rcsn", "rqfp"], alone)
+    assert list(scenes) == ["rcsn"]
+    # Names shift the made-up rows by 0.01 dB a letter and clip.
+    assert scenes["rcsn"].tolist() == pytest.approx(
+        [1 + 0.01 * clip * (len("rcsn") - len("baseline")) for clip in range(CLIPS)]
+    )
+    assert list(ablation.learned(folder, ablation.GPU_FLOW).index) == list(ablation.OTHER_LOSS_ROWS)
