@@ -66,7 +66,7 @@ CASES = tuple(
         (UHD, "float32", "eager"), (UHD, "bfloat16", "eager"), (SMALL, "tf32", "graph"), (SMALL, "bfloat16", "graph"),
     )
 )  # fmt: skip
-#: Cases that are profiled: the first 720p case and the fastest eager one.
+#: Cases that are profiled: of 1280x720, the plain one and the one with convolutions arranged for bfloat16.
 PROFILED = tuple(case for case in CASES if case.height == HD[0] and case[2:4] in (("tf32", "eager"),
                                                                                  ("bfloat16", "arranged")))  # fmt: skip
 COMPILED = tuple(Case(*size[:2], "tf32", "compiled", size[2]) for size in (HD, SMALL))

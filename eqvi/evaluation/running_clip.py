@@ -55,14 +55,25 @@ class RunningClip:
     @torch.inference_mode()
     def run(self, motion: Motion) -> None:
         """The new frames of all windows but the first, from the first one's motion."""
-        step = self._captured or self._window
         for window in self._windows[1:]:
-            motion, self.frames = step(window, motion)
+            if self._captured is not None:
+                motion, self.frames = self._captured(window, motion)
+            else:
+                motion = self._next(window, motion)  # the former one's flows go before frames are made
+                self.frames = self._new(window, motion)
 
     def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
+        motion = self._next(window, previous)
+        return motion, self._new(window, motion)
+
+    def _next(self, window: Tensor, previous: Motion) -> Motion:
         with autocast(self._precision, self._device):
-            motion = self.model.estimate_motion(window, previous=previous)
-            return motion, [self.model.interpolate(window, motion, t).frame for t in self._times]
+            motion: Motion = self.model.estimate_motion(window, previous=previous)
+        return motion
+
+    def _new(self, window: Tensor, motion: Motion) -> list[Tensor]:
+        with autocast(self._precision, self._device):
+            return [self.model.interpolate(window, motion, t).frame for t in self._times]
 
 
 def panned_clip(size: tuple[int, int], count: int) -> list[ClipFrame]:

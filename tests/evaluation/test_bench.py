@@ -26,7 +26,7 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import TRAJECTORY
 from eqvi.model.scopeflow import Bidirectional, ScopeFlow
 from eqvi.provenance import surroundings
-from eqvi.reports.speed import Row, described, read, summary
+from eqvi.reports.speed import Row, described, length, read, summary
 
 TINY = EQVIConfig(flow_width=0.125, refine_width=0.125, synthesis_width=0.125, context_channels=4)
 
@@ -304,6 +304,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--size", "448"], "--size '448' must be WIDTHxHEIGHT"),
         (["--size", "64x448"], "at least 128x128"),
         (["--device", "cuda"], "--device cuda: none found here"),
+        (["--preset", "matching", "--parts", "memory"], "computes whole frames"),
         (["--out", "nowhere/bench.csv"], "there is no folder nowhere"),
         (["--out", "bench.txt"], "ends in .csv"),
     ],
@@ -357,3 +358,14 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     file.write_text("step,psnr\n1,30\n")
     with pytest.raises(InputError, match=r"bench_cpu.csv: is no file of `python -m eqvi bench`"):
         read(file)
+
+
+def test_lengths_of_clips_are_numbers_even_where_no_other_variant_is_written(tmp_path: Path) -> None:
+    rows = [Row("length", gaps, "frames", number, int(gaps), int(gaps) / 4, None) for gaps in "12" for number in (1, 2)]
+    for name, width in (("bench_a", 448), ("bench_b", 1280)):
+        made_with = {"preset": "footage", "device": "cpu", "width": width, "height": 256}
+        bench.write(rows, {"run": name, "parameters": made_with}, tmp_path / f"{name}.csv")
+    lengths = length(tmp_path)
+    assert list(lengths) == [f"default for footage, cpu, {width}x256" for width in (448, 1280)]
+    assert lengths.index.tolist() == [1, 2]
+    assert set(lengths.to_numpy().flatten()) == {0.25}

@@ -93,6 +93,16 @@ def test_no_graph_where_there_is_no_room_or_no_more(monkeypatch: pytest.MonkeyPa
     assert graphs.mib == 0
 
 
+def test_graphs_count_what_was_there_before_them_once() -> None:
+    model = tiled(EQVI(presets()["eqvi-quarter"]).eval(), whole)
+    graphs = OnGraphs(model, "cpu", lambda height, width: True)
+    made(graphs, "cpu")
+    captured = [kind.graph for kind in graphs._kinds.values() if kind.graph is not None]
+    for before, graph in enumerate(captured, start=5):
+        graph.before_mib, graph.peak_mib = before, before + 10
+    assert graphs.mib == 5 + 10 * len(captured) == 35
+
+
 def test_a_frame_in_tiles_is_in_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Captured, "__init__", lambda *_: pytest.fail("captured"))
     model = tiled(EQVI(presets()["baseline"]).eval(), lambda height, width: [*whole(32, width)] * 2)

@@ -144,5 +144,12 @@ def test_a_sentence_names_the_fastest_and_the_published(visit: Path) -> None:
     )
 
 
+def test_a_sentence_prefers_what_interpolate_does(visit: Path) -> None:
+    rows = [timed("tf32", "published", 1.0, 3000), timed("bfloat16", "x2", 0.05, 1000)]
+    rows.append(timed("bfloat16", "x2", 0.1, 1000) | {"execution": "clip"})
+    write(visit, "speed", {"rows": rows})
+    assert "1280x720, computed as `eqvi interpolate` does, 10 a second at x2 (10 times the" in gpu.sentence(visit)
+
+
 def test_without_a_visit_the_sentence_says_so(tmp_path: Path) -> None:
     assert gpu.sentence(tmp_path) == f"Speed on a GPU was not measured: {gpu.NO_GPU}."
