@@ -53,7 +53,7 @@ def check(load: Workload, parts: Sequence[str], rounds: int) -> None:
         raise InputError(f"--preset {load.preset} has nothing to train: give --parts interpolation")
     if "memory" in parts and presets()[load.preset].matching:
         raise InputError(
-            f"--preset {load.preset} computes whole frames, which has no tiles to measure: leave memory out"
+            f"--preset {load.preset} computes frames whole, in no tiles that could be measured: leave memory out"
         )
     if {"training", "data"} & set(parts):
         dataclasses.replace(load, preset=load.preset if learned else "eqvi").recipe()

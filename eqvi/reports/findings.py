@@ -139,14 +139,14 @@ STATEMENTS = (
         ("the error budget", "results/README.md#the-error-budget"),
     ),
     Statement(
-        "What the paper's learned parts earn is small: hundredths of a decibel, MS-Fusion nothing.",
+        "What the paper's learned parts earn is small: RCSN a little, refinement, mask and MS-Fusion nothing.",
         "RCSN adds {} on rendered clips, and {} on real ones at x2, to small models that start as the weight-free "
         "method and are trained for minutes; refinement and mask alone earn {} over their start. The fusion of two "
         "scales, with only the fusion network trained, and briefly, changes PSNR by {}, far below the 0.02 dB that "
         "count. Training all parts together instead of by stages changes it by {}. With nearly four times the windows, "
         "on a GPU, refinement and mask earn {gpu:linear} over linear and {gpu:quadratic} over quadratic motion at x2 "
-        "on nine real scenes, with RCSN {gpu:rcsn}; finishing, a part of our own, earns "
-        "{gpu:finishing} from the same windows.",
+        "on nine real scenes, with RCSN {gpu:rcsn}; finishing, a part of our own, earns {gpu:finishing} from the same "
+        "windows.",
         (_RCSN, f"RCSN beats no synthesis: {_TRAINED_REAL}", _UNEARNED, _FUSION, _SCRATCH),
         {_RCSN: HOLDS, _UNEARNED: FAILS, _FUSION: FAILS, _SCRATCH: OPEN},
         "23_earned.png",

@@ -304,7 +304,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--size", "448"], "--size '448' must be WIDTHxHEIGHT"),
         (["--size", "64x448"], "at least 128x128"),
         (["--device", "cuda"], "--device cuda: none found here"),
-        (["--preset", "matching", "--parts", "memory"], "computes whole frames"),
+        (["--preset", "matching", "--parts", "memory"], "computes frames whole"),
         (["--out", "nowhere/bench.csv"], "there is no folder nowhere"),
         (["--out", "bench.txt"], "ends in .csv"),
     ],
