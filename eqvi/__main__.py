@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from eqvi.devices import keep_memory
 from eqvi.errors import InputError, interruption_status, terminable
 from eqvi.files import write_failure
 
@@ -90,6 +91,7 @@ def _carry_out(argv: list[str]) -> int:
     # Names that are no UTF-8 can be printed.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    keep_memory()
     status = args.run(args)
     sys.stdout.flush()  # here, so that its failure is said below
     return status

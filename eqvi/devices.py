@@ -5,11 +5,16 @@ import ctypes
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from eqvi.errors import InputError
+
+# Numbers of glibc's `mallopt`: how much freed memory it keeps at the end of the heap, and from which size on a block is
+# taken from the system and given back to it.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(name: str) -> str:
@@ -102,6 +107,18 @@ def release_memory() -> None:
         trim(0)
 
 
+def keep_memory() -> None:
+    """Let the C library of Linux (glibc) keep what is freed, for the tensors to come; `release_memory` gives it back.
+
+    By itself it takes every tensor of more than 32 MiB from the system anew, page by page and filled with zeros, which
+    takes several times as long as adding two of them. It is a setting of the whole process, for commands of our own.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if option is not None:
+        for number in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            option(number, 2**30)
+
+
 def _kilobytes(file: str, name: str) -> int | None:
     """A line of a file that Linux keeps, in bytes; None on other systems."""
     path = Path(file)
@@ -124,6 +141,6 @@ def one_thread() -> Iterator[None]:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether a device, torch or OpenCV had too little memory; on the CPU neither has an exception of its own."""
-    words = ("can't allocate memory", "Insufficient memory", "bad_alloc")
+    words = ("can't allocate memory", "posix_memalign failed", "Insufficient memory", "bad_alloc")
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
     return named or any(word in str(error) for word in words)

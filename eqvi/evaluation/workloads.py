@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eqvi.devices import one_thread, used_memory
+from eqvi.devices import keep_memory, one_thread, used_memory
 from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
@@ -191,11 +191,9 @@ def fast(load: Workload, folder: Path | None = None, precision: str = "float32")
         InputError: the device has no such precision.
     """
     model, windows = _clip(load)
-    load = dataclasses.replace(load, precision=precision, execution="eager")
-    if precision == "bfloat16":
-        for_clips(model, "bfloat16", load.device)  # asks the device
-    part = "fast" if precision == "float32" else precision
-    return _running(part, for_clips(model, "float32", load.device), windows, load)
+    own = for_clips(model, precision, load.device)  # type: ignore[arg-type]
+    load = dataclasses.replace(load, precision="float32", execution="eager")  # the model has its own
+    return _running("fast" if precision == "float32" else precision, own, windows, load)
 
 
 def memory(load: Workload, folder: Path | None = None) -> list[Task]:
@@ -277,6 +275,7 @@ def run_task(load: Workload, name: tuple[str, str] | None, threads: int) -> None
     None runs nothing: it measures a process that has imported this module.
     """
     torch.set_num_threads(threads)
+    keep_memory()  # as in a command
     if name is not None:
         task = next(task for task in PARTS[name[0]](load, Path()) if task.variant == name[1])
         for _ in range(2):

@@ -6,6 +6,7 @@ from eqvi.devices import free_memory, held_memory, used_memory
 from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
+from eqvi.model.transformed_convolution import WORKSPACE
 
 #: Share of the free memory that is used when nobody says how much.
 SHARE = 0.8
@@ -83,7 +84,8 @@ class MemoryBudget:
 
     def _grid(self, height: int, width: int) -> list[Box]:
         cost = bytes_per_pixel(self._config)
-        around = self._base + bytes_around(self._config) * height * width
+        transformed = WORKSPACE if self._config.refine and self._device == "cpu" else 0
+        around = self._base + transformed + bytes_around(self._config) * height * width
         if self.limit is None or around + cost * height * width <= self.limit:
             return [Box(0, 0, height, width)]
         whole = self._config.matching  # its steps are others than those that `tiles` knows

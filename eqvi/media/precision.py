@@ -14,8 +14,8 @@ from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.tiles import tiled
 
-#: Of an interpolated clip. ``exact``: float32 as it is measured; ``float32``: the same sums in the order that is the
-#: fastest on the device; ``bfloat16``: the convolutions in that.
+#: Of an interpolated clip. ``exact``: float32 as it is measured; ``float32``: the same up to rounding, as fast as the
+#: device can; ``bfloat16``: the convolutions in that.
 ClipPrecision = Literal["exact", "float32", "bfloat16"]
 
 
@@ -37,7 +37,8 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
     budget = MemoryBudget(model.config, device, memory)
     if torch.device(device).type == "cuda" and precision != "exact":
         return OnGraphs(tiled(laid_out(model, getattr(torch, precision)), budget), device, budget.has_room)
-    fast = tiled(accelerated(model) if device == "cpu" and precision != "exact" else model, budget)
+    arranged = device == "cpu" and precision != "exact"
+    fast = tiled(accelerated(model, transforms=precision == "float32") if arranged else model, budget)
     return _LowPrecision(fast, device) if precision == "bfloat16" else fast
 
 

@@ -1,19 +1,20 @@
-"""Convolutions arranged for a CPU's vector units: the same sums in less time, for inference.
+"""Convolutions arranged for a CPU's vector units: the same frame in less time, for inference.
 
-Nine tenths of a new frame's time are convolutions (`python -m eqvi bench`). Two arrangements bring those of steps 5 to
-8 near the machine's rate:
+Nine tenths of a new frame's time are convolutions (`python -m eqvi bench`). What brings them below:
 
-- channels last: pixels of all channels side by side, as oneDNN's kernels read them, so that nothing is reordered
-  between two layers;
+- transforms, for wide kernels: they need fewer multiplications (`eqvi.model.transformed_convolution`);
+- channels last, for the rest of networks with few channels: pixels of all channels side by side, as oneDNN's kernels
+  read them, so that nothing is reordered between two layers;
 - packed pixels (`PackedConv2d`): a vector register holds 16 output channels, and narrow layers have 8, 3 or 1. n
   neighbouring pixels of a row are computed as n times as many channels, by a kernel that is n - 1 columns wider and
   moves n columns at a time. The added weights are 0, and the sums are the same bit for bit.
 
-Sums run in another order than in the plain arrangement: frames differ by rounding, as between two machines. Measuring
-uses the plain one.
+Sums run in another order than in the plain arrangement, or are reached by transforms: frames differ by rounding.
+Measuring uses the plain one.
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 from eqvi.model.eqvi import EQVI
 from eqvi.model.layers import to_channels_last
+from eqvi.model.scopeflow import ScopeFlow
+from eqvi.model.transformed_convolution import TransformedConv2d, transforms_pay
 
 #: Channels that a vector register of 512 bits holds.
 LANES = 16
@@ -29,25 +32,41 @@ LANES = 16
 _MOST_PIXELS = 8
 
 
-def accelerated(model: EQVI) -> EQVI:
-    """A copy of an `eqvi.EQVI` whose steps 5 to 8 and finishing have fast convolutions; for inference, on the CPU.
+def accelerated(model: EQVI, transforms: bool = True) -> EQVI:
+    """A copy of an `eqvi.EQVI` with fast convolutions; for inference, on the CPU.
 
-    The flow network stays as it is: its concatenations cost more in channels-last order than its convolutions gain.
+    Args:
+        model: it stays as it is.
+        transforms: whether convolutions may be computed by transforms: only in float32.
     """
     fast = copy.deepcopy(model)
     for part in (fast.refinement, fast.mask, fast.residual, fast.fusion, fast.finishing):
         if isinstance(part, nn.Module):
-            to_channels_last(part)
-            _pack(part)
+            _arrange(part, transforms)
+    if isinstance(fast.flow, ScopeFlow):
+        # Dilated layers gain by it. Others would lose more by laying out the concatenations that they read.
+        to_channels_last(fast.flow.context.layers[1:])
     return fast
 
 
-def _pack(module: nn.Module) -> None:
+def _arrange(part: nn.Module, transforms: bool) -> None:
+    """Transforms where they pay; the other layers by pixel, unless there are many channels at full resolution."""
+    first = next((layer for layer in part.modules() if isinstance(layer, nn.Conv2d)), None)
+    by_channel = first is not None and first.out_channels >= 2 * LANES and transforms and transforms_pay(first)
+    if transforms:
+        _replace(part, transforms_pay, TransformedConv2d)
+    if not by_channel:
+        to_channels_last(part)
+        _replace(part, lambda layer: packed_pixels(layer) > 1, PackedConv2d)
+
+
+def _replace(module: nn.Module, chosen: Callable[[nn.Conv2d], bool], form: Callable[[nn.Conv2d], nn.Module]) -> None:
+    """Put the chosen convolutions of a module into another form."""
     for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d) and packed_pixels(child) > 1:
-            setattr(module, name, PackedConv2d(child))
+        if isinstance(child, nn.Conv2d) and chosen(child):
+            setattr(module, name, form(child))
         else:
-            _pack(child)
+            _replace(child, chosen, form)
 
 
 def packed_pixels(layer: nn.Conv2d) -> int:

@@ -77,3 +77,15 @@ def test_memory_of_this_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(devices.Path, "exists", lambda path: False)
     assert devices.free_memory("cpu") is None
     assert devices.used_memory("cpu") == 0
+
+
+def test_learned_parts_have_room_for_their_transforms_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_budget, "used_memory", lambda device: 0)
+    height, width = 1080, 1920
+    least = bytes_around(CONFIG) * height * width + memory_budget.DECODER
+    whole = least + bytes_per_pixel(CONFIG) * height * width
+    assert len(MemoryBudget(CONFIG, "cpu", whole)(height, width)) > 1
+    assert len(MemoryBudget(CONFIG, "cpu", whole + memory_budget.WORKSPACE)(height, width)) == 1
+    unlearned = dataclasses.replace(CONFIG, refine=False, residual=False)
+    enough = memory_budget.DECODER + (bytes_around(unlearned) + bytes_per_pixel(unlearned)) * height * width
+    assert len(MemoryBudget(unlearned, "cpu", enough)(height, width)) == 1

@@ -1,0 +1,29 @@
+"""Memory of the process: kept for what comes, and given back."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+_MIB = 2**20
+_HELD = """
+from eqvi.devices import keep_memory, release_memory, used_memory
+if {keep}:
+    keep_memory()
+block = bytearray(100 * 2**20)
+full = used_memory("cpu")
+del block
+freed = used_memory("cpu")
+release_memory()
+print(full - freed, full - used_memory("cpu"))
+"""
+
+
+@pytest.mark.skipif(getattr(ctypes.CDLL(None), "mallopt", None) is None, reason="the C library is not glibc")
+@pytest.mark.parametrize("keep", [False, True])
+def test_memory_is_kept_for_what_comes_and_given_back_when_asked(keep: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", _HELD.format(keep=keep)], capture_output=True, text=True, check=True)
+    freed, released = map(int, done.stdout.split())
+    assert freed < 10 * _MIB if keep else freed > 90 * _MIB
+    assert released > 90 * _MIB
