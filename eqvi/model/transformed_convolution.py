@@ -26,7 +26,7 @@ from eqvi.devices import one_thread
 #: Sides of the kernels that are transformed: those of 3 gain by other transforms, but little.
 KERNELS = (5, 7)
 #: Bytes that transformed tiles may take at once, those of all threads together.
-WORKSPACE = 2**28
+WORKSPACE = 2**27
 
 # Pixels of a side of a tile.
 _TILE = 16
@@ -53,6 +53,7 @@ class TransformedConv2d(nn.Module):
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
+        assert _has_nnpack(), "`transforms_pay` says no"
         self.margin = layer.kernel_size[0] // 2
         self.weight = nn.Parameter(layer.weight.detach().contiguous(), requires_grad=False)
         bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias.detach()
