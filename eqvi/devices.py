@@ -15,6 +15,8 @@ from eqvi.errors import InputError
 # Numbers of glibc's `mallopt`: how much freed memory it keeps at the end of the heap, and from which size on a block is
 # taken from the system and given back to it.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+#: Bytes of a block from which on glibc by itself takes it from the system and gives it back at once.
+GIVEN_BACK = 2**25
 
 
 def choose_device(name: str) -> str:
@@ -107,16 +109,20 @@ def release_memory() -> None:
         trim(0)
 
 
-def keep_memory() -> None:
+def keep_memory(below: int = 2**30) -> None:
     """Let the C library of Linux (glibc) keep what is freed, for the tensors to come; `release_memory` gives it back.
 
-    By itself it takes every tensor of more than 32 MiB from the system anew, page by page and filled with zeros, which
-    takes several times as long as adding two of them. It is a setting of the whole process, for commands of our own.
+    By itself it takes every tensor of more than `GIVEN_BACK` from the system anew, page by page and filled with zeros,
+    which takes several times as long as adding two of them. It is a setting of the whole process, for commands of our
+    own. It costs memory: large tensors find less room between small ones.
+
+    Args:
+        below: bytes of a tensor from which on it is taken and given back all the same.
     """
     option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if option is not None:
         for number in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            option(number, 2**30)
+            option(number, below)
 
 
 def _kilobytes(file: str, name: str) -> int | None:

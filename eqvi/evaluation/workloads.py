@@ -203,8 +203,17 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
     load = dataclasses.replace(load, precision="float32", execution="eager")
     made = []
     for variant, most in (("whole", sys.maxsize), ("tiles", limit)):
-        made.append(_clip_task("memory", variant, for_clips(model, "float32", load.device, most), windows, 2, load))
+        own = for_clips(model, "float32", load.device, most)
+        task = _clip_task("memory", variant, own, windows, 2, load)
+        made.append(task._replace(prepare=partial(_as_a_command, own, load, task.prepare)))
     return made
+
+
+def _as_a_command(model: Any, load: Workload, begin: Callable[[], Any]) -> Any:
+    """Begin as `eqvi interpolate` does, which asks for a frame's tiles first of all."""
+    keep_memory()
+    model.grid(load.height, load.width)
+    return begin()
 
 
 def _clip(load: Workload) -> tuple[EQVI, list[Tensor]]:

@@ -2,7 +2,7 @@
 
 import re
 
-from eqvi.devices import free_memory, held_memory, used_memory
+from eqvi.devices import GIVEN_BACK, free_memory, held_memory, keep_memory, used_memory
 from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
@@ -68,13 +68,15 @@ class MemoryBudget:
         self._grids: dict[tuple[int, int], list[Box]] = {}
 
     def __call__(self, height: int, width: int) -> list[Box]:
-        """The cores of a frame's tiles; the whole frame where it fits.
+        """The cores of a frame's tiles; the whole frame where it fits. Where it does not, freed memory is not kept.
 
         Raises:
             InputError: the budget is too small for a tile, or with matching for a frame.
         """
         if (height, width) not in self._grids:
             self._grids[height, width] = self._grid(height, width)
+            if len(self._grids[height, width]) > 1:
+                keep_memory(GIVEN_BACK)
         return self._grids[height, width]
 
     def has_room(self, height: int, width: int) -> bool:
