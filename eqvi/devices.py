@@ -120,9 +120,11 @@ def keep_memory(below: int = 2**30) -> None:
         below: bytes of a tensor from which on it is taken and given back all the same.
     """
     option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if option is not None:
-        for number in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            option(number, below)
+    if option is None:
+        return
+    if not option(_M_MMAP_THRESHOLD, below):  # old versions go no further than what they do by themselves
+        option(_M_MMAP_THRESHOLD, GIVEN_BACK)
+    option(_M_TRIM_THRESHOLD, below)
 
 
 def _kilobytes(file: str, name: str) -> int | None:

@@ -185,9 +185,9 @@ class _Clip:
         return self._run(self._fast, lambda _: torch.inference_mode())
 
     def fixed(self) -> Watch:
-        """What is the same in every round: arithmetic, of plain convolutions, and traffic, of the arranged ones."""
+        """What is the same in every round: arithmetic, of plain sums, and their traffic as they are arranged."""
         watch = self._run(self._plain, lambda _: torch.no_grad())
-        watch.traffic = self._run(self._fast, Traffic).traffic
+        watch.traffic = self._run(accelerated(self._plain, transforms=False), Traffic).traffic
         return watch
 
     def _run(self, model: EQVI, mode: Callable[[Watch], contextlib.AbstractContextManager[Any]]) -> Watch:

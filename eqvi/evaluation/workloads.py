@@ -27,12 +27,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eqvi.devices import keep_memory, one_thread, used_memory
+from eqvi.devices import keep_memory, one_thread, release_memory, used_memory
 from eqvi.evaluation.panned import panned, panned_batch
 from eqvi.evaluation.precision import autocast, compiled
 from eqvi.evaluation.published_schedule import published_motion
 from eqvi.evaluation.running_clip import RunningClip, fill_gaps, panned_clip
-from eqvi.media.precision import for_clips
+from eqvi.media.precision import ask_for_tiles, for_clips
 from eqvi.model.eqvi import EQVI
 from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.layers import to_channels_last
@@ -199,6 +199,7 @@ def fast(load: Workload, folder: Path | None = None, precision: str = "float32")
 def memory(load: Workload, folder: Path | None = None) -> list[Task]:
     """A new frame at x2 of a running clip, ``whole`` and in ``tiles``."""
     model, windows = _clip(load)
+    release_memory()
     limit = used_memory(load.device) + BESIDE
     load = dataclasses.replace(load, precision="float32", execution="eager")
     made = []
@@ -210,9 +211,9 @@ def memory(load: Workload, folder: Path | None = None) -> list[Task]:
 
 
 def _as_a_command(model: Any, load: Workload, begin: Callable[[], Any]) -> Any:
-    """Begin as `eqvi interpolate` does, which asks for a frame's tiles first of all."""
+    """Begin as `eqvi interpolate` does."""
     keep_memory()
-    model.grid(load.height, load.width)
+    ask_for_tiles(model, load.height, load.width)
     return begin()
 
 

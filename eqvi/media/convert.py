@@ -22,6 +22,7 @@ from eqvi.media.frame_names import FrameNamer
 from eqvi.media.image_files import FORMATS
 from eqvi.media.output import FrameWriter, is_video, open_folder
 from eqvi.media.pipeline import WriteBehind, read_ahead
+from eqvi.media.precision import ask_for_tiles
 from eqvi.media.repeats import cadence_note, without_repeats
 from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.schedule import Schedule, common_tick, parse_rate, parse_slow
@@ -90,7 +91,7 @@ def _convert(
     if clip.holes and settings.complete:
         raise InputError(f"{source}: numbers are missing between {clip.holes[0][0]} and {clip.holes[0][1]}")
     if hasattr(model, "grid"):
-        model.grid(clip.size[1], clip.size[0])  # a budget of memory that is too small shows before anything is written
+        ask_for_tiles(model, clip.size[1], clip.size[0])  # too small a budget shows before anything is written
     if settings.dedupe:
         clip = without_repeats(clip)
     if slow is not None:

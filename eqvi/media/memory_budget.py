@@ -2,7 +2,7 @@
 
 import re
 
-from eqvi.devices import GIVEN_BACK, free_memory, held_memory, keep_memory, used_memory
+from eqvi.devices import free_memory, held_memory, release_memory, used_memory
 from eqvi.errors import InputError
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
@@ -61,6 +61,7 @@ class MemoryBudget:
     """
 
     def __init__(self, config: EQVIConfig, device: str, limit: int | None = None) -> None:
+        release_memory()  # what is free in this process is no part of what it holds
         self._config, self._device, self._base = config, device, used_memory(device) + DECODER
         free = free_memory(device)
         #: None where nothing is known of the device's memory: then frames are computed whole.
@@ -68,15 +69,13 @@ class MemoryBudget:
         self._grids: dict[tuple[int, int], list[Box]] = {}
 
     def __call__(self, height: int, width: int) -> list[Box]:
-        """The cores of a frame's tiles; the whole frame where it fits. Where it does not, freed memory is not kept.
+        """The cores of a frame's tiles; the whole frame where it fits.
 
         Raises:
             InputError: the budget is too small for a tile, or with matching for a frame.
         """
         if (height, width) not in self._grids:
             self._grids[height, width] = self._grid(height, width)
-            if len(self._grids[height, width]) > 1:
-                keep_memory(GIVEN_BACK)
         return self._grids[height, width]
 
     def has_room(self, height: int, width: int) -> bool:
@@ -86,7 +85,8 @@ class MemoryBudget:
 
     def _grid(self, height: int, width: int) -> list[Box]:
         cost = bytes_per_pixel(self._config)
-        transformed = WORKSPACE if self._config.refine and self._device == "cpu" else 0
+        # of the main thread, and of all others together
+        transformed = 2 * WORKSPACE if self._config.refine and self._device == "cpu" else 0
         around = self._base + transformed + bytes_around(self._config) * height * width
         if self.limit is None or around + cost * height * width <= self.limit:
             return [Box(0, 0, height, width)]

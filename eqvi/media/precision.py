@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import torch
 
-from eqvi.devices import has_bfloat16
+from eqvi.devices import GIVEN_BACK, has_bfloat16, keep_memory
 from eqvi.errors import InputError
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.window_graphs import OnGraphs
@@ -40,6 +40,18 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
     arranged = device == "cpu" and precision != "exact"
     fast = tiled(accelerated(model, transforms=precision == "float32") if arranged else model, budget)
     return _LowPrecision(fast, device) if precision == "bfloat16" else fast
+
+
+def ask_for_tiles(model: Any, height: int, width: int) -> None:
+    """The first question of a command to a model of `for_clips`: how frames of that size fit into memory.
+
+    Where they are made in tiles, memory that is freed is no longer kept by the process.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    if len(model.grid(height, width)) > 1:
+        keep_memory(GIVEN_BACK)
 
 
 class _LowPrecision:

@@ -3,8 +3,8 @@
 Nine tenths of a new frame's time are convolutions (`python -m eqvi bench`). What brings them below:
 
 - transforms, for wide kernels: they need fewer multiplications (`eqvi.model.transformed_convolution`);
-- channels last, for the rest of networks with few channels: pixels of all channels side by side, as oneDNN's kernels
-  read them, so that nothing is reordered between two layers;
+- channels last: pixels of all channels side by side, as oneDNN's kernels read them, so that nothing is reordered
+  between two layers;
 - packed pixels (`PackedConv2d`): a vector register holds 16 output channels, and narrow layers have 8, 3 or 1. n
   neighbouring pixels of a row are computed as n times as many channels, by a kernel that is n - 1 columns wider and
   moves n columns at a time. The added weights are 0, and the sums are the same bit for bit.
@@ -42,22 +42,14 @@ def accelerated(model: EQVI, transforms: bool = True) -> EQVI:
     fast = copy.deepcopy(model)
     for part in (fast.refinement, fast.mask, fast.residual, fast.fusion, fast.finishing):
         if isinstance(part, nn.Module):
-            _arrange(part, transforms)
+            if transforms:
+                _replace(part, transforms_pay, TransformedConv2d)
+            to_channels_last(part)
+            _replace(part, lambda layer: packed_pixels(layer) > 1, PackedConv2d)
     if isinstance(fast.flow, ScopeFlow):
         # Dilated layers gain by it. Others would lose more by laying out the concatenations that they read.
         to_channels_last(fast.flow.context.layers[1:])
     return fast
-
-
-def _arrange(part: nn.Module, transforms: bool) -> None:
-    """Transforms where they pay; the other layers by pixel, unless there are many channels at full resolution."""
-    first = next((layer for layer in part.modules() if isinstance(layer, nn.Conv2d)), None)
-    by_channel = first is not None and first.out_channels >= 2 * LANES and transforms and transforms_pay(first)
-    if transforms:
-        _replace(part, transforms_pay, TransformedConv2d)
-    if not by_channel:
-        to_channels_last(part)
-        _replace(part, lambda layer: packed_pixels(layer) > 1, PackedConv2d)
 
 
 def _replace(module: nn.Module, chosen: Callable[[nn.Conv2d], bool], form: Callable[[nn.Conv2d], nn.Module]) -> None:

@@ -1,18 +1,22 @@
-"""Convolutions with wide kernels by Fourier transforms, in a third of the multiplications and less; for inference.
+"""Convolutions with wide kernels by Fourier transforms, in a fraction of the multiplications; for inference.
 
-A kernel of k by k pixels takes k^2 multiplications for every pixel and pair of channels. With tiles of the frame and
-the kernel in the frequency domain it takes one for every value of a tile: of a tile of 16 by 16 pixels, of which a
-kernel of 7 leaves 10 by 10, that is 2.6 instead of 49 (Mathieu, Henaff and LeCun, "Fast training of convolutional
-networks through FFTs", ICLR 2014). The transforms come on top, so that it pays for layers with many channels.
+A kernel of k by k pixels takes k^2 multiplications for every pixel and pair of channels. In the frequency domain, tile
+by tile, it takes one complex product for every frequency. A tile of 16 by 16 pixels has 128 of them, and a kernel of 7
+leaves 10 by 10 of its pixels: 5 multiplications a pixel instead of 49 (Mathieu, Henaff and LeCun, "Fast training of
+convolutional networks through FFTs", ICLR 2014). The transforms come on top, so that it pays for layers with many
+channels; for which was measured on a processor with AVX2, not on one with AVX-512.
 
-They are NNPACK's, which PyTorch brings for Linux on x86. PyTorch takes it by itself only for sixteen frames and more;
-here it is called by the name that it has in PyTorch, an internal one: without it a convolution stays what it is.
-NNPACK's own threads wait by spinning and hold up those of PyTorch's other operations for milliseconds after each call,
-so it has none here: bands of a frame's rows are computed side by side, each in a thread of ours.
+They are NNPACK's, which is called here by the name that it has in PyTorch, an internal one: without it a convolution
+stays what it is. NNPACK's own threads wait by spinning and hold up those of PyTorch's other operations for
+milliseconds after each call. It has as many as its first caller in a process, so that this module lets it begin with
+one: bands of a frame's rows are computed side by side, each in a thread of ours.
 
 Results differ from the plain sums by rounding, ten times as much as sums in another order do.
 """
 
+import os
+import platform
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
@@ -25,7 +29,7 @@ from eqvi.devices import one_thread
 
 #: Sides of the kernels that are transformed: those of 3 gain by other transforms, but little.
 KERNELS = (5, 7)
-#: Bytes that transformed tiles may take at once, those of all threads together.
+#: Bytes that the transformed tiles of all threads may take together, if a row of tiles takes no more.
 WORKSPACE = 2**27
 
 # Pixels of a side of a tile.
@@ -41,7 +45,7 @@ def transforms_pay(layer: nn.Conv2d) -> bool:
     square = layer.kernel_size == (kernel, kernel) and layer.padding == (kernel // 2, kernel // 2)
     inputs, outputs = layer.in_channels, layer.out_channels
     enough = kernel in KERNELS and kernel**2 * inputs * outputs >= _LEAST_SPARED * (inputs + outputs)
-    return plain and square and enough and _has_nnpack()
+    return plain and square and enough and layer.weight.dtype == torch.float32 and _has_nnpack()
 
 
 class TransformedConv2d(nn.Module):
@@ -60,16 +64,16 @@ class TransformedConv2d(nn.Module):
         self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
-        height, width = x.shape[-2:]
-        rows = self.rows(height, width)
+        height = x.shape[2]
+        rows, together = self.bands(x.shape)
         if rows >= height:
             return self._convolved(x)
-        y = x.new_empty(x.shape[0], self.weight.shape[0], height, width)
+        y = x.new_empty(x.shape[0], self.weight.shape[0], *x.shape[2:])
         tops = range(0, height, rows)
-        for first in range(0, len(tops), torch.get_num_threads()):  # side by side
-            group = tops[first : first + torch.get_num_threads()]
+        for first in range(0, len(tops), together):
+            group = tops[first : first + together]
             bands = [self._band(x, top, min(top + rows, height)) for top in group]
-            for top, band in zip(group, _threads().map(partial(self._convolved, above=0), bands), strict=True):
+            for top, band in zip(group, _threads(together).map(partial(self._convolved, above=0), bands), strict=True):
                 y[:, :, top : top + rows] = band
         return y
 
@@ -79,13 +83,14 @@ class TransformedConv2d(nn.Module):
         rows = x[:, :, max(0, first) : last]
         return F.pad(rows, (0, 0, max(0, -first), max(0, last - x.shape[2]))).contiguous()
 
-    def rows(self, height: int, width: int) -> int:
-        """Rows of a band: those of whole tiles; as many bands as threads, or more where `WORKSPACE` makes it necessary."""
+    def bands(self, shape: torch.Size) -> tuple[int, int]:
+        """Rows of a band of (B, C, H, W), which are those of whole tiles, and how many bands are made side by side."""
+        batch, _, height, width = shape
         step = _TILE - 2 * self.margin
-        down, across = -(-height // step), -(-width // step)
-        threads = torch.get_num_threads()
-        most = WORKSPACE // threads // (across * sum(self.weight.shape[:2]) * _TILE**2 * self.weight.element_size())
-        return step * max(1, min(most, -(-down // threads)))
+        row = batch * -(-width // step) * sum(self.weight.shape[:2]) * _TILE**2 * self.weight.element_size()
+        together = max(1, min(torch.get_num_threads(), WORKSPACE // row))
+        share = -(-(-(-height // step)) // together)
+        return step * max(1, min(WORKSPACE // together // row, share)), together
 
     def _convolved(self, x: Float[Tensor, "b c h w"], above: int | None = None) -> Float[Tensor, "b o p w"]:
         """The convolution, with so many rows of zeros above and below the frame, else with `margin`."""
@@ -95,14 +100,20 @@ class TransformedConv2d(nn.Module):
 
 @cache
 def _has_nnpack() -> bool:
-    """Whether this PyTorch has NNPACK, for this processor; from here on it has no threads of its own."""
-    if not (torch.backends.nnpack.is_available() and hasattr(torch, "_nnpack_spatial_convolution")):
+    """Whether this PyTorch has NNPACK for this processor; asking begins it. Elsewhere it was not measured."""
+    if not (sys.platform == "linux" and platform.machine() == "x86_64" and torch.backends.nnpack.is_available()):
         return False
-    with one_thread():  # with as many as the first call may use it goes on
+    if not hasattr(torch, "_nnpack_spatial_convolution"):
+        return False
+    with one_thread():
         torch._nnpack_spatial_convolution(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 5, 5), torch.zeros(1), (2, 2))
     return True
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(torch.get_num_threads(), "convolution")
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "convolution")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a new process has none of these threads

@@ -9,7 +9,10 @@ from eqvi import devices
 from eqvi.errors import InputError
 from eqvi.evaluation.panned import panned
 from eqvi.media import precision
-from eqvi.media.precision import for_clips
+from eqvi.media.precision import ask_for_tiles, for_clips
+from eqvi.model.config import PRESETS
+from eqvi.model.eqvi import EQVI
+from eqvi.model.transformed_convolution import TransformedConv2d, transforms_pay
 
 
 def decibels(a: Tensor, b: Tensor) -> float:
@@ -32,6 +35,29 @@ def test_the_precision_of_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
     with pytest.raises(InputError, match="has neither AVX512_BF16 nor AMX: give --precision float32"):
         for_clips(model, "bfloat16", "cpu")
+
+
+def test_convolutions_are_transformed_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EQVI(PRESETS["eqvi-quarter-dis"]).eval()
+    frames = panned((64, 64), range(4))[None]
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    wide = model.residual.unet.stem[0]  # type: ignore[union-attr] # it has one
+    assert isinstance(for_clips(model, "float32", "cpu").residual.unet.stem[0], TransformedConv2d) == transforms_pay(wide)
+    low = for_clips(model, "bfloat16", "cpu")
+    with torch.inference_mode():
+        made = low.interpolate(frames, low.estimate_motion(frames), 0.5).frame
+        plain = model(frames, 0.5).frame
+    assert decibels(made, plain) > 40
+
+
+def test_where_a_frame_has_tiles_freed_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(precision, "keep_memory", kept.append)
+    model = EQVI(PRESETS["eqvi-quarter-dis"]).eval()
+    ask_for_tiles(for_clips(model, "float32", "cpu"), 64, 64)
+    assert not kept
+    ask_for_tiles(for_clips(model, "float32", "cpu", devices.used_memory("cpu") + 3 * 10**9), 2160, 3840)
+    assert kept == [devices.GIVEN_BACK]
 
 
 def test_a_cpu_is_asked_whether_it_has_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

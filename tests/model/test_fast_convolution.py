@@ -1,4 +1,4 @@
-"""Fast convolutions: the same sums in another order."""
+"""Fast convolutions: the same frame up to rounding."""
 
 import dataclasses
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from eqvi.evaluation.panned import panned
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import LANES, PackedConv2d, accelerated, packed_pixels
+from eqvi.model.transformed_convolution import TransformedConv2d, transforms_pay
 
 
 @pytest.mark.parametrize("width", [32, 45])
@@ -49,6 +50,9 @@ def test_a_fast_model_makes_the_same_frame(size: tuple[int, int]) -> None:
     fast = accelerated(model)
     assert sum(isinstance(layer, PackedConv2d) for layer in fast.modules()) > 4
     assert not any(isinstance(layer, PackedConv2d) for layer in model.modules()), "the model itself stays as it is"
+    wide = sum(isinstance(layer, nn.Conv2d) and transforms_pay(layer) for layer in model.modules())
+    assert sum(isinstance(layer, TransformedConv2d) for layer in fast.modules()) == wide
+    assert not any(isinstance(layer, TransformedConv2d) for layer in accelerated(model, transforms=False).modules())
     with torch.inference_mode():
         plain, same = (one(frames_of(size), 0.25).frame for one in (model, fast))
     assert (plain - same).abs().max() < 1e-3

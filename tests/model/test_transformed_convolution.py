@@ -43,12 +43,17 @@ def test_the_same_up_to_rounding(size: tuple[int, int], kernel: int, bias: bool,
 def test_a_small_workspace_makes_more_bands_of_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     transformed = TransformedConv2d(layer())
     x = torch.randn(1, 12, 64, 96)
+    row = 10 * (12 + 16) * 16 * 16 * 4  # bytes of a row of tiles
     with torch.inference_mode():
         whole = transformed(x)
-        assert transformed.rows(64, 96) == 10 * -(-7 // threads), "seven tiles of ten rows, shared by the threads"
-        monkeypatch.setattr(transformed_convolution, "WORKSPACE", 1)
-        assert transformed.rows(64, 96) == 10
+        assert transformed.bands(x.shape) == (10 * -(-7 // threads), threads), "seven rows of tiles, shared by all"
+        monkeypatch.setattr(transformed_convolution, "WORKSPACE", 4 * row)
+        assert transformed.bands(x.shape) == (10 * (4 // threads), threads)
+        assert transformed.bands(x.repeat(4, 1, 1, 1).shape) == (10, 1), "of four frames one row of tiles at once"
         assert torch.equal(transformed(x), whole), "bands begin where tiles begin"
+        monkeypatch.setattr(transformed_convolution, "WORKSPACE", 1)
+        assert transformed.bands(x.shape) == (10, 1), "less is not possible"
+        assert torch.equal(transformed(x), whole)
 
 
 @needs_nnpack
@@ -78,6 +83,7 @@ def test_frames_by_pixel_are_taken_as_well() -> None:
         nn.Conv2d(12, 16, (7, 5), padding=(3, 2)),
         nn.Conv2d(12, 16, 7, padding=3, padding_mode="reflect"),
         nn.Conv2d(12, 16, 7, padding="same"),
+        nn.Conv2d(12, 16, 7, padding=3, dtype=torch.float64),
     ],
 )
 def test_other_layers_are_left_alone(plain: nn.Conv2d) -> None:
