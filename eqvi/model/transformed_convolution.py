@@ -14,6 +14,7 @@ one: bands of a frame's rows are computed side by side, each in a thread of ours
 Results differ from the plain sums by rounding, ten times as much as sums in another order do.
 """
 
+import math
 import os
 import platform
 import sys
@@ -87,9 +88,10 @@ class TransformedConv2d(nn.Module):
         """Rows of a band of (B, C, H, W), which are those of whole tiles, and how many bands are made side by side."""
         batch, _, height, width = shape
         step = _TILE - 2 * self.margin
-        row = batch * -(-width // step) * sum(self.weight.shape[:2]) * _TILE**2 * self.weight.element_size()
+        down, across = (math.ceil(side / step) for side in (height, width))
+        row = batch * across * sum(self.weight.shape[:2]) * _TILE**2 * self.weight.element_size()
         together = max(1, min(torch.get_num_threads(), WORKSPACE // row))
-        share = -(-(-(-height // step)) // together)
+        share = math.ceil(down / together)
         return step * max(1, min(WORKSPACE // together // row, share)), together
 
     def _convolved(self, x: Float[Tensor, "b c h w"], above: int | None = None) -> Float[Tensor, "b o p w"]:

@@ -42,7 +42,8 @@ def test_convolutions_are_transformed_in_float32_alone(monkeypatch: pytest.Monke
     frames = panned((64, 64), range(4))[None]
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     wide = model.residual.unet.stem[0]  # type: ignore[union-attr] # it has one
-    assert isinstance(for_clips(model, "float32", "cpu").residual.unet.stem[0], TransformedConv2d) == transforms_pay(wide)
+    own = for_clips(model, "float32", "cpu").residual.unet.stem[0]
+    assert isinstance(own, TransformedConv2d) == transforms_pay(wide)
     low = for_clips(model, "bfloat16", "cpu")
     with torch.inference_mode():
         made = low.interpolate(frames, low.estimate_motion(frames), 0.5).frame
