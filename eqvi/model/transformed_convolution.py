@@ -11,7 +11,7 @@ stays what it is. NNPACK's own threads wait by spinning and hold up those of PyT
 milliseconds after each call. It has as many as its first caller in a process, so that this module lets it begin with
 one: bands of a frame's rows are computed side by side, each in a thread of ours.
 
-Results differ from the plain sums by rounding, ten times as much as sums in another order do.
+Results differ from the plain sums by rounding, more than sums in another order do.
 """
 
 import math
