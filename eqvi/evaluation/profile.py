@@ -33,6 +33,7 @@ from eqvi.model import eqvi as method
 from eqvi.model.config import PRESETS, EQVIConfig
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
+from eqvi.model.fast_sampling import fast_sampling
 from eqvi.model.interpolation import Motion
 from eqvi.model.registry import FOOTAGE_CONFIG
 from eqvi.provenance import processor, surroundings
@@ -182,7 +183,8 @@ class _Clip:
 
     def timed(self) -> Watch:
         """As it is used."""
-        return self._run(self._fast, lambda _: torch.inference_mode())
+        with fast_sampling():
+            return self._run(self._fast, lambda _: torch.inference_mode())
 
     def fixed(self) -> Watch:
         """What is the same in every round: arithmetic, of plain sums, and their traffic as they are arranged."""

@@ -1,5 +1,8 @@
 """Precisions in which a clip can be interpolated, faster than a model computes when it is measured."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,6 +13,7 @@ from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.window_graphs import OnGraphs
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
+from eqvi.model.fast_sampling import fast_sampling
 from eqvi.model.gpu_convolution import laid_out
 from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.tiles import tiled
@@ -32,14 +36,17 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
         InputError: the device has no such precision.
     """
     if precision == "bfloat16" and not has_bfloat16(device):
-        kind = "this CPU has neither AVX512_BF16 nor AMX" if device == "cpu" else f"{device} has none"
-        raise InputError(f"--precision bfloat16: {kind}: give --precision float32")
+        lack = "this CPU has neither AVX512_BF16 nor AMX" if device == "cpu" else f"{device} has none"
+        raise InputError(f"--precision bfloat16: {lack}: give --precision float32")
     budget = MemoryBudget(model.config, device, memory)
-    if torch.device(device).type == "cuda" and precision != "exact":
+    kind = torch.device(device).type
+    if kind == "cuda" and precision != "exact":
         return OnGraphs(tiled(laid_out(model, getattr(torch, precision)), budget), device, budget.has_room)
-    arranged = device == "cpu" and precision != "exact"
-    fast = tiled(accelerated(model, transforms=precision == "float32") if arranged else model, budget)
-    return _LowPrecision(fast, device) if precision == "bfloat16" else fast
+    if kind == "cpu" and precision != "exact":
+        fast: Any = _Within(tiled(accelerated(model, transforms=precision == "float32"), budget), fast_sampling)
+    else:
+        fast = tiled(model, budget)
+    return _Within(fast, partial(torch.autocast, kind, torch.bfloat16)) if precision == "bfloat16" else fast
 
 
 def ask_for_tiles(model: Any, height: int, width: int) -> None:
@@ -54,17 +61,17 @@ def ask_for_tiles(model: Any, height: int, width: int) -> None:
         keep_memory(GIVEN_BACK)
 
 
-class _LowPrecision:
-    """The two stages of a model, with convolutions in bfloat16."""
+class _Within:
+    """The two stages of a model, each of which runs within a context."""
 
-    def __init__(self, model: EQVI, device: str) -> None:
-        self._model, self._device = model, torch.device(device).type
+    def __init__(self, model: Any, context: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._model, self._context = model, context
         self.window, self.pair_suffices, self.grid = model.window, model.pair_suffices, model.grid
 
     def estimate_motion(self, frames: torch.Tensor, previous: Motion | None = None) -> Motion:
-        with torch.autocast(self._device, torch.bfloat16):
+        with self._context():
             return self._model.estimate_motion(frames, previous)
 
     def interpolate(self, frames: torch.Tensor, motion: Motion, t: float) -> Interpolation:
-        with torch.autocast(self._device, torch.bfloat16):
+        with self._context():
             return self._model.interpolate(frames, motion, t)

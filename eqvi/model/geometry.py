@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from eqvi.model import gpu_kernels
+from eqvi.model import fast_sampling, gpu_kernels
 
 #: What a warp reads beyond the frame: zeros, as in the published model, or the nearest pixel of the frame.
 Outside = Literal["zeros", "border"]
@@ -58,6 +58,8 @@ def backward_warp(
 
     With `image` at time b and `flow` = F_ab the result is registered to time a.
     """
+    if fast_sampling.usable(image, flow):
+        return fast_sampling.sample(image, flow, outside, kernel, relative=True)
     return sample_at(image, pixel_grid(image.shape[-2], image.shape[-1], like=flow) + flow, outside, kernel)
 
 
@@ -71,7 +73,10 @@ def sample_at(
     height, width = image.shape[-2:]
     if gpu_kernels.usable(image, places) and image.dtype != places.dtype and kernel == "bilinear":
         return gpu_kernels.sample_at(image, places.expand(image.shape[0], -1, -1, -1), outside == "border")
-    x, y = (places if places.ndim == 4 else places.expand(image.shape[0], -1, -1, -1)).unbind(1)
+    places = places if places.ndim == 4 else places.expand(image.shape[0], -1, -1, -1)
+    if fast_sampling.usable(image, places):
+        return fast_sampling.sample(image, places, outside, kernel, relative=False)
+    x, y = places.unbind(1)
     # A single row or column has no extent to normalise by; every coordinate but 0 is then outside.
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
     return F.grid_sample(image.to(grid), grid, mode=kernel, padding_mode=outside, align_corners=True)

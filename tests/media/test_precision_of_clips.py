@@ -10,6 +10,7 @@ from eqvi.errors import InputError
 from eqvi.evaluation.panned import panned
 from eqvi.media import precision
 from eqvi.media.precision import ask_for_tiles, for_clips
+from eqvi.model import fast_sampling
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.model.transformed_convolution import TransformedConv2d, transforms_pay
@@ -42,13 +43,26 @@ def test_convolutions_are_transformed_in_float32_alone(monkeypatch: pytest.Monke
     frames = panned((64, 64), range(4))[None]
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     wide = model.residual.unet.stem[0]  # type: ignore[union-attr] # it has one
-    own = for_clips(model, "float32", "cpu").residual.unet.stem[0]
+    own = for_clips(model, "float32", "cpu")._model.residual.unet.stem[0]
     assert isinstance(own, TransformedConv2d) == transforms_pay(wide)
     low = for_clips(model, "bfloat16", "cpu")
     with torch.inference_mode():
         made = low.interpolate(frames, low.estimate_motion(frames), 0.5).frame
         plain = model(frames, 0.5).frame
     assert decibels(made, plain) > 40
+
+
+def test_a_clip_is_sampled_by_opencv_unless_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(fast_sampling, "usable", lambda *_: asked.append(fast_sampling._ASKED.get()))
+    frames = panned((128, 128), range(4))[None]
+    for name, by_opencv in (("float32", True), ("exact", False)):
+        asked.clear()
+        model = for_clips(small_model(), name, "cpu")
+        with torch.inference_mode():
+            model.interpolate(frames, model.estimate_motion(frames), 0.5)
+        assert asked
+        assert set(asked) == {by_opencv}
 
 
 def test_where_a_frame_has_tiles_freed_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
