@@ -44,17 +44,18 @@ class RunningClip:
         return float(getattr(self.model, "mib", 0.0)) + (self._captured.peak_mib if self._captured else 0.0)
 
     @torch.inference_mode()
-    def begin(self) -> Motion:
-        """The motion of the first window; the graph, if one is wanted and not yet there."""
+    def begin(self) -> list[Motion]:
+        """The motion of the first window, in a list for `run`; the graph, if one is wanted and not yet there."""
         with autocast(self._precision, self._device):
             motion: Motion = self.model.estimate_motion(self._windows[0])
         if self._graph and self._captured is None:
             self._captured = Captured(self._window, (self._windows[1], motion), self._device)
-        return motion
+        return [motion]
 
     @torch.inference_mode()
-    def run(self, motion: Motion) -> None:
-        """The new frames of all windows but the first, from the first one's motion."""
+    def run(self, begun: list[Motion]) -> None:
+        """The new frames of all windows but the first, from the first one's motion, which is taken out of `begun`."""
+        motion = begun.pop()  # so that nobody holds it any longer than `interpolate` does
         for window in self._windows[1:]:
             if self._captured is not None:
                 motion, self.frames = self._captured(window, motion)

@@ -58,7 +58,7 @@ def ask_for_tiles(model: Any, height: int, width: int) -> None:
         InputError: they do not fit.
     """
     if len(model.grid(height, width)) > 1:
-        keep_memory(GIVEN_BACK)
+        keep_memory(GIVEN_BACK // 2)  # a plane of 3840x2160 is just smaller than that
 
 
 class _Within:

@@ -56,9 +56,17 @@ def square_mean(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     By sums of two, four and seven neighbours, a channel at a time, which caches hold; on a CPU `avg_pool2d` takes four
     times as long.
     """
-    counts = [_sum_of_7(image.new_ones(1, 1, 1, side), -1).flatten() for side in image.shape[-2:]]
-    share = 1 / (counts[0][:, None] * counts[1])
+    share = _shares(*image.shape[-2:], image.device, image.dtype)
     return torch.cat([_sum_of_7(_sum_of_7(x, -1), -2) * share for x in image.split(1, dim=1)], dim=1)
+
+
+@functools.lru_cache(maxsize=8)
+def _shares(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "h w"]:
+    """What each pixel of a square counts in its mean: 1 / 49, and more at the rim; made once."""
+    with torch.inference_mode(False), torch.no_grad():  # it may be used in training later
+        ones = [torch.ones(1, 1, 1, side, device=device, dtype=dtype) for side in (height, width)]
+        rows, columns = (_sum_of_7(one, -1).flatten() for one in ones)
+        return 1 / (rows[:, None] * columns)
 
 
 def _sum_of_7(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b c h w"]:

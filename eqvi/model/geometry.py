@@ -6,6 +6,7 @@ is at coordinate 0 and the centre of the last at W - 1 (``align_corners=True``),
 EQVI was published. With today's default a zero flow would blur the image.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -105,20 +106,28 @@ def splat(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 3 h w"]:
     if gpu_kernels.usable(flow):
         return gpu_kernels.splat(flow)
     batch, _, height, width = flow.shape
+    x, y = flow.flatten(2).unbind(1)
+    landed = flow.new_zeros(batch, 3, height * width)
     target = pixel_grid(height, width, like=flow) + flow
-    corner = target.floor()
-    payload = torch.cat((flow, torch.ones_like(flow[:, :1])), dim=1).flatten(2)
-    landed = torch.zeros_like(payload)
-    for dy in (0, 1):
-        for dx in (0, 1):
-            qx, qy = corner[:, 0] + dx, corner[:, 1] + dy
-            weight = torch.exp(-((target[:, 0] - qx) ** 2 + (target[:, 1] - qy) ** 2))
-            inside = (qx >= 0) & (qx < width) & (qy >= 0) & (qy < height)
-            # To integers before the product: float32 cannot count the pixels of an 8K frame.
-            index = torch.where(inside, qy, 0).long().mul_(width).add_(torch.where(inside, qx, 0).long())
-            weight = (weight * inside).view(batch, 1, -1)
-            landed.scatter_add_(2, index.view(batch, 1, -1).expand_as(payload), payload * weight)
+    columns = list(_neighbours(target[:, 0], width))
+    for row, row_inside, from_row in _neighbours(target[:, 1], height):
+        for column, column_inside, from_column in columns:
+            weight = (torch.exp(-(from_column + from_row)) * (column_inside & row_inside)).flatten(1)
+            # In integers: float32 cannot count the pixels of an 8K frame.
+            index = (row * width).add_(column).flatten(1)
+            landed[:, 0].scatter_add_(1, index, x * weight)
+            landed[:, 1].scatter_add_(1, index, y * weight)
+            landed[:, 2].scatter_add_(1, index, weight)
     return landed.view(batch, 3, height, width)
+
+
+def _neighbours(places: Float[Tensor, "b h w"], side: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Of the two integer neighbours along an axis: their numbers, 0 outside; whether inside; squared distances."""
+    floor = places.floor()
+    for step in (0, 1):
+        neighbour = floor + step
+        inside = (neighbour >= 0) & (neighbour < side)
+        yield torch.where(inside, neighbour, 0).long(), inside, (places - neighbour) ** 2
 
 
 def gradient_magnitude(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from eqvi.devices import release_memory
 from eqvi.model.eqvi import EQVI
 from eqvi.model.geometry import Reversed
-from eqvi.model.interpolation import Interpolation
+from eqvi.model.interpolation import Interpolation, Motion
 from eqvi.model.layers import Part, UNet, as_part
 from eqvi.model.synthesis import Outer, SynthesisInput
 from eqvi.model.trajectories import SPACING
@@ -109,6 +109,13 @@ def tiled(model: EQVI, grid: Callable[[int, int], list[Box]], margin: int = MARG
         with as_part(networks, part):
             return model.synthesize(given, t)
 
+    def estimate_motion(frames: Tensor, previous: Motion | None = None) -> Motion:
+        motion = EQVI.estimate_motion(own, frames, previous)
+        if len(grid(*frames.shape[-2:])) > 1:
+            release_memory()  # what an estimator's threads have freed
+        return motion
+
+    own.estimate_motion = estimate_motion  # type: ignore[method-assign]
     own.synthesize = lambda given, t: in_tiles(part_of_a_frame, given, t, grid, margin)  # type: ignore[method-assign]
     own.grid = grid  # type: ignore[assignment] # no module
     return own
