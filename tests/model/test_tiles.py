@@ -88,6 +88,20 @@ def test_a_margin_that_is_too_narrow_shows(monkeypatch: pytest.MonkeyPatch) -> N
     assert difference.abs().max() > 1 / 255
 
 
+@pytest.mark.parametrize("tiles_of_a_frame", [1, 2])
+def test_what_flow_estimators_freed_goes_back_before_tiles(
+    tiles_of_a_frame: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[bool] = []
+    monkeypatch.setattr(tiles, "release_memory", lambda: released.append(True))
+    model = EQVI(PRESETS["eqvi-eighth-dis"]).eval()
+    grid = [Box(0, 0, 64, 128)] if tiles_of_a_frame == 1 else [Box(0, 0, 64, 64), Box(0, 64, 64, 128)]
+    own = tiled(model, lambda height, width: grid)
+    with torch.inference_mode():
+        own.estimate_motion(window(64, 128, 2), own.estimate_motion(window(64, 128, 2)))
+    assert len(released) == 2 * (tiles_of_a_frame > 1)
+
+
 def test_one_tile_is_the_model_itself() -> None:
     model = EQVI(dataclasses.replace(PRESETS["eqvi-eighth-dis"], multi_scale=True)).eval()
     frames = window(128, 160, 2)
