@@ -238,11 +238,11 @@ def length(load: Workload, folder: Path | None = None) -> list[Task]:
     ]
 
 
-def _running(part: str, model: EQVI, windows: list[Tensor], load: Workload) -> list[Task]:
+def _running(part: str, model: Any, windows: list[Tensor], load: Workload) -> list[Task]:
     return [_clip_task(part, f"x{factor}", model, windows, factor, load) for factor in (2, 4)]
 
 
-def _clip_task(part: str, variant: str, model: EQVI, windows: list[Tensor], factor: int, load: Workload) -> Task:
+def _clip_task(part: str, variant: str, model: Any, windows: list[Tensor], factor: int, load: Workload) -> Task:
     clip = RunningClip(model, windows, factor, load.precision, load.device, load.execution == "graph")
     return Task(part, variant, "frames", (factor - 1) * load.windows, clip.begin, clip.run, clip.graph_mib)
 

@@ -68,7 +68,7 @@ def sample(
         relative: whether `places` is a flow, of the image's size.
     """
     flags = _KERNELS[kernel] | (cv2.WARP_RELATIVE_MAP if relative else 0)
-    sampled = torch.empty(*image.shape[:2], *places.shape[-2:])
+    sampled = torch.empty(*image.shape[:2], *places.shape[-2:], dtype=torch.float32)
     for planes, (x, y), read in zip(*map(_planes, (image, places, sampled)), strict=True):
         for plane, one in zip(planes, read, strict=True):
             cv2.remap(plane, x, y, flags, one, _BORDERS[outside])

@@ -33,7 +33,7 @@ def test_the_fast_parts_make_the_frames_of_interpolation(load: Workload) -> None
     tasks = workloads.fast(load)
     assert [(task.part, task.variant, task.amount) for task in tasks] == [("fast", "x2", 1), ("fast", "x4", 3)]
     clip = tasks[0].run.__self__  # type: ignore[attr-defined] # a bound method
-    assert any(isinstance(layer, PackedConv2d) for layer in clip.model.modules())
+    assert any(isinstance(layer, PackedConv2d) for layer in clip.model._model.modules())
 
 
 def test_work_is_that_of_the_convolutions(load: Workload) -> None:
