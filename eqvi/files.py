@@ -139,6 +139,16 @@ def alone(path: Path, patience: float, named: Path | None = None) -> Iterator[No
         lock.release()
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the hidden files of a process that was killed while it wrote `path`, which nobody writes now.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    for leftover in (_sibling(path, "lock"), _sibling(path, "part", path.suffix)):
+        leftover.unlink(missing_ok=True)
+
+
 def _sibling(path: Path, kind: str, suffix: str = "") -> Path:
     """The hidden file ``.NAME.kind`` beside `path`; NAME is a hash where it would be too long."""
     name = path.name.removesuffix(suffix)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from eqvi.errors import InputError
-from eqvi.files import alone, parse_json, replacing, write_failure
+from eqvi.files import alone, parse_json, remove_leftovers, replacing, write_failure
 from eqvi.media.companion import CONTAINERS
 from eqvi.media.image import Image
 from eqvi.media.image_files import FORMATS, write_image
@@ -64,6 +64,8 @@ def open_folder(path: Path, suffix: str, settings: Mapping[str, Any], overwrite:
                 )
             elif not earlier and any(not entry.name.startswith(".") for entry in path.iterdir()):
                 raise InputError(f"{path}: holds other files: give an empty folder, or --overwrite to write among them")
+            for name in names:  # a frame has its lock still if the run was killed between its end and the lock's
+                remove_leftovers(path / Path(name).name)
             if overwrite or not earlier:
                 with replacing(record) as partial:
                     partial.write_text(line + "\n", encoding="utf-8")

@@ -53,6 +53,19 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, clip: Path) -> None:
     assert again.windows == []
 
 
+def test_what_a_kill_left_beside_a_frame_is_removed(tmp_path: Path, clip: Path) -> None:
+    interpolate(clip, tmp_path / "out")
+    whole = file_contents(tmp_path / "out")
+    frame = sorted(file_names(tmp_path / "out"))[1]
+    stem, suffix = frame.rsplit(".", 1)
+    for overwrite in (False, True):
+        for name in (f".{frame}.lock", f".{stem}.part.{suffix}"):  # killed after the frame, before its lock's end
+            (tmp_path / "out" / name).touch()
+        interpolate(clip, tmp_path / "out", overwrite=overwrite)
+        assert hidden(tmp_path / "out") == []
+        assert file_contents(tmp_path / "out") == whole
+
+
 def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, clip: Path) -> None:
     interpolate(clip, tmp_path / "out", factor=4)
     before = file_contents(tmp_path / "out")
