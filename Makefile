@@ -84,7 +84,8 @@ bench: $(INSTALLED) ## speed and memory beside the published schedule, into resu
 gpu: ## all that a GPU has to answer, in one call of nine minutes; into results/gpu, elsewhere with GPU="--out FOLDER"
 	@$(if $(wildcard $(RUN)),$(RUN),python3) -m eqvi gpu --minutes 9 $(GPU)
 
-# Weights of our own. Interrupted training resumes; finished weights are copied to results/weights, but for those of `finishing`.
+# Weights of our own. Interrupted training resumes; finished weights of the ablation are copied to results/weights. Those
+# of other names there are not of these recipes: results/weights/README.md says how each was made.
 TRAINED := build/train
 KEPT := results/weights
 train = $(RUN) -m eqvi train --recipe notebooks/params/$(1).yaml --out $(@D) --device $(DEVICE)
@@ -109,14 +110,12 @@ $(eval $(call family_row,stages,stage2))
 $(eval $(call family_row,fusion,stages))
 .PRECIOUS: $(TRAINED)/%/weights.safetensors $(foreach row,$(ROWS) stage1 stage2,$(FAMILY)/$(row)_%/weights.safetensors)
 
-narrow: $(KEPT)/narrow_first.safetensors $(KEPT)/eqvi-quarter-dis.safetensors ## train eqvi-quarter-dis, the trained model of explorer and site, hours on a laptop
-$(TRAINED)/narrow_first/weights.safetensors: notebooks/params/train_narrow_first.yaml | $(INSTALLED)
-	$(call train,train_narrow_first)
-$(TRAINED)/eqvi-quarter-dis/weights.safetensors: notebooks/params/train_narrow.yaml $(TRAINED)/narrow_first/weights.safetensors | $(INSTALLED)
+narrow: $(TRAINED)/eqvi-quarter-dis/weights.safetensors ## train EQVI at a quarter of the widths, an hour on one core
+$(TRAINED)/eqvi-quarter-dis/weights.safetensors: notebooks/params/train_narrow.yaml | $(INSTALLED) build/pictures
 	$(call train,train_narrow)
 
-flow: $(KEPT)/flow-quarter.safetensors ## train a flow network of our own, an hour on one core
-$(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED)
+flow: $(TRAINED)/flow-quarter/weights.safetensors ## train a flow network of our own, an hour on one core
+$(TRAINED)/flow-quarter/weights.safetensors: notebooks/params/train_narrow_flow.yaml | $(INSTALLED) build/pictures
 	$(call train,train_narrow_flow)
 
 finishing: $(TRAINED)/finishing/weights.safetensors ## train weights such as footage gets by default, which are from a GPU, on two cores

@@ -8,11 +8,12 @@ import numpy as np
 from eqvi.datasets.pictures import picture_split
 
 
-def fill(folder: Path, photographs: int = 3, side: int = 256) -> Path:
-    """Write smoothed noise as photographs and a disc as a cut-out, both of the training split."""
+def fill(folder: Path, photographs: int = 3, side: int = 256, validation: bool = False) -> Path:
+    """Write smoothed noise as photographs and a disc as a cut-out, of the training split, or a photograph of either."""
     rng = np.random.default_rng(0)
     names = [name for name in (f"picture{number}" for number in range(60)) if picture_split(name) == "train"]
-    for name in names[:photographs]:
+    others = [name for name in (f"picture{number}" for number in range(60)) if picture_split(name) == "val"]
+    for name in names[:photographs] + others[:validation]:
         image = cv2.GaussianBlur(rng.uniform(0, 255, (side, side, 3)).astype(np.float32), (0, 0), 2)
         image = np.clip(128 + 6 * (image - image.mean()), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{name}.png"), image)

@@ -44,8 +44,18 @@ def small_recipe(**values: Any) -> Recipe:
 
 def all_on(store: Path, **values: Any) -> Recipe:
     """A recipe of eight steps with everything that a state has to carry."""
-    more = {"store": str(store), "stored": 96, "augment": "full", "average": 0.9, "accumulate": 2, "clip": 1.0}
-    return small_recipe(**more | {"steps": 8, "schedule": "cosine", "decay": 1e-3, "score_every": 3} | values)
+    more = {"augment": "full", "average": 0.9, "accumulate": 2, "clip": 1.0, "steps": 8}
+    return small_recipe(**on(store) | more | {"schedule": "cosine", "decay": 1e-3, "score_every": 3} | values)
+
+
+def on(store: Path) -> dict[str, Any]:
+    """What a recipe says of windows in a store."""
+    return {"store": str(store), "stored": 96, "pictures": str(pictures_of(store))}
+
+
+def pictures_of(store: Path) -> Path:
+    """The folder of the pictures that a store's windows show."""
+    return store.with_name("pictures")
 
 
 def run(recipe: Recipe, folder: Path, **options: Any) -> dict[str, torch.Tensor]:

@@ -154,10 +154,12 @@ class ExactFlow(NamedTuple):
     Attributes:
         flow: float32 (E, 2, H, W) in pixels, of the front-most layer at each pixel.
         visible: bool (E, H, W): what the pixel shows is visible at the other time too, and it shows one motion.
+        mixed: bool (H, W): the pixel shows two motions, as a soft edge does.
     """
 
     flow: np.ndarray
     visible: np.ndarray
+    mixed: np.ndarray
 
 
 def draw_layers(layers: list[Layer], size: int, time: float) -> np.ndarray:
@@ -198,7 +200,7 @@ def exact_flow(layers: list[Layer], size: int, time: float, ends: tuple[float, .
             for axis, start in enumerate((x, y)):
                 np.copyto(flow[number, axis][box], landing[axis] - start[box], where=front)
             np.copyto(visible[number][box], (covered < _MIXED) & inside, where=front)
-    return ExactFlow(flow, visible & ~mixed)
+    return ExactFlow(flow, visible & ~mixed, mixed)
 
 
 def _hidden(solid: list[Layer], size: int, time: float) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ is a cut-out, any other a photograph to stand behind or to cut pieces from. With
 `eqvi.datasets.photographs` serve. Each belongs to training or to validation by its name alone.
 """
 
+import functools
 import hashlib
 import random
 from dataclasses import dataclass
@@ -61,11 +62,7 @@ def load_pictures(folder: Path | None, split: Split = "train") -> Pictures:
         InputError: the folder is not there, or has no photograph of the split that is large enough.
     """
     if folder is None:
-        names = SPLITS[split]
-        images = [to_8bit(photograph(name)) for name in names]
-        seeds = range(split == "val", 2 * _PROCEDURAL, 2)
-        drawn = [to_8bit(procedural(kind, seed)) for kind in ("leaves", "clouds") for seed in seeds]
-        return _pictures({f"photographs of scikit-image and procedural ones, {split}": [*images, *drawn]}, [], split)
+        return _own_pictures(split)
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder of pictures: `python -m eqvi pictures` makes one, or leave it out")
     photographs: dict[str, list[np.ndarray]] = {}
@@ -89,6 +86,15 @@ def load_pictures(folder: Path | None, split: Split = "train") -> Pictures:
         why = f"{small} are smaller than {SMALLEST['photograph']} pixels" if small else "none can be read"
         raise InputError(f"{folder}: has no photograph for {split} ({why}; {others} belong to the other split)")
     return _pictures(photographs, cutouts, split)
+
+
+@functools.cache
+def _own_pictures(split: Split) -> Pictures:
+    """Those that need no folder; drawing them takes seconds."""
+    images = [to_8bit(photograph(name)) for name in SPLITS[split]]
+    seeds = range(split == "val", 2 * _PROCEDURAL, 2)
+    drawn = [to_8bit(procedural(kind, seed)) for kind in ("leaves", "clouds") for seed in seeds]
+    return _pictures({f"photographs of scikit-image and procedural ones, {split}": [*images, *drawn]}, [], split)
 
 
 def picture_split(name: str) -> Split:

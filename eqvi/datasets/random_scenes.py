@@ -1,4 +1,4 @@
-"""Random scenes for rendered clips and training samples, each drawn from a seed alone.
+"""Random scenes for rendered clips whose kind of motion is known, each drawn from a seed alone.
 
 Layers cut from photographs and procedural images move in front of a photograph, all along paths of one kind, with
 rotation and zoom; the camera blurs, changes its gain and adds noise. Validation scenes use other images than training
@@ -8,7 +8,7 @@ scenes (`eqvi.datasets.photographs.SPLITS`).
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, get_args
 
@@ -109,26 +109,6 @@ def draw_clip(
     return RenderedClip(Scene(size, (background, *foreground)), camera, kind, split, seed, intervals)
 
 
-def draw_training_clip(draw: random.Random, split: Split, size: tuple[int, int], calm: float = 0.0) -> RenderedClip:
-    """Draw a random clip for training.
-
-    Real footage is mostly calmer than the clips of `draw_clip`, and a model trained without still images sharpens them.
-
-    Args:
-        draw: source of randomness.
-        split, size: as of `draw_clip`.
-        calm: probability that everything is slowed by a factor drawn from 0 to 1; in half of these clips the background
-            does not move at all, as before a camera on a tripod.
-    """
-    clip = draw_clip(draw.randrange(2**53), split, size)
-    if not calm or draw.random() >= calm:
-        return clip
-    share, tripod = draw.random(), draw.random() < 0.5
-    background, *foreground = clip.scene.layers
-    layers = (_slow_down(background, 0.0 if tripod else share), *(_slow_down(layer, share) for layer in foreground))
-    return replace(clip, scene=replace(clip.scene, layers=layers))
-
-
 def draw_clips(
     count: int, seed: int, split: Split, size: tuple[int, int], kind: PathKind | None = None, intervals: int = INTERVALS
 ) -> dict[str, RenderedClip]:
@@ -200,19 +180,6 @@ def _foreground(
         spin=draw.uniform(-0.12, 0.12) * INTERVALS / intervals,
         growth=draw.uniform(-0.05, 0.05) * INTERVALS / intervals,
     )
-
-
-def _slow_down(layer: Layer, factor: float) -> Layer:
-    path = layer.trajectory
-    (vx, vy), (ax, ay), (jx, jy) = path.velocity, path.acceleration, path.jerk
-    slow = replace(
-        path,
-        velocity=(factor * vx, factor * vy),
-        acceleration=(factor * ax, factor * ay),
-        jerk=(factor * jx, factor * jy),
-        shake=factor * path.shake,
-    )
-    return replace(layer, trajectory=slow, spin=factor * layer.spin, growth=factor * layer.growth)
 
 
 def _channels(draw: random.Random, split: Split) -> tuple[int, int, int]:

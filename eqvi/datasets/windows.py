@@ -40,3 +40,16 @@ class Window(NamedTuple):
     flow: np.ndarray
     visibility: np.ndarray
     flows: np.ndarray
+
+
+class ExactPairs(NamedTuple):
+    """Exact flow between frames of a window, to train a flow network on.
+
+    Attributes:
+        pairs: int8 (P, 2), a and b by index: one or two intervals apart, in either order.
+        flow: float16 (P, 2, H, W), the exact F_ab in pixels at the pixels of frame a, even where its target is hidden
+            or out of the frame; NaN where the pixel shows two motions (a soft edge).
+    """
+
+    pairs: np.ndarray
+    flow: np.ndarray

@@ -4,29 +4,24 @@ Tables of its file:
 
 - ``rows``: a training step at the published crop and batch, by ``precision``, ``variant`` and ``round``: the samples
   ``made``, in how many ``seconds``, with which peak memory.
-- ``rendering``: windows rendered by torch, on one core and on the device: ``where``, ``made``, ``seconds``.
 - ``left_out``: what was not measured, and ``why``.
 """
 
 import gc
-import time
 
 import torch
 
-from eqvi.datasets.camera import expose
-from eqvi.devices import one_thread
 from eqvi.evaluation.gpu_record import Task
 from eqvi.evaluation.gpu_speed import measure
 from eqvi.evaluation.precision import float32_precision
 from eqvi.evaluation.workloads import Workload, training
-from eqvi.training.rendered import RenderedWindows
 
 #: Rounds, besides one that warms up.
 ROUNDS = 2
 
 
 def training_rate(task: Task) -> None:
-    """A step of training at the published crop and batch, ours beside the published schedule; rendering by torch."""
+    """A step of training at the published crop and batch, ours beside the published schedule."""
     device, toy = task.visit.device, task.visit.toy
     preset, crop, batch = ("eqvi-eighth-dis", 64, 1) if toy else ("eqvi", 512, 12)
     for precision in ("tf32", "bfloat16"):
@@ -44,20 +39,3 @@ def training_rate(task: Task) -> None:
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
-    _render(task, crop)
-
-
-def _render(task: Task, side: int) -> None:
-    """Windows of `eqvi.training.rendered.RenderedWindows`, rendered on one core and on the device."""
-    source = RenderedWindows((side, side), epoch=100)
-    for where in dict.fromkeys(("one core", task.visit.device)):
-        device = "cpu" if where == "one core" else where
-        seconds = []
-        for number in range(2):  # the first opens the pictures
-            start = time.perf_counter()
-            with one_thread():
-                clip, times, _ = source.draw(number)
-                expose(clip.scene, clip.camera, times.to(device))
-                torch.get_device_module(torch.device(device)).synchronize()
-            seconds.append(time.perf_counter() - start)
-        task.record.add("rendering", where=where, side=side, made=1, seconds=seconds[-1])

@@ -10,7 +10,8 @@ Parts and their variants:
 - ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that take at most `BESIDE`; for frames
   so large that it matters (``--size 3840x2160``), and only where it is asked for.
 - ``length``: new frames at x2 of whole clips of `LENGTHS` gaps, from images; only where it is asked for.
-- ``data``, on one core: ``rendered`` windows, and ``stored`` ones, read back, cropped and augmented.
+- ``data``, on one core: windows of eight frames with their flows, ``rendered``, and ``stored`` ones read back, cropped
+  and augmented.
 
 ``published`` needs a preset with ScopeFlow. Models have random weights, and frames show one photograph that moves:
 neither changes what has to be computed.
@@ -39,13 +40,12 @@ from eqvi.model.layers import to_channels_last
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.model.registry import presets
 from eqvi.model.scopeflow import ScopeFlow
-from eqvi.training.losses import Loss
+from eqvi.training.losses import PUBLISHED, Loss
 from eqvi.training.objectives import FrameObjective
 from eqvi.training.recipe import Recipe
-from eqvi.training.rendered import RenderedWindows
 from eqvi.training.samples import FrameBatch
 from eqvi.training.stages import STAGES, freeze_all_but
-from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
+from eqvi.training.window_pool import PooledWindows, WindowPool, fill_pool
 
 STAGE = "scratch"
 
@@ -57,7 +57,7 @@ BESIDE = 35 * 10**8
 #: Gaps of the clips of the part ``length``.
 LENGTHS = (1, 2, 4, 8, 16)
 
-#: Windows in the cache that is read, and windows that a task reads.
+#: Windows in the pool that is read, and windows that a task reads.
 _CACHED, _READ = 4, 8
 
 
@@ -129,7 +129,7 @@ def training(load: Workload, folder: Path | None = None) -> list[Task]:
     torch.manual_seed(recipe.seed)
     model = _placed(EQVI(recipe.config()), load)
     trainable = freeze_all_but(model, STAGES[STAGE].trains)
-    learner = FrameObjective(model, Loss(recipe.loss_terms()).to(load.device), getattr(torch, recipe.precision))
+    learner = FrameObjective(model, Loss(PUBLISHED).to(load.device), getattr(torch, recipe.precision))
     optimizer = torch.optim.AdamW(trainable, lr=recipe.rate, weight_decay=recipe.decay)
     batch = panned_batch(load.batch, load.crop)
 
@@ -251,12 +251,15 @@ def data(load: Workload, folder: Path) -> list[Task]:
     """Samples prepared on one core, without the transfer to the training process: ``rendered`` and ``stored``.
 
     Args:
-        load: `crop` is the windows' size.
-        folder: gets a small cache of windows, which the file system then has in memory.
+        load: `crop` is the samples' size.
+        folder: gets a small pool of windows, which the file system then has in memory.
     """
     size, side = (load.crop, load.crop), load.crop + load.crop // 2
-    fill_store(folder, RenderedStore(_CACHED, (side, side)), progress=False)
-    rendered, stored = RenderedWindows(size, epoch=1), StoredWindows(folder, size)
+    pool = WindowPool(folder, _CACHED, side)
+    fill_pool(pool, progress=False)
+    # As a run without a store has them: a window for each sample, none larger.
+    rendered = PooledWindows(WindowPool(None, sys.maxsize, load.crop), size)
+    stored = PooledWindows(pool, size)
     numbers = itertools.count()
 
     def prepare(_: None, source: Any, count: int) -> None:

@@ -14,10 +14,11 @@ from torch import Tensor
 from eqvi.datasets.windows import FRAMES, WINDOW_PAIRS
 from eqvi.errors import InputError
 from eqvi.model.motion import FLOW_PAIRS
-from eqvi.training.samples import FrameSample, WindowSample
+from eqvi.training.samples import FlowSample, FrameSample, WindowSample
 
 Augmentation = Literal["none", "published", "full"]
-_Sample = TypeVar("_Sample", FrameSample, WindowSample)
+_Sample = TypeVar("_Sample", FrameSample, WindowSample, FlowSample)
+_Window = TypeVar("_Window", FrameSample, WindowSample)
 
 # Reversed in time frame i of n is frame n - 1 - i, and F_ab is F_(n-1-a)(n-1-b).
 _REVERSED = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
@@ -53,7 +54,7 @@ def transpose(window: _Sample) -> _Sample:
     return _transformed(window, exchanged, lambda flows: exchanged(flows.flip(1)))
 
 
-def reverse(window: _Sample) -> _Sample:
+def reverse(window: _Window) -> _Window:
     """Reverse time: s becomes 1 - s, so the frames are I3 I2 I1 I0, t is 1 - t, the flows F23 F21 F20 F10 F12 F13."""
     order = _REVERSED if isinstance(window, FrameSample) else REVERSED_WINDOW
     flows = None if window.flows is None else window.flows[order]
@@ -73,6 +74,8 @@ def recolour(window: _Sample, order: Sequence[int]) -> _Sample:
     """
     if sorted(order) != [0, 1, 2]:
         raise InputError(f"order {tuple(order)} of the colours: give 0, 1 and 2, each once")
+    if isinstance(window, FlowSample):
+        return window._replace(first=window.first[list(order)], second=window.second[list(order)])
     return window._replace(frames=window.frames[:, list(order)], truth=window.truth[list(order)])
 
 
@@ -82,7 +85,7 @@ def crop(window: _Sample, y: int, x: int, height: int, width: int) -> _Sample:
     Raises:
         InputError: they are not all within the window.
     """
-    rows, columns = window.truth.shape[-2:]
+    rows, columns = window[0].shape[-2:]
     if min(y, x) < 0 or min(height, width) < 1 or y + height > rows or x + width > columns:
         raise InputError(f"crop of {width}x{height} at ({x}, {y}) is not within the {columns}x{rows} of the window")
 
@@ -93,11 +96,16 @@ def crop(window: _Sample, y: int, x: int, height: int, width: int) -> _Sample:
 
 
 def augment(window: _Sample, rng: random.Random, how: Augmentation) -> _Sample:
-    """Augment a window at random, as `draw_transforms` says."""
-    transforms = draw_transforms(rng, how, window.truth.shape[-1] == window.truth.shape[-2])
-    for chosen, transform in zip(transforms, (mirror, flip, reverse, transpose), strict=False):
-        if chosen:
-            window = transform(window)
+    """Augment a window at random, as `draw_transforms` says; pairs of frames keep their order, as their flow does."""
+    transforms = draw_transforms(rng, how, window[0].shape[-1] == window[0].shape[-2])
+    if transforms.mirrored:
+        window = mirror(window)
+    if transforms.flipped:
+        window = flip(window)
+    if transforms.reversed and not isinstance(window, FlowSample):
+        window = reverse(window)
+    if transforms.transposed:
+        window = transpose(window)
     return recolour(window, transforms.colours) if how == "full" else window
 
 
@@ -133,6 +141,9 @@ def _flipped(window: _Sample, axis: int) -> _Sample:
 
 def _transformed(window: _Sample, picture: Callable[[Tensor], Tensor], flow: Callable[[Tensor], Tensor]) -> _Sample:
     """A window with one function applied to its frames and masks, and another to its flows."""
+    if isinstance(window, FlowSample):
+        first, second, weight = map(picture, (window.first, window.second, window.weight))
+        return FlowSample(first, second, flow(window.flow[None])[0], weight)
     flows = None if window.flows is None else flow(window.flows)
     moved = window._replace(frames=picture(window.frames), truth=picture(window.truth), flows=flows)
     if isinstance(moved, WindowSample):

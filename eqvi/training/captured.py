@@ -96,8 +96,8 @@ def train_captured(
         InputError: as `eqvi.training.train.train`; or no window was rendered in time.
     """
     until = time.monotonic() + seconds
-    if recipe.data != WINDOWS or not recipe.store:
-        raise InputError(f"a captured run trains on data {WINDOWS} with a store: give both")
+    if not (recipe.knows_flow and recipe.store):
+        raise InputError(f"a captured run trains on data {WINDOWS} with known flows and a store: give both")
     shared = shared or SharedWindows([recipe], torch.device(device))
     with contextlib.ExitStack() as stack:
         processes = stack.enter_context(Processes(device))

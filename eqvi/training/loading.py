@@ -12,52 +12,33 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from eqvi.datasets.photographs import Split
-from eqvi.errors import InputError
-from eqvi.files import exclusive
 from eqvi.training.distributed import Processes
 from eqvi.training.recipe import WINDOWS, Recipe
-from eqvi.training.rendered import RenderedPairs, RenderedWindows
 from eqvi.training.samples import Batch, FlowSample, FrameSample, Sample, SampleSource, WindowSample, collate
-from eqvi.training.window_cache import RenderedStore, StoredPairs, StoredWindows, fill_store
 from eqvi.training.window_pool import PooledWindows, WindowPool, to_sample
+from eqvi.training.window_samples import FlowPairs, FrameWindows
 
 #: Every run is scored on the same rendered windows, whatever its own seed.
 VALIDATION_SEED = 0
 
 
-def open_source(recipe: Recipe, processes: Processes, workers: int = 0) -> SampleSource:
-    """What a recipe trains on; the first process fills a store that is not full, the others wait for it.
+def open_source(recipe: Recipe, processes: Processes) -> SampleSource:
+    """What a recipe trains on.
 
     Raises:
         InputError: the data cannot be used.
     """
-    size, rendered = (recipe.crop, recipe.crop), recipe.data in ("rendered", WINDOWS)
-    if recipe.stage == "flow" and not rendered:
-        raise InputError("stage flow needs exact flow, which rendered frames alone have: leave data out")
-    if recipe.store and not rendered:
-        raise InputError(f"store {recipe.store}: a store holds rendered windows: leave data or store out")
     how: Any = recipe.augment  # one of its choices, as the recipe has checked
-    if recipe.data == WINDOWS:
-        pool = window_pool(recipe, "train")
-        if processes.first:
-            pool.prepare()
-        processes.wait()
-        return PooledWindows(pool, size, how, recipe.seed)
-    if not rendered:
+    if recipe.data != WINDOWS:
         return _footage(Path(recipe.data), **_sampling(recipe), augment=how, seed=recipe.seed)
-    if not recipe.store:
-        kind = RenderedPairs if recipe.stage == "flow" else RenderedWindows
-        return kind(size, recipe.windows, recipe.seed, calm=recipe.calm)
-    side = recipe.stored or recipe.crop + recipe.crop // 2
-    flow = "exact" if recipe.stage == "flow" else recipe.config().flow
-    folder = Path(recipe.store)
+    pool = window_pool(recipe, "train")
     if processes.first:
-        with exclusive(folder, wait=True):  # two runs may share a store: one of them fills it
-            store = RenderedStore(recipe.windows, (side, side), flow, recipe.calm, recipe.compressed)
-            fill_store(folder, store, workers)
+        pool.prepare()
     processes.wait()
-    stored = StoredWindows(folder, size, how, recipe.seed)
-    return StoredPairs(stored) if recipe.stage == "flow" else stored
+    windows = PooledWindows(pool, (recipe.crop, recipe.crop), how, recipe.seed)
+    if recipe.stage == "flow":
+        return FlowPairs(windows)
+    return windows if recipe.knows_flow else FrameWindows(windows)
 
 
 def validation_samples(recipe: Recipe) -> list[FrameSample] | list[WindowSample] | list[FlowSample]:
@@ -66,26 +47,27 @@ def validation_samples(recipe: Recipe) -> list[FrameSample] | list[WindowSample]
     Raises:
         InputError: the footage cannot be used.
     """
-    size = (recipe.crop, recipe.crop)
-    if recipe.stage == "flow":
-        pairs = RenderedPairs(size, recipe.scored, VALIDATION_SEED, "val")
-        return [pairs.sample(number) for number in range(recipe.scored)]
-    if recipe.data == WINDOWS:
-        pool = window_pool(recipe, "val")
-        pool.prepare()
-        return [to_sample(pool.window(number)) for number in range(recipe.scored)]
-    source: Any = RenderedWindows(size, recipe.scored, VALIDATION_SEED, "val")
     if recipe.validation != "rendered":
-        source = _footage(Path(recipe.validation), **_sampling(recipe), augment="none", split="val")
-    return [source.sample(number) for number in range(min(recipe.scored, source.epoch))]
+        footage: Any = _footage(Path(recipe.validation), **_sampling(recipe), augment="none", split="val")
+        return [footage.sample(number) for number in range(min(recipe.scored, footage.epoch))]
+    pool = window_pool(recipe, "val")
+    pool.prepare()
+    if recipe.knows_flow:
+        return [to_sample(pool.window(number)) for number in range(recipe.scored)]
+    windows = PooledWindows(pool, (recipe.crop, recipe.crop), "none")
+    if recipe.stage == "flow":
+        return list(map(FlowPairs(windows).sample, range(recipe.scored)))
+    return list(map(FrameWindows(windows).sample, range(recipe.scored)))
 
 
 def window_pool(recipe: Recipe, split: Split) -> WindowPool:
-    """The windows of eight frames that a recipe trains on, or is scored on; the latter are kept in ``STORE_val``."""
+    """The windows that a recipe trains on, or is scored on; the latter are kept in ``STORE_val``."""
     folder = Path(recipe.store if split == "train" else f"{recipe.store}_val") if recipe.store else None
     pictures = Path(recipe.pictures) if recipe.pictures else None
     count, seed = (recipe.windows, recipe.windows_seed) if split == "train" else (recipe.scored, VALIDATION_SEED)
-    return WindowPool(folder, count, recipe.stored or recipe.crop + recipe.crop // 2, seed, pictures, split)
+    # A window that is read again is larger than a sample, so that its crops differ.
+    size = recipe.stored or recipe.crop + (recipe.crop // 2 if recipe.store else 0)
+    return WindowPool(folder, count, size, seed, pictures, split)
 
 
 def _sampling(recipe: Recipe) -> dict[str, Any]:

@@ -7,7 +7,7 @@ every digit. Source: the published training, `eqvi.training.recipe`; Wang, Simon
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -134,14 +134,7 @@ class Loss(nn.Module):
 
     def __init__(self, terms: Mapping[str, float], vgg: nn.Module | None = None) -> None:
         super().__init__()
-        known = (*TERMS, "vgg")
-        if not terms:
-            raise InputError(f"the loss has no term: name at least one of {', '.join(known)}")
-        for name, weight in terms.items():
-            if name not in known:
-                raise InputError(f"loss term {name!r} is not known: choose from {', '.join(known)}")
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-                raise InputError(f"weight {weight!r} of loss term {name!r} must be a positive number")
+        check_terms(terms)
         if "vgg" in terms and vgg is None:
             raise InputError("loss term 'vgg' needs its network: give Loss(terms, vgg=open_vgg()), or take 'ms_ssim'")
         self.weights = dict(terms)
@@ -157,6 +150,18 @@ class Loss(nn.Module):
         values = {name: terms[name](frame, truth) for name in self.weights}
         weighted = [weight * values[name] for name, weight in self.weights.items()]
         return values | {"total": torch.stack(weighted).sum()}
+
+
+def check_terms(terms: Mapping[str, float], others: Sequence[str] = ()) -> None:
+    """Raise InputError for no term, one that is neither of `Loss` nor of `others`, or a weight that is not positive."""
+    known = (*others, *TERMS, "vgg")
+    if not terms:
+        raise InputError(f"the loss has no term: name at least one of {', '.join(known)}")
+    for name, weight in terms.items():
+        if name not in known:
+            raise InputError(f"loss term {name!r} is not known: choose from {', '.join(known)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise InputError(f"weight {weight!r} of loss term {name!r} must be a positive number")
 
 
 def check_size(frame: Tensor, smallest: int, term: str) -> int:

@@ -14,6 +14,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle
 
 from eqvi import metrics
+from eqvi.datasets.windows import FIRST, TIMES, WINDOW_PAIRS
 from eqvi.files import parse_json, replacing
 from eqvi.model.classical_flow import DIS
 from eqvi.model.eqvi import EQVI
@@ -32,7 +33,7 @@ from eqvi.training.run_folder import (
     STATE_FILE,
     read_curve,
 )
-from eqvi.training.samples import FlowSample, FrameSample
+from eqvi.training.samples import FlowSample, FrameSample, WindowSample
 from eqvi.training.train import Progress
 from eqvi.training.validation import EXAMPLES, Example, make_validation
 from eqvi.viz import charts, layouts, panels
@@ -132,8 +133,10 @@ def example_frames(examples: Sequence[Example]) -> Page:
     return layouts.strip(columns, words, columns=len(columns) // len(examples))
 
 
-def sample_page(sample: FrameSample | FlowSample) -> Page:
+def sample_page(sample: FrameSample | WindowSample | FlowSample) -> Page:
     """A sample: a window with its flows (by DIS where it has none), or a pair of frames with the exact flow."""
+    if isinstance(sample, WindowSample):
+        return _window_page(sample)
     if isinstance(sample, FlowSample):
         scale = flow_scale(sample.flow[None])
         columns = {
@@ -155,6 +158,25 @@ def sample_page(sample: FrameSample | FlowSample) -> Page:
         columns[f"$F_{{{a}{b}}}$"] = panels.flow(flow, scale)
     words = "A training window: four frames, the true frame between the middle two, their blend, and six flows."
     return layouts.strip(columns, words, columns=6)
+
+
+def _window_page(sample: WindowSample) -> Page:
+    """Eight frames, the true frame with its exact flows and what is hidden, and DIS flow between the middle two."""
+    truth, t = sample.truth[None], sample.t
+    exact = sample.flow.split(1)
+    between = ((FIRST, FIRST + 1), (FIRST + 1, FIRST))
+    estimated = [sample.flows[WINDOW_PAIRS.index(pair)][None] for pair in between]
+    scale = flow_scale(torch.cat([*exact, *estimated]))
+    columns = {f"at {time}": panels.image(frame) for time, frame in zip(TIMES, sample.frames.split(1), strict=True)}
+    columns[f"truth, at {t:g}"] = panels.image(truth)
+    columns["blend"] = panels.image(torch.lerp(sample.frames[FIRST], sample.frames[FIRST + 1], t)[None])
+    columns |= {f"exact $F_{{t{i}}}$": panels.flow(flow, scale) for i, flow in enumerate(exact, 1)}
+    hidden = (sample.visibility == 0)[:, None].split(1)
+    columns |= {f"not seen in $I_{i}$": panels.mask(where, truth) for i, where in enumerate(hidden, 1)}
+    names = ("$F_{12}$ by DIS", "$F_{21}$ by DIS")
+    columns |= dict(zip(names, (panels.flow(flow, scale) for flow in estimated), strict=True))
+    words = "A training window: eight frames, the true frame between the middle two, exact and estimated flow."
+    return layouts.strip(columns, words, columns=8)
 
 
 def saved_model(recipe: Recipe, folder: Path) -> EQVI | ScopeFlow:

@@ -39,6 +39,7 @@ from typing import Any, Literal, get_args
 from eqvi.errors import InputError
 from eqvi.model.config import PRESETS, EQVIConfig, MotionKind
 from eqvi.training.augment import Augmentation
+from eqvi.training.losses import PUBLISHED
 from eqvi.training.lr_schedule import Schedule
 from eqvi.training.stages import STAGES, stage_config
 from eqvi.training.window_objective import TERMS as WINDOW_TERMS
@@ -46,7 +47,7 @@ from eqvi.training.window_objective import TERMS as WINDOW_TERMS
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["published", "plain", "weight_free"]
 
-#: The value of ``data`` that stands for windows of eight frames with exact flow at t (`eqvi.training.window_pool`).
+#: The value of ``data`` that stands for rendered windows of eight frames with exact flow (`eqvi.training.window_pool`).
 WINDOWS = "windows"
 
 
@@ -75,7 +76,7 @@ class Recipe:
     )
     trajectory: int = _option(
         0,
-        "frames over which trajectories correct the motion, 4 or 8, on data windows; 0: as the preset has it",
+        "frames over which trajectories correct the motion, 4 or 8, on windows; 0: as the preset has it",
         least=0,
     )
     residual: str = _option("", "with RCSN (yes) or without (no), instead of the stage's", choices=("", "yes", "no"))
@@ -84,21 +85,17 @@ class Recipe:
     context: str = _option("", "torchvision's ResNet-18 for RCSN's context; without it a fixed bank of cosine filters")
     vgg: str = _option("", "torchvision's VGG-16 for the term vgg; without it results/weights/vgg")
     data: str = _option(
-        "rendered", "rendered, windows (eight frames, exact flow at t), or a folder: REDS_VTSR's or any of clips"
+        WINDOWS, "windows, which are rendered with exact flow at t, or a folder: REDS_VTSR's or any of clips"
     )
     spacing: int = _option(4, "frames of a clip from one input frame to the next", least=1)
     every: int = _option(4, "frames of a clip from the start of one window to the next", least=1)
     windows: int = _option(10320, "rendered windows in an epoch", least=1)
-    calm: float = _option(0.0, "share of rendered windows with slow motion, half of them on a still background")
-    compressed: float = _option(0.0, "share of a store's windows that are encoded by H.264, as most footage is")
-    store: str = _option(
-        "", "folder of windows that are rendered once, with DIS's flows, or the exact ones for stage flow"
-    )
+    store: str = _option("", "folder of windows, which are rendered once and then read")
     stored: int = _option(
-        0, "height and width of a stored window, or one of data windows, in pixels; 0: half more than crop", least=0
+        0, "height and width of a rendered window; 0: those of crop, or with store half more", least=0
     )
-    windows_seed: int = _option(0, "of the sequence of data windows, which runs of several seeds share", least=0)
-    pictures: str = _option("", "folder of pictures that data windows show; empty: scikit-image's")
+    windows_seed: int = _option(0, "of the sequence of windows, which runs of several seeds share", least=0)
+    pictures: str = _option("", "folder of pictures that rendered windows show; empty: scikit-image's")
     crop: int = _option(512, "height and width of a training sample, pixels")
     augment: str = _option(
         "published", "published (half mirrored and reversed in time), full or none", choices=get_args(Augmentation)
@@ -114,10 +111,11 @@ class Recipe:
     decay: float = _option(0.0, "weight decay, decoupled (AdamW); 0: Adam", least=0)
     clip: float = _option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     terms: dict[str, float] = _option(  # noqa: RUF009 (gives each recipe a dictionary of its own)
-        {}, "weights of the loss's terms; empty: 5 laplacian + 10 l1, for scratch-vgg 0.1 vgg; data windows has its own"
+        {},
+        "weights of the loss's terms; empty: 5 laplacian + 10 l1, for scratch-vgg 0.1 vgg; with known flows others",
     )
     later: float = _option(
-        0.3, "factor of the weights of difference and common in the second half of a run on data windows", least=0
+        0.3, "factor of the weights of difference and common in the second half of a run on windows", least=0
     )
     begin: str = _option(
         "published",
@@ -143,19 +141,17 @@ class Recipe:
                 raise InputError(f"{option.name} {value} cannot be used: give at least {least}")
         if self.crop < 64 or self.crop % 32:
             raise InputError(f"crop {self.crop} cannot be used: give a multiple of 32, at least 64")
-        if self.store and STAGES[self.stage].multi_scale and self.crop < 128:
-            raise InputError(f"crop {self.crop} is too small for two scales out of a store: give at least 128")
-        if self.stage == "matching" and self.data != WINDOWS:
-            raise InputError(f"stage matching learns from exact flow at t: give data {WINDOWS}")
-        if self.data == WINDOWS and self.stage == "flow":
-            raise InputError(f"stage flow learns from pairs of frames: leave data {WINDOWS} out")
+        if self.stage in ("flow", "matching") and self.data != WINDOWS:
+            raise InputError(
+                f"stage {self.stage} learns from exact flow, which rendered windows alone have: leave data out"
+            )
         if self.data == WINDOWS and self.validation != "rendered":
             raise InputError(
                 f"validation {self.validation}: with data {WINDOWS} it is of rendered windows: leave it out"
             )
-        if self.trajectory and (self.trajectory not in (4, 8) or self.data != WINDOWS):
-            raise InputError(f"trajectory {self.trajectory} cannot be used: give 4 or 8 and data {WINDOWS}, or 0")
-        if self.data == WINDOWS and self.stored % 2:
+        if self.store and self.data != WINDOWS:
+            raise InputError(f"store {self.store}: a store holds rendered windows: leave data or store out")
+        if self.stored % 2:
             raise InputError(f"stored {self.stored} cannot be used: give an even number")
         if self.stored and self.stored < self.crop:
             raise InputError(f"stored {self.stored} is smaller than crop {self.crop}: give at least that")
@@ -163,13 +159,24 @@ class Recipe:
             raise InputError(f"rate {self.rate} cannot be used: give a number above 0")
         if not 0 <= self.average < 1:
             raise InputError(f"average {self.average} must be at least 0 and below 1")
-        for name in ("calm", "compressed"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} {getattr(self, name)} must lie in 0 to 1")
-        if self.compressed and not self.store:
-            raise InputError(f"compressed {self.compressed} is for stored windows: give store as well")
         if self.batch % self.accumulate:
             raise InputError(f"batch {self.batch} cannot be divided into {self.accumulate} equal parts")
+        if self.trajectory and (self.trajectory not in (4, 8) or not self.knows_flow):
+            raise InputError(
+                f"trajectory {self.trajectory} cannot be used: give 4 or 8, data {WINDOWS} and a preset without a flow "
+                "network, or 0"
+            )
+        if STAGES[self.stage].multi_scale and self.crop < 128 and self.knows_flow:
+            raise InputError(f"crop {self.crop} is too small for two scales of known flow: give at least 128")
+
+    @property
+    def knows_flow(self) -> bool:
+        """Whether its samples are windows of eight frames with their flows and the exact one at t.
+
+        Other samples are pairs of frames for stage flow, and four frames where footage is trained on or the model
+        has a flow network of its own.
+        """
+        return self.data == WINDOWS and self.stage != "flow" and self.config().flow != "scopeflow"
 
     def config(self) -> EQVIConfig:
         """The model that the run trains."""
@@ -185,10 +192,9 @@ class Recipe:
         """The terms of the loss and their weights."""
         if self.terms:
             return dict(self.terms)
-        if self.data == WINDOWS:
-            return dict(WINDOW_TERMS)
         # The published weight of the perceptual term is not known; 0.1 is ours.
-        return {"laplacian": 5.0, "l1": 10.0} | ({"vgg": 0.1} if STAGES[self.stage].perceptual else {})
+        perceptual = {"vgg": 0.1} if STAGES[self.stage].perceptual else {}
+        return dict(WINDOW_TERMS if self.knows_flow else PUBLISHED) | perceptual
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Recipe":

@@ -24,14 +24,14 @@ from eqvi.training import run_folder
 from eqvi.training.distributed import Processes
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import batches, open_source, validation_samples
-from eqvi.training.losses import Loss
+from eqvi.training.losses import Loss, check_terms
 from eqvi.training.lr_schedule import lr_factor
 from eqvi.training.objectives import FlowObjective, FrameObjective
-from eqvi.training.recipe import WINDOWS, Recipe
+from eqvi.training.recipe import Recipe
 from eqvi.training.samples import Batch, SampleSource
 from eqvi.training.validation import make_validation
-from eqvi.training.vgg import open_vgg
-from eqvi.training.window_objective import WindowObjective, check_terms
+from eqvi.training.vgg import VGG, open_vgg
+from eqvi.training.window_objective import OWN_TERMS, WindowObjective
 
 
 class Trainer:
@@ -40,7 +40,7 @@ class Trainer:
     Args:
         recipe: of the run.
         model: as it is before the first step, all but the trained parts frozen.
-        loss: of the new frame; None for a flow network and on windows of eight frames, whose objectives have their own.
+        vgg: the distance behind the loss's term ``vgg``, if it has one.
         epoch: samples in an epoch.
         device: where to train.
 
@@ -53,7 +53,7 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, model: EQVI | ScopeFlow, loss: Loss | None, epoch: int, device: torch.device
+        self, recipe: Recipe, model: EQVI | ScopeFlow, vgg: nn.Module | None, epoch: int, device: torch.device
     ) -> None:
         self.recipe = recipe
         self.model = model.to(device)
@@ -63,11 +63,11 @@ class Trainer:
         self.objective: nn.Module
         if isinstance(model, ScopeFlow):
             self.objective = FlowObjective(model, precision)
-        elif recipe.data == WINDOWS:
-            self.objective = WindowObjective(model, recipe.loss_terms(), precision)
+        elif recipe.knows_flow:
+            self.objective = WindowObjective(model, recipe.loss_terms(), precision, vgg)
         else:
-            assert loss is not None
-            self.objective = FrameObjective(model, loss, precision)
+            self.objective = FrameObjective(model, Loss(recipe.loss_terms(), vgg), precision)
+        self.objective.to(device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=recipe.rate, weight_decay=recipe.decay, fused=device.type == "cuda" or None
@@ -218,26 +218,24 @@ def prepare(
             f"part(s): give a multiple of {shares}"
         )
     writer = _summary_writer() if tensorboard and processes.first else None
-    loss = None if recipe.stage == "flow" or recipe.data == WINDOWS else _make_loss(recipe).to(device)
-    if recipe.data == WINDOWS:
-        check_terms(recipe.loss_terms())
+    vgg = _open_vgg(recipe)
     model = initial_model(recipe)
     if samples is None and recipe.validation != "rendered":
         samples = validation_samples(recipe)
-    source = source or open_source(recipe, processes, workers)
+    source = source or open_source(recipe, processes)
     if processes.first:
         stack.enter_context(exclusive(folder))
 
     # Nothing is refused from here on. Rendering the samples takes a while.
     samples = samples if samples is not None else validation_samples(recipe)
-    trainer = Trainer(recipe, model, loss, source.epoch, device)
+    trainer = Trainer(recipe, model, vgg, source.epoch, device)
     if state is not None:
         trainer.load_state_dict(state)
     objective = trainer.objective if processes.world == 1 else DistributedDataParallel(trainer.objective)
     validation = make_validation(samples, model, device)
     record = run_folder.run_record(recipe, source, trainer.steps, device, processes.world)
-    if loss is not None and loss.vgg is not None:
-        record["inputs_sha256"]["vgg"] = loss.vgg.sha256
+    if vgg is not None:
+        record["inputs_sha256"]["vgg"] = vgg.sha256
     if processes.first:
         if restart:
             run_folder.remove_run(folder)
@@ -247,17 +245,21 @@ def prepare(
         run_folder.write_record(folder, record)
     board = stack.enter_context(writer(folder / "tensorboard", purge_step=trainer.step + 1)) if writer else None
     loader = batches(source, recipe, processes, trainer.step, trainer.steps, workers, device)
-    # On windows all flows are known, so that nothing in a step needs the CPU.
+    # Where all flows are known nothing in a step needs the CPU.
     alone = processes.world == 1 and recipe.accumulate == 1 and not recipe.config().multi_scale
     captured = None
-    if device.type == "cuda" and recipe.data == WINDOWS and alone:
+    if device.type == "cuda" and recipe.knows_flow and alone:
         captured = CapturedGradients(objective, trainer.parameters, device)
     return Run(trainer, objective, captured, loader, validation, record, board)
 
 
-def _make_loss(recipe: Recipe) -> Loss:
+def _open_vgg(recipe: Recipe) -> VGG | None:
+    """The distance behind the loss's term ``vgg``, if it has one, once its terms have been checked."""
+    if recipe.stage == "flow":
+        return None
     terms = recipe.loss_terms()
-    return Loss(terms, open_vgg(Path(recipe.vgg) if recipe.vgg else None) if "vgg" in terms else None)
+    check_terms(terms, OWN_TERMS if recipe.knows_flow else ())
+    return open_vgg(Path(recipe.vgg) if recipe.vgg else None) if "vgg" in terms else None
 
 
 def _summary_writer() -> Any:

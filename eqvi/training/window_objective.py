@@ -14,20 +14,19 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eqvi.errors import InputError
 from eqvi.model.eqvi import EQVI
 from eqvi.model.interpolation import Interpolation
 from eqvi.model.matching import Stage
 from eqvi.model.synthesis import blend
-from eqvi.training.losses import charbonnier, ms_ssim
+from eqvi.training.losses import Loss, charbonnier, check_terms
 from eqvi.training.samples import WindowBatch
 
 #: Terms and their weights: Charbonnier distances of the frame and of the blend, the frame's error in dB (its PSNR's
 #: negative), end-point errors in pixels. In dB a window at 40 dB counts as much as one at 20, whose Charbonnier
 #: distance is ten times as large: without them, what disturbs the many easy windows costs nothing.
 TERMS = {"charbonnier": 1.0, "blend": 0.3, "decibel": 0.004, "difference": 0.02, "common": 0.006}
-#: The terms of the frames; the others are of the motion. A perceptual one has no weight unless it is given one.
-FRAME_TERMS = ("charbonnier", "blend", "decibel", "ms_ssim")
+#: The terms that are not of `eqvi.training.losses.Loss`; the last two are of the motion, all others of the frame.
+OWN_TERMS = ("blend", "decibel", "difference", "common")
 #: The mean squared error below which a window's dB count no further.
 LEAST_ERROR = 1e-5
 #: Weights of the end-point errors after each correction, coarse to fine.
@@ -41,7 +40,10 @@ Scalar = Float[Tensor, ""]
 
 
 class MotionErrors(NamedTuple):
-    """Mean end-point errors in pixels where the pixel is visible in both frames."""
+    """Mean end-point errors in pixels where the pixel is visible in both frames; over all such pixels of a batch.
+
+    So a batch's are not the means of its parts', as all other losses are.
+    """
 
     difference: Scalar
     common: Scalar
@@ -87,22 +89,31 @@ class WindowObjective(nn.Module):
 
     Args:
         model: with its frozen parts frozen.
-        terms: weights by name: of `FRAME_TERMS`, ``difference`` and ``common``.
+        terms: weights by name: of `OWN_TERMS`, or of `eqvi.training.losses.Loss`.
         precision: as of `eqvi.training.objectives.FrameObjective`.
+        vgg: the distance behind ``vgg`` (`eqvi.training.vgg.open_vgg`).
 
     Attributes:
         flow_share: by which the weights of ``difference`` and ``common`` are multiplied; the trainer lowers it.
 
     Raises:
-        InputError: a term that is not known.
+        InputError: as `eqvi.training.losses.Loss`.
     """
 
     flow_share: Tensor
 
-    def __init__(self, model: EQVI, terms: Mapping[str, float], precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: EQVI,
+        terms: Mapping[str, float],
+        precision: torch.dtype = torch.float32,
+        vgg: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        check_terms(terms)
+        check_terms(terms, OWN_TERMS)
         self.model, self.weights, self.precision = model, dict(terms), precision
+        of_frames = {name: weight for name, weight in terms.items() if name not in OWN_TERMS}
+        self.loss = Loss(of_frames, vgg) if of_frames else None
         self.register_buffer("flow_share", torch.ones(()))
 
     def forward(self, batch: WindowBatch) -> dict[str, Tensor]:
@@ -123,12 +134,13 @@ class WindowObjective(nn.Module):
             "difference": errors[-1].difference,
             "common": errors[-1].common,
         }
-        if "ms_ssim" in self.weights:
-            values["ms_ssim"] = ms_ssim(frame, batch.truth)
         total = torch.zeros_like(self.flow_share)
-        for name in FRAME_TERMS:
-            if name in values:
-                total = total + self.weights.get(name, 0.0) * values[name]
+        if self.loss is not None:
+            frame_losses = self.loss(frame, batch.truth)
+            total = total + frame_losses.pop("total")
+            values |= frame_losses
+        for name in ("blend", "decibel"):
+            total = total + self.weights.get(name, 0.0) * values[name]
         for weight, error in zip(STAGE_WEIGHTS[-len(errors) :], errors, strict=True):
             for name, value in error._asdict().items():
                 share = weight * self.weights.get(name, 0.0) * self.flow_share
@@ -147,13 +159,3 @@ class WindowObjective(nn.Module):
 def middle_frames(batch: WindowBatch, model: EQVI) -> Float[Tensor, "b n 3 h w"]:
     """As many of a window's frames as the model reads: eight, or the four in the middle."""
     return batch.frames[:, 2:6] if model.config.trajectory < 8 else batch.frames
-
-
-def check_terms(terms: Mapping[str, float]) -> None:
-    """Raise InputError for a term that is not known."""
-    known = (*FRAME_TERMS, "difference", "common")
-    for name in terms:
-        if name not in known:
-            raise InputError(
-                f"loss term {name!r} is not known for windows of eight frames: choose from {', '.join(known)}"
-            )

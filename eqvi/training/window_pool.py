@@ -6,16 +6,17 @@ its number and on the pool's record alone, so the pool is a cache: a reader rend
 the same windows as one on a full pool, and filling goes on where it was interrupted.
 
 A window is a file ``00000123.npz`` with the arrays of `eqvi.datasets.windows.Window`; its estimated flows are stored at
-half of the resolution, where DIS computes them (its finest scale), which halves the file: 3.5 MB at 256x256.
+half of the resolution, where DIS computes them (its finest scale), which halves the file: 3.5 MB at 256x256. Where a
+flow network was trained there is a second one, ``00000123.exact.npz``, of `eqvi.datasets.windows.ExactPairs`.
 """
 
 import json
 import os
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,12 @@ from tqdm import tqdm
 from eqvi.datasets.digital_camera import has_video
 from eqvi.datasets.photographs import Split
 from eqvi.datasets.pictures import Pictures, load_pictures
-from eqvi.datasets.window_rendering import render_window
-from eqvi.datasets.windows import Window
+from eqvi.datasets.window_rendering import exact_pairs, render_window
+from eqvi.datasets.windows import ExactPairs, Window
 from eqvi.errors import InputError
 from eqvi.files import exclusive, parse_json, reason, replacing
 from eqvi.training.augment import Augmentation, augment
 from eqvi.training.samples import WindowSample
-from eqvi.training.window_cache import epoch_order
 
 _RECORD, _NAME = "pool.json", "{:08d}.npz"
 _NAMED = re.compile(r"([0-9]{8})\.npz")
@@ -105,19 +105,33 @@ class WindowPool:
         """
         return unpack_window(self.packed(index))
 
-    def packed(self, index: int) -> Mapping[str, Any]:
-        """The same as `pack_window` makes it; of a window that is rendered now, what is read of its file later.
+    def packed(self, index: int, names: Sequence[str] = Window._fields) -> Mapping[str, Any]:
+        """The same as `pack_window` makes it, or some of its arrays; if it is rendered now, what is read of it later.
 
         Raises:
             InputError: as `window`.
         """
         path = self._path(index)
         if path is not None and path.is_file():
-            return _read(path)
+            return _read(path, names)
         packed = pack_window(render_window(self.opened, self.seed, index, self.size))
         if path is not None:
             _write(path, packed)
         return packed
+
+    def exact_pairs(self, index: int) -> ExactPairs:
+        """Exact flow between some of the window's frames, read or found anew.
+
+        Raises:
+            InputError: as `window`.
+        """
+        path = self._path(index, "{:08d}.exact.npz")
+        if path is not None and path.is_file():
+            return ExactPairs(**_read(path, ExactPairs._fields))
+        exact = exact_pairs(self.opened, self.seed, index, self.size)
+        if path is not None:
+            _write(path, exact._asdict())
+        return exact
 
     def is_there(self, index: int) -> bool:
         """Whether the window has been rendered."""
@@ -146,8 +160,8 @@ class WindowPool:
         assert self.folder is not None
         return _read(self.folder / _NAME.format(index))
 
-    def _path(self, index: int) -> Path | None:
-        return None if self.folder is None else self.folder / _NAME.format(index)
+    def _path(self, index: int, name: str = _NAME) -> Path | None:
+        return None if self.folder is None else self.folder / name.format(index)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker opens the pictures itself.
@@ -181,12 +195,15 @@ class PooledWindows:
 
     def sample(self, number: int) -> WindowSample:
         """The window of that number."""
-        epoch, place = divmod(number, self.epoch)
-        index = epoch_order(self.seed, epoch, self.epoch)[place] if epoch else place
         rng = random.Random(f"pooled {self.seed} {number}")
-        packed = self.pool.packed(index)
+        packed = self.pool.packed(self.index(number))
         y, x = (rng.randint(0, self.pool.size - side) for side in self.crop)
         return augment(to_sample(unpack_window(packed, (y, x, *self.crop))), rng, self.augment)
+
+    def index(self, number: int) -> int:
+        """The index of that window in the pool."""
+        epoch, place = divmod(number, self.epoch)
+        return epoch_order(self.seed, epoch, self.epoch)[place] if epoch else place
 
     def record(self) -> dict[str, Any]:
         """What the windows are made of, in plain values."""
@@ -209,6 +226,12 @@ def fill_pool(pool: WindowPool, worker: int = 0, workers: int = 1, progress: boo
         if not pool.is_there(index):  # a reader may have been faster
             pool.window(index)
     return len(missing)
+
+
+@lru_cache(maxsize=2)
+def epoch_order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order in which an epoch visits the windows."""
+    return random.Random(f"order {seed} {epoch}").sample(range(count), count)
 
 
 def to_sample(window: Window) -> WindowSample:
@@ -284,9 +307,9 @@ def _write(path: Path, packed: Mapping[str, Any]) -> None:
         own.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, names: Sequence[str] = Window._fields) -> dict[str, Any]:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
-            return {name: arrays[name] for name in Window._fields}
+            return {name: arrays[name] for name in names}
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged files
         raise InputError(f"{path}: cannot be read ({reason(error)[:200]}): remove it") from None

@@ -1,6 +1,5 @@
 """Scenes drawn at random: repeatable, of the kind asked for, with no image in both training and validation."""
 
-import random
 from typing import get_args
 
 import pytest
@@ -95,30 +94,3 @@ def test_the_device_is_followed(device):
 def test_what_cannot_be_drawn_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         random_scenes.draw_clip(*arguments)
-
-
-def _speeds(clip: random_scenes.RenderedClip) -> list[float]:
-    return [sum(v * v for v in layer.trajectory.velocity) ** 0.5 for layer in clip.scene.layers]
-
-
-def test_calm_training_clips_are_slower_and_some_stand_on_a_tripod():
-    lively = [random_scenes.draw_training_clip(random.Random(seed), "train", SIZE) for seed in range(24)]
-    calm = [random_scenes.draw_training_clip(random.Random(seed), "train", SIZE, calm=1.0) for seed in range(24)]
-    assert all(clip.camera == other.camera for clip, other in zip(lively, calm, strict=True))
-    assert all(a < b for own, other in zip(calm, lively, strict=True)
-               for a, b in zip(_speeds(own), _speeds(other), strict=True))  # fmt: skip
-    still = [
-        clip
-        for clip in calm
-        if clip.scene.layers[0].trajectory == Trajectory(seed=clip.scene.layers[0].trajectory.seed)
-    ]
-    assert 4 < len(still) < 20
-    assert all(clip.scene.layers[0].spin == clip.scene.layers[0].growth == 0 for clip in still)
-    assert all(min(_speeds(clip)[1:]) > 0 for clip in still)
-
-
-def test_without_calm_a_training_clip_is_an_ordinary_one():
-    draw = random.Random(3)
-    assert random_scenes.draw_training_clip(random.Random(3), "train", SIZE) == random_scenes.draw_clip(
-        draw.randrange(2**53), "train", SIZE
-    )

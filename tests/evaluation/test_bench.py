@@ -138,8 +138,9 @@ def test_what_footage_gets_by_default_is_timed_on_windows_of_eight_frames() -> N
 def test_samples_are_made_on_one_core_and_never_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered, stored = workloads.data(small(), tmp_path)
     seen = []
-    for kind in (workloads.RenderedWindows, workloads.StoredWindows):
-        monkeypatch.setattr(kind, "sample", lambda self, number: seen.append((number, torch.get_num_threads())))
+    monkeypatch.setattr(
+        workloads.PooledWindows, "sample", lambda self, number: seen.append((number, torch.get_num_threads()))
+    )
     torch.set_num_threads(2)
     try:
         for task in (rendered, stored, rendered):

@@ -11,6 +11,7 @@ import nbformat
 import small_site
 import torch
 from footage import scene, with_sound, write_folder, write_video
+from pictures_folder import fill
 from reds_copy import write_copy, zipped
 from small_runs import TINY_DIS, all_on, small_recipe
 
@@ -22,8 +23,8 @@ from eqvi.model import checkpoint
 from eqvi.model.config import PRESETS
 from eqvi.model.eqvi import EQVI
 from eqvi.site.build import build
+from eqvi.training.loading import window_pool
 from eqvi.training.train import train
-from eqvi.training.window_cache import RenderedStore, StoredWindows, fill_store
 from eqvi.training.window_pool import WindowPool, fill_pool
 
 # What differs between two runs that nobody disturbed.
@@ -116,20 +117,18 @@ def _evaluate(given: Path, out: Path) -> int:
     return command("evaluate", given / "a", given / "b", "--models", *models, "--out", out / "rows.csv")
 
 
-def _store(folder: Path) -> None:
-    fill_store(folder / "store", RenderedStore(4, (96, 96)), progress=False)
+def fill_stores(folder: Path) -> None:
+    """The windows of `all_on`, with their pictures."""
+    recipe = all_on(folder / "store")
+    Path(recipe.pictures).mkdir()
+    fill(Path(recipe.pictures), validation=True)
+    for split in ("train", "val"):
+        fill_pool(window_pool(recipe, split), progress=False)
 
 
 def _train(given: Path, out: Path) -> int:
     PRESETS["tiny-dis"] = TINY_DIS
     train(all_on(given / "store"), out / "run", progress=False, save_every=0)
-    return 0
-
-
-def _fill_store(given: Path, out: Path) -> int:
-    fill_store(out / "store", RenderedStore(4, (96, 96)), progress=False)
-    for number in range(4):
-        StoredWindows(out / "store", (64, 64)).sample(number)
     return 0
 
 
@@ -238,13 +237,12 @@ _ALL = (
     ),
     Job(
         "train",
-        _store,
+        fill_stores,
         _train,
         whole=("run/weights.safetensors",),
         inputs=("store/*",),
         caches=("run/state.pt", "run/*.csv"),
     ),
-    Job("store of windows", _nothing, _fill_store, whole=(), caches=("store/*",)),
     Job("pool of windows", _nothing, _fill_pool, whole=("pool/????????.npz", "pool/pool.json"), caches=("pool/*",)),
     Job("render", _nothing, _render, whole=("clips/**/*.png",), caches=("clips/**/*.json",)),
     Job(

@@ -39,7 +39,6 @@ from eqvi.reports.runs import read_frames, read_run
 from eqvi.training import run_folder
 from eqvi.training.recipe import Recipe
 from eqvi.training.recipe_file import read_recipe
-from eqvi.training.window_cache import _read_record
 from eqvi.training.window_pool import _read, pack_window
 
 #: Frames that are read of a spoilt video, which may claim to have many.
@@ -206,15 +205,14 @@ def _read_table(path: Path) -> None:
 def _records(_: Path) -> dict[str, bytes]:
     known = {"val_15fps.zip": {"sha256": "0" * 64, "bytes": 1, "source": "x"}}
     clip = {"kind": "cubic", "size": [64, 64], "frames": {"00000004": {"motion": 1.5}}}
-    store = {"count": 4, "size": [96, 96], "done": 4, "crc32": [1, 2, 3, 4]}
-    values = {"hashes.json": known, "clip.json": clip, "store.json": store, "run.json": {"scores": {"psnr": 3.5}}}
+    values = {"hashes.json": known, "clip.json": clip, "run.json": {"scores": {"psnr": 3.5}}}
     return {name: json.dumps(value).encode() for name, value in values.items()}
 
 
 def _read_json(path: Path) -> None:
     folder = path.parent
     content = path.read_bytes()
-    for name in ("store.json", "run.json", "rows.json", "gpu.json"):
+    for name in ("run.json", "rows.json", "gpu.json"):
         (folder / name).write_bytes(content)
     metadata = metadata_path(folder, "val", "000")
     metadata.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +221,6 @@ def _read_json(path: Path) -> None:
     run_folder.is_finished(folder)  # which refuses nothing
     _by_any(
         lambda: checksums.lookup("val_15fps.zip", path),
-        lambda: _read_record(folder),
         lambda: read_metadata(folder, "val", "000"),
         lambda: read_run(folder, "rows"),
     )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1"}
 
 from faults.children import Child
-from faults.jobs import command
+from faults.jobs import command, fill_stores
 from footage import scene, write_folder, write_video
 from small_runs import TINY_DIS, all_on
 
@@ -26,7 +26,6 @@ from eqvi.evaluation.journal import write_rows
 from eqvi.model.config import PRESETS
 from eqvi.provenance import surroundings
 from eqvi.training.train import train
-from eqvi.training.window_cache import RenderedStore, fill_store
 
 
 class Row(NamedTuple):
@@ -105,7 +104,7 @@ def evaluation(folder: Path, clips: int) -> tuple[Callable[[], int], Callable[[]
 def training(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], int]]:
     """So many steps of the smallest model, one window each."""
     PRESETS["tiny-dis"] = TINY_DIS
-    fill_store(folder / "store", RenderedStore(4, (96, 96)), progress=False)
+    fill_stores(folder)
     more = {"steps": steps, "batch": 1, "accumulate": 1, "score_every": max(1, steps // 10)}
     recipe = dataclasses.replace(all_on(folder / "store"), **more)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from eqvi.media.h264 import through_h264
-from eqvi.training.window_cache import RenderedStore
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +37,3 @@ def test_a_higher_factor_is_less_accurate(still: np.ndarray) -> None:
 def test_noise_is_frozen_where_nothing_moves(still: np.ndarray) -> None:
     decoded = through_h264(still, 22)
     assert _error(decoded[2], decoded[3]) < 0.3 * _error(still[2], still[3])
-
-
-def test_windows_of_a_store_are_compressed_by_their_share() -> None:
-    plain, compressed = (RenderedStore(2, (64, 64), "scopeflow", 0.0, share)[0] for share in (0.0, 1.0))
-    assert [part.shape for part in plain] == [part.shape for part in compressed]
-    for before, after in zip(plain, compressed, strict=True):
-        assert 0 < _error(before, after) < 40

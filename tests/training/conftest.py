@@ -1,32 +1,33 @@
 """Small presets, a small store and a finished run that the tests of training share."""
 
-import functools
 from pathlib import Path
 
 import pytest
-from small_runs import TINY, TINY_DIS, all_on, run
+from pictures_folder import fill
+from small_runs import TINY, TINY_DIS, all_on, pictures_of, run
 
 from eqvi.model.config import PRESETS
-from eqvi.training.rendered import RenderedWindows
-from eqvi.training.window_cache import RenderedStore, fill_store
-
-# Rendering is what takes time here, and the same number gives the same window (tests/datasets/test_random_scenes.py).
-_SAMPLE = functools.cache(RenderedWindows.sample)
+from eqvi.training.loading import window_pool
+from eqvi.training.window_pool import fill_pool
 
 
 @pytest.fixture
 def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The presets `tiny` and `tiny-dis`, and windows that are rendered only once."""
-    monkeypatch.setattr(RenderedWindows, "sample", _SAMPLE)
+    """The presets `tiny` and `tiny-dis`."""
     monkeypatch.setitem(PRESETS, "tiny", TINY)
     monkeypatch.setitem(PRESETS, "tiny-dis", TINY_DIS)
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four windows of 96x96 with their DIS flows."""
-    folder = tmp_path_factory.mktemp("store")
-    fill_store(folder, RenderedStore(4, (96, 96)), progress=False)
+    """The store of `all_on`: four windows of 96x96, and one to be scored on."""
+    folder = tmp_path_factory.mktemp("stores") / "store"
+    pictures_of(folder).mkdir()
+    fill(pictures_of(folder), validation=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny-dis", TINY_DIS)
+        for split in ("train", "val"):
+            fill_pool(window_pool(all_on(folder), split), progress=False)
     return folder
 
 

@@ -249,5 +249,5 @@ def test_a_loss_that_is_not_finite_ends_the_run(
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="trains on data windows with a store"):
+    with pytest.raises(InputError, match="trains on data windows with known flows and a store"):
         train_captured(Recipe(preset="eqvi-eighth-dis"), tmp_path, "cpu", 1.0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from eqvi.errors import InputError
 from eqvi.training import monitor
-from eqvi.training.samples import FlowSample, FrameSample
+from eqvi.training.samples import FlowSample, FrameSample, WindowSample
 from eqvi.training.train import Progress
 from eqvi.training.validation import Example
 
@@ -77,6 +77,12 @@ class TestPictures:
     def test_samples(self) -> None:
         window = FrameSample(torch.rand(4, 3, 64, 64), torch.rand(3, 64, 64), 0.25)
         assert len(titles(monitor.sample_page(window))) == 12
+        eight = WindowSample(
+            torch.rand(8, 3, 64, 64), torch.rand(3, 64, 64), 0.25,
+            torch.ones(2, 2, 64, 64), torch.ones(2, 64, 64), torch.ones(16, 2, 64, 64),
+        )  # fmt: skip
+        shown = titles(monitor.sample_page(eight))
+        assert (shown[0], shown[7], shown[8], len(shown)) == ("at -3", "at 4", "truth, at 0.25", 16)
         pair = FlowSample(torch.rand(3, 64, 64), torch.rand(3, 64, 64), torch.ones(2, 64, 64), torch.ones(1, 64, 64))
         assert titles(monitor.sample_page(pair)) == ["first", "second", "exact flow", "left out of the loss"]
 

@@ -18,8 +18,10 @@ from eqvi.model.scopeflow import ScopeFlow
 from eqvi.training import monitor, pipeline
 from eqvi.training.initialization import initial_model
 from eqvi.training.loading import validation_samples
-from eqvi.training.samples import FrameSample
+from eqvi.training.samples import WindowSample
 from eqvi.training.stages import STAGES, freeze_all_but
+from eqvi.training.validation import make_validation
+from eqvi.training.window_samples import middle_window
 
 NARROW = EQVIConfig(flow_width=0.25, refine_width=0.25, synthesis_width=0.25, context_channels=16, multi_scale=True)
 RUNS = {"first": {"stage": "1"}, "second": {"stage": "2", "after": "first", "average": 0.5}}
@@ -93,9 +95,14 @@ class TestStageRuns:
         assert list(hashes.loc["second"].str.endswith("*")) == [True, True, False, True]
 
     def test_frames_are_those_of_the_weights_on_disk(self, runs: list[pipeline.StageRun]) -> None:
-        windows = [window for window in validation_samples(runs[1].recipe) if isinstance(window, FrameSample)]
-        readings = [psnr(to_8bit(pipeline.new_frames(runs, w)["second"]), to_8bit(w.truth[None])) for w in windows]
-        assert f"{sum(readings) / 2:.6g}" == f"{runs[1].scores[1]['psnr']:.6g}"
+        samples, model = validation_samples(runs[1].recipe), checkpoint.load(runs[1].folder / "weights.safetensors")
+        score = make_validation(samples, model, torch.device("cpu"))(model)["psnr"]
+        assert f"{score:.6g}" == f"{runs[1].scores[1]['psnr']:.6g}"
+        assert isinstance(samples[0], WindowSample)
+        window = middle_window(samples[0])
+        with torch.inference_mode():
+            frame = model(window.frames[None], window.t).frame
+        assert torch.equal(pipeline.new_frames(runs, window)["second"], frame)
 
     def test_done_runs_are_only_read_until_restarted(self, runs: list[pipeline.StageRun], folder: Path) -> None:
         curve = folder / "first" / "curve.csv"

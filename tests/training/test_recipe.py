@@ -54,6 +54,8 @@ pytestmark = pytest.mark.usefixtures("tiny_presets")
         ({"average": 1.0}, "average 1.0 must be at least 0 and below 1"),
         ({"average": float("nan")}, "average nan must be"),
         ({"batch": 3, "accumulate": 2}, "batch 3 cannot be divided into 2 equal parts"),
+        ({"stage": "4"}, "crop 64 is too small for two scales of known flow: give at least 128"),
+        ({"trajectory": 8, "preset": "tiny"}, "trajectory 8 cannot be used: give 4 or 8, data windows"),
     ],
 )
 def test_bad_values_are_refused(values: dict[str, Any], message: str, unchecked: None) -> None:
@@ -86,12 +88,16 @@ def test_defaults_are_the_published_recipe() -> None:
         ({"context": "tests"}, "tests: there is no such file"),
         ({"context": "README.md"}, r"README.md: cannot be read \(.*weights resnet18`"),
         ({"data": "missing"}, "missing: there is no such folder"),
-        ({"validation": "missing"}, "missing: there is no such folder"),
+        ({"data": "missing", "validation": "missing"}, "missing: there is no such folder"),
         ({"data": "y", "store": "x"}, "a store holds rendered windows"),
-        ({"stage": "flow", "preset": "tiny", "data": "y"}, "stage flow needs exact flow"),
+        (
+            {"stage": "flow", "preset": "tiny", "data": "y"},
+            "stage flow learns from exact flow, which rendered windows alone have",
+        ),
         ({"terms": {"l2": 1.0}}, "loss term 'l2' is not known"),
         ({"terms": {"l1": -1.0}}, "must be a positive number"),
         ({"terms": {"l1": "much"}}, "must be a positive number"),
+        ({"data": "anywhere", "terms": {"blend": 1.0}}, "loss term 'blend' is not known"),
         ({"vgg": "missing.pth", "stage": "scratch-vgg"}, "missing.pth: there is no such file: .*ms_ssim"),
         ({"stage": "2", "after": "WIDE"}, "its refinement is of other widths than this preset's"),
         ({"stage": "2", "after": "README.md"}, "README.md: not a readable checkpoint"),

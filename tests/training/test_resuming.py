@@ -24,10 +24,10 @@ from eqvi.paths import ROOT
 from eqvi.training import trainer
 from eqvi.training.distributed import Processes
 from eqvi.training.loading import open_source
-from eqvi.training.objectives import FrameObjective
 from eqvi.training.run_folder import read_curve
-from eqvi.training.samples import FrameBatch
+from eqvi.training.samples import WindowBatch
 from eqvi.training.train import Progress, train
+from eqvi.training.window_objective import WindowObjective
 
 pytestmark = pytest.mark.usefixtures("tiny_presets")
 
@@ -144,14 +144,14 @@ class TestInterruptions:
 class TestFailures:
     def test_a_loss_that_is_not_finite_saves_its_batch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         recipe, source = small_recipe(accumulate=2), open_source(small_recipe(), Processes("cpu"))
-        clean, calls = FrameObjective.forward, []
+        clean, calls = WindowObjective.forward, []
 
-        def failing(self: FrameObjective, batch: FrameBatch) -> dict[str, torch.Tensor]:
+        def failing(self: WindowObjective, batch: WindowBatch) -> dict[str, torch.Tensor]:
             calls.append(batch)
             losses = clean(self, batch)
             return {name: value * (torch.nan if len(calls) == 5 else 1) for name, value in losses.items()}
 
-        monkeypatch.setattr(FrameObjective, "forward", failing)
+        monkeypatch.setattr(WindowObjective, "forward", failing)
         with pytest.raises(
             InputError, match=r"step 3: .*total nan.*the batch is in .*bad_batch_0.safetensors"
         ) as error:
@@ -167,7 +167,7 @@ class TestFailures:
         state = torch.load(tmp_path / "state.pt")
         assert state["step"] == 2
         assert all(value.isfinite().all() for value in state["model"].values())
-        monkeypatch.setattr(FrameObjective, "forward", clean)
+        monkeypatch.setattr(WindowObjective, "forward", clean)
         assert same(run(recipe, tmp_path), run(recipe, tmp_path / "whole"))
 
     def test_a_gradient_that_is_not_finite_ends_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,9 +174,8 @@ def test_a_validation_begins_at_the_weight_free_methods_scores() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": "rendered"}, "stage matching learns from exact flow at t: give data windows"),
+        ({"data": "clips"}, "stage matching learns from exact flow, which rendered windows alone have: leave data out"),
         ({"validation": "clips"}, "validation clips: with data windows it is of rendered windows"),
-        ({"stage": "flow", "preset": "eqvi-quarter"}, "stage flow learns from pairs of frames"),
         ({"stored": 257}, "stored 257 cannot be used: give an even number"),
         ({"later": -1.0}, "later -1.0 cannot be used: give at least 0"),
     ],
@@ -193,5 +192,5 @@ def test_stage_and_preset_belong_together_and_terms_are_known() -> None:
     for stage, preset in (("matching", "eqvi-eighth-dis"), ("scratch", "matching")):
         with pytest.raises(InputError, match="stage matching and preset matching belong together"):
             Recipe(stage=stage, preset=preset, data="windows").config()
-    with pytest.raises(InputError, match="loss term 'l1' is not known for windows"):
-        WindowObjective(EQVI(ROWS["rcsn"]), {"l1": 1.0})
+    with pytest.raises(InputError, match="loss term 'l2' is not known: choose from blend, decibel,"):
+        WindowObjective(EQVI(ROWS["rcsn"]), {"l2": 1.0})
