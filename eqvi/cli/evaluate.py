@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ensemble", default="none", help="test-time ensemble, see eqvi/model/ensemble.py (%(default)s)")
     add("--device", default="cpu", help="auto, cpu, cuda or mps (%(default)s)")
     add("--restart", action="store_true", help="discard an interrupted run")
-    out = "CSV file of the rows of all CLIPs or of a budget; else for --data the folder of a file per model (results/)"
+    out = "CSV file for the rows of all models; or for --data the folder of a file per model (results/)"
     add("--out", type=Path, help=out)
 
 
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     parameters = {"step": args.step, "every": args.every, "limit": args.limit, "ensemble": args.ensemble}
     parameters |= {} if args.gaps is None else {"gaps": args.gaps}
     options: dict[str, Any] = {"device": device, "restart": args.restart}
+    one_file = args.out is not None and args.out.suffix == ".csv"
     together: dict[str, Any] = {"name_column": "model"}
     together |= {"together": True} if together_rows or args.psnr else {}
     options |= {"score": error_budget.psnr} if together_rows or args.psnr else {}
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     if args.map is not None:
         save(mode_map(cases[0]), args.map.stem, args.map.parent)
     with tempfile.TemporaryDirectory() as scratch:
-        if args.data and not together_rows:
+        if args.data and not (together_rows or one_file):
             paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
         else:
             out, dataset = args.out or Path(scratch) / "rows.csv", args.dataset if args.data else "left out"

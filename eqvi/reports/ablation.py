@@ -65,8 +65,10 @@ OTHER_LOSS_ROWS = {name: row for name, row in GPU_ROWS.items() if name not in GP
 #: that counts the errors of the flows at t and of the blend beside those of the frame.
 FAMILY, GPU, GPU_FLOW = "family", "ablation_gpu", "ablation_gpu_flow"
 _ROWS_OF = {FAMILY: ROWS, GPU: GPU_ROWS, GPU_FLOW: OTHER_LOSS_ROWS}
-#: The GPU's rows on real scenes.
-GPU_FILES = {f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")}
+#: The GPU's rows on rendered clips and on real scenes.
+GPU_FILES = {f"{GPU}_rendered": ("rendered clips", "")} | {
+    f"{GPU}_{rate}": ("nine real scenes", rate) for rate in ("x2", "x4")
+}
 _SCORES = ["psnr", "warp", "difference", "warp_difference"]
 #: The methods that need no training and that rows start as.
 STARTS = tuple(dict.fromkeys(row.start for row in ROWS.values()))

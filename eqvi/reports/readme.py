@@ -154,7 +154,7 @@ def _bench(file: str) -> str:
 
 
 def _earned_on_gpu() -> pd.DataFrame:
-    """What the ablation's rows earned that were trained on a GPU: on the scored windows, and on real scenes."""
+    """What the rows earned that were trained on a GPU: on the scored windows, on rendered clips and real scenes."""
     learned = ablation.learned(RESULTS)
     there = ablation.earned(RESULTS, ablation.GPU_ROWS, ablation.GPU_FILES)
     windows = learned[["start"]].assign(scored_windows=[f"{earned:+.3f}" for earned in learned["earned"]])

@@ -209,6 +209,7 @@ def needs(name: str) -> str:
         ("motion_error", "notebook 11 run"),
         ("flow_error", "notebook 15 run"),
         ("ablation_x", "the public clips"),
+        ("ablation_gpu_rendered", "a GPU's visit"),
         ("ablation_gpu", "the public clips"),
         ("ablation", "notebook 16 run"),
         ("error_budget", "`python -m eqvi evaluate --budget`"),

@@ -102,6 +102,16 @@ class TestLayout:
         assert min(paired(runs[2], runs[1], "psnr")) > 1
         assert "| 000  |      5 |" in capsys.readouterr().out
 
+    def test_a_csv_file_has_the_rows_of_all_models(self, reds, tmp_path):
+        out = tmp_path / "rows.csv"
+        command = ["evaluate", "--data", str(reds), "--dataset", "rendered", "--every", "3", "--psnr"]
+        assert main([*command, "--models", "blend", "linear", "--out", str(out)]) == 0
+        assert main([*command, "--models", "linear", "--out", str(tmp_path / "each")]) == 0
+        rows, alone = read_rows(out), read_rows(tmp_path / "each" / "linear_rendered.csv")
+        assert {row["model"] for row in rows} == {"blend", "linear"}
+        scores = [[(row["clip"], row["frame"], row["psnr"]) for row in each] for each in (rows, alone)]
+        assert [score for score, row in zip(scores[0], rows, strict=True) if row["model"] == "linear"] == scores[1]
+
     def test_the_truth_is_the_frame_at_the_higher_rate(self, reds, tmp_path):
         """A method that knows the truth scores infinitely well, at four times the rate as well."""
         truth = open_method("blend")._replace(

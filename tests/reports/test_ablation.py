@@ -147,7 +147,7 @@ def test_rows_of_a_gpu_stand_apart(folder: Path) -> None:
     assert ablation.learning(folder, "matching") == {}
     earned = ablation.earned(folder, ablation.GPU_ROWS, ablation.GPU_FILES)
     assert len(earned) == len(ablation.GPU_ROWS) * len(ablation.GPU_FILES)
-    assert set(earned["reason"]) == {"needs the public clips"}
+    assert set(earned["reason"]) == {"needs the public clips", "needs a GPU's visit"}
     assert ablation.by_scene(folder, ["rcsn"], f"{ablation.GPU}_x2").empty
 
 
