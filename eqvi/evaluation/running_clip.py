@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from eqvi.evaluation.panned import panned
 from eqvi.evaluation.precision import autocast
 from eqvi.graphs import Captured
 from eqvi.media.image import ClipFrame, Image
+from eqvi.media.side_by_side import SideBySide, frames_at_once
 from eqvi.media.window import Interpolator, neighbours_of, windows
 from eqvi.model.interpolation import Motion
 
@@ -56,12 +58,15 @@ class RunningClip:
     def run(self, begun: list[Motion]) -> None:
         """The new frames of all windows but the first, from the first one's motion, which is taken out of `begun`."""
         motion = begun.pop()  # so that nobody holds it any longer than `interpolate` does
-        for window in self._windows[1:]:
-            if self._captured is not None:
+        if self._captured is not None:
+            for window in self._windows[1:]:
                 motion, self.frames = self._captured(window, motion)
-            else:
+            return
+        with SideBySide(frames_at_once(self.model, *self._windows[0].shape[-2:])) as crew:
+            for window in self._windows[1:]:
                 motion = self._next(window, motion)  # the former one's flows go before frames are made
-                self.frames = self._new(window, motion)
+                new = [crew.submit(partial(self._frame, window, motion, t)) for t in self._times]
+        self.frames = [frame.result() for frame in new]
 
     def _window(self, window: Tensor, previous: Motion) -> tuple[Motion, list[Tensor]]:
         motion = self._next(window, previous)
@@ -73,8 +78,13 @@ class RunningClip:
         return motion
 
     def _new(self, window: Tensor, motion: Motion) -> list[Tensor]:
+        return [self._frame(window, motion, t) for t in self._times]
+
+    @torch.inference_mode()
+    def _frame(self, window: Tensor, motion: Motion, t: float) -> Tensor:
         with autocast(self._precision, self._device):
-            return [self.model.interpolate(window, motion, t).frame for t in self._times]
+            frame: Tensor = self.model.interpolate(window, motion, t).frame
+        return frame
 
 
 def panned_clip(size: tuple[int, int], count: int) -> list[ClipFrame]:
@@ -87,6 +97,8 @@ def panned_clip(size: tuple[int, int], count: int) -> list[ClipFrame]:
 def fill_gaps(model: Any, clip: Sequence[ClipFrame], device: str) -> None:
     """A new frame in the middle of every gap of a clip, by a model on that device."""
     interpolator = Interpolator(model, device)
-    for window in windows(clip, neighbours=neighbours_of(model)):
-        if window.second is not None:
-            interpolator.interpolate(window, Fraction(1, 2))
+    height, width = clip[0].image.pixels.shape[:2]
+    with SideBySide(frames_at_once(model, height, width)) as crew:
+        for window in windows(clip, neighbours=neighbours_of(model)):
+            if window.second is not None:
+                crew.submit(interpolator.prepared_image(window, Fraction(1, 2)))

@@ -28,6 +28,7 @@ from eqvi.media.scene_cuts import CutDetector
 from eqvi.media.schedule import Schedule, common_tick, parse_rate, parse_slow
 from eqvi.media.settings import FRAME_SETTINGS, check_options, folder_rate, with_factor
 from eqvi.media.settings import Settings as Settings
+from eqvi.media.side_by_side import SideBySide, frames_at_once
 from eqvi.media.video_writer import choose_encoding, encode
 from eqvi.media.window import Interpolator, Window, neighbours_of, windows
 
@@ -131,7 +132,8 @@ def _convert(
         output = open_folder(target, suffix, facts, settings.overwrite)
     with output as writer, WriteBehind(writer) as behind:
         interpolator = Interpolator(model, device, settings.rounding)
-        return _write_frames(chain([first], all_windows), schedule, namer, behind, interpolator, new)
+        crew = SideBySide(frames_at_once(model, clip.size[1], clip.size[0]))
+        return _write_frames(chain([first], all_windows), schedule, namer, behind, interpolator, crew, new)
 
 
 def summary_lines(summary: Summary, target: Path) -> list[str]:
@@ -163,12 +165,13 @@ def _write_frames(
     namer: FrameNamer,
     writer: WriteBehind,
     interpolator: Interpolator,
+    crew: SideBySide,
     new: int | None,
 ) -> Summary:
     """Write every frame of the schedule in order; `new` is the expected number of new ones, for the progress bar."""
     counts = Counter(inputs=0, new=0, repeated=0, skipped=0, uneven=0)
     cuts = []
-    with tqdm(total=new, unit="new", desc="interpolating", disable=None, dynamic_ncols=True) as bar:
+    with tqdm(total=new, unit="new", desc="interpolating", disable=None, dynamic_ncols=True) as bar, crew:
         for window in frames:
             first, second = window.first, window.second
             end = first.time + first.duration
@@ -182,9 +185,10 @@ def _write_frames(
                     counts["skipped"] += 1
                     bar.total = bar.total and bar.total - step.is_new
                 elif step.is_new and not window.cut:
-                    writer.add(name, step.time, interpolator.interpolate_image(window, step.t), None)
+                    image = crew.submit(interpolator.prepared_image(window, step.t))
+                    image.add_done_callback(lambda _: bar.update())
+                    writer.add(name, step.time, image, None)
                     counts["new"] += 1
-                    bar.update()
                 else:
                     nearer = second if second and step.t > Fraction(1, 2) else first
                     writer.add(name, step.time, nearer.image, nearer.path)

@@ -2,8 +2,11 @@
 
 import re
 
+import torch
+
 from eqvi.devices import free_memory, held_memory, release_memory, used_memory
 from eqvi.errors import InputError
+from eqvi.media.side_by_side import at_most
 from eqvi.model.config import EQVIConfig
 from eqvi.model.tiles import KEPT, Box, cores, smallest_pixels
 from eqvi.model.transformed_convolution import WORKSPACE
@@ -82,6 +85,22 @@ class MemoryBudget:
         """Whether a frame's computation, with its inputs twice, fits beside all that the device holds by now."""
         needed = (bytes_per_pixel(self._config) + 2 * bytes_around(self._config)) * height * width
         return self.limit is None or held_memory(self._device) + needed <= self.limit
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many frames are made side by side: small whole ones on a CPU, by models without U-Nets, as memory allows.
+
+        U-Nets divide among threads as well as frames do, and so does a flow network.
+        """
+        config = self._config
+        short = not config.refine and not config.residual and config.flow != "scopeflow"
+        if self._device != "cpu" or not short or len(self(height, width)) > 1:
+            return 1
+        count = at_most(height * width, torch.get_num_threads())
+        if self.limit is None:
+            return count
+        around = bytes_around(config) * height * width
+        each = around + bytes_per_pixel(config) * height * width  # a window's flows and frames are its own
+        return max(1, min(count, (self.limit - self._base - around) // each))
 
     def _grid(self, height: int, width: int) -> list[Box]:
         cost = bytes_per_pixel(self._config)

@@ -7,6 +7,7 @@ raised in the main thread, and whoever leaves the context or closes the iterator
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -100,9 +101,10 @@ class WriteBehind:
         """Whether the frame of that name was written by an earlier run."""
         return self._writer.has(name)
 
-    def add(self, name: str, time: Fraction, image: Image, path: Path | None) -> None:
-        """Write a frame; what went wrong with one before is raised here."""
-        self._later(lambda: self._writer.add(name, time, image, path))
+    def add(self, name: str, time: Fraction, image: "Image | Future[Image]", path: Path | None) -> None:
+        """Write a frame, which may still be in the making; what went wrong with one before is raised here."""
+        made = image.result if isinstance(image, Future) else lambda: image
+        self._later(lambda: self._writer.add(name, time, made(), path))
 
     def end(self, time: Fraction) -> None:
         """The time at which the last frame ends."""

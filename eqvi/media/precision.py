@@ -1,7 +1,7 @@
 """Precisions in which a clip can be interpolated, faster than a model computes when it is measured."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any, Literal
 
@@ -42,11 +42,13 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
     kind = torch.device(device).type
     if kind == "cuda" and precision != "exact":
         return OnGraphs(tiled(laid_out(model, getattr(torch, precision)), budget), device, budget.has_room)
+    contexts: list[Callable[[], AbstractContextManager[Any]]] = []
     if kind == "cpu" and precision != "exact":
-        fast: Any = _Within(tiled(accelerated(model, transforms=precision == "float32"), budget), fast_sampling)
-    else:
-        fast = tiled(model, budget)
-    return _Within(fast, partial(torch.autocast, kind, torch.bfloat16)) if precision == "bfloat16" else fast
+        model = accelerated(model, transforms=precision == "float32")
+        contexts.append(fast_sampling)
+    if precision == "bfloat16":
+        contexts.append(partial(torch.autocast, kind, torch.bfloat16))
+    return _Within(tiled(model, budget), contexts, budget.at_once)
 
 
 def ask_for_tiles(model: Any, height: int, width: int) -> None:
@@ -62,16 +64,27 @@ def ask_for_tiles(model: Any, height: int, width: int) -> None:
 
 
 class _Within:
-    """The two stages of a model, each of which runs within a context."""
+    """The two stages of a model, each of which runs within contexts, and how many frames of a size it makes at once."""
 
-    def __init__(self, model: Any, context: Callable[[], AbstractContextManager[Any]]) -> None:
-        self._model, self._context = model, context
+    def __init__(
+        self,
+        model: Any,
+        contexts: Sequence[Callable[[], AbstractContextManager[Any]]],
+        at_once: Callable[[int, int], int],
+    ) -> None:
+        self._model, self._contexts, self.at_once = model, contexts, at_once
         self.window, self.pair_suffices, self.grid = model.window, model.pair_suffices, model.grid
 
     def estimate_motion(self, frames: torch.Tensor, previous: Motion | None = None) -> Motion:
-        with self._context():
+        with self._entered():
             return self._model.estimate_motion(frames, previous)
 
     def interpolate(self, frames: torch.Tensor, motion: Motion, t: float) -> Interpolation:
-        with self._context():
+        with self._entered():
             return self._model.interpolate(frames, motion, t)
+
+    def _entered(self) -> ExitStack:
+        with ExitStack() as stack:
+            for context in self._contexts:
+                stack.enter_context(context())
+            return stack.pop_all()

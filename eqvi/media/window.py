@@ -104,7 +104,7 @@ class Interpolator:
     Args:
         model: anything with `EQVI.estimate_motion` and `EQVI.interpolate`, on `device`.
         device: where the model is.
-        rounding: how `interpolate_image` converts to integers.
+        rounding: how `prepared_image` converts to integers.
     """
 
     def __init__(self, model: Any, device: str | torch.device = "cpu", rounding: Rounding = "round") -> None:
@@ -124,18 +124,24 @@ class Interpolator:
         with self._memory_errors(window):
             return self.synthesize(window, t).frame
 
-    @torch.inference_mode()
-    def interpolate_image(self, window: Window, t: Fraction) -> Image:
-        """The same as an image with the depth and channels of the window's first frame, alpha included.
+    def prepared_image(self, window: Window, t: Fraction) -> Callable[[], Image]:
+        """What makes the same frame, in any thread, once the window's motion is estimated, which is done here: an image
+        with the depth and channels of the window's first frame, alpha included.
 
         Raises:
-            InputError: the device has too little memory.
+            InputError: the device has too little memory; what is returned raises it as well.
         """
-        with self._memory_errors(window):
-            result = self.synthesize(window, t)
-            first = window.first.image
-            alpha = self._alpha(window, result, float(t)) if first.has_alpha else None
-            return from_tensor(result.frame, first, self._rounding, alpha)
+        with self._memory_errors(window), torch.inference_mode():
+            stack, motion = self._entered(window)
+
+        def image() -> Image:
+            with self._memory_errors(window), torch.inference_mode():
+                result = self._model.interpolate(stack, motion, float(t))
+                first = window.first.image
+                alpha = self._alpha(window, result, float(t)) if first.has_alpha else None
+                return from_tensor(result.frame, first, self._rounding, alpha)
+
+        return image
 
     @contextlib.contextmanager
     def _memory_errors(self, window: Window) -> Iterator[None]:
@@ -152,11 +158,15 @@ class Interpolator:
 
     def synthesize(self, window: Window, t: Fraction) -> Any:
         """The model's whole result at `t`, for callers in inference mode; motion is estimated once a window."""
+        return self._model.interpolate(*self._entered(window), float(t))
+
+    def _entered(self, window: Window) -> tuple[Float[Tensor, "1 n 3 h w"], Any]:
+        """The window's frames and its motion."""
         if window.position != self._position or self._stack is None:
             self._stack = None  # two stacks at once would be the most memory of a clip
             self._stack = self._enter(window)
             self._position = window.position
-        return self._model.interpolate(self._stack, self._motion, float(t))
+        return self._stack, self._motion
 
     def _enter(self, window: Window) -> Float[Tensor, "1 n 3 h w"]:
         """Estimate the window's motion; returns the frames that the model still needs, with the gap in their middle."""

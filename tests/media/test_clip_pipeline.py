@@ -138,33 +138,34 @@ def test_an_interruption_ends_writing_and_an_error_elsewhere_does_not() -> None:
     assert threads() == []
 
 
-@pytest.mark.parametrize("place", ["reading", "computing", "writing"])
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("place", ["reading", "estimating", "computing", "writing"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("the cable is cut")])
 def test_wherever_a_clip_ends_all_threads_end(
-    place: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, error: BaseException, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write_folder(tmp_path / "in", scene(8))
+    source, model = write_folder(tmp_path / "in", scene(8)), small_model()
+    monkeypatch.setattr(converting, "frames_at_once", lambda *_: at_once)
     calls = 0
 
     def fails(whole: Any) -> Any:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls == 4:
                 raise error
-            return whole(*arguments)
+            return whole(*arguments, **named)
 
         return call
 
     if place == "reading":
         monkeypatch.setattr(converting, "CutDetector", lambda: fails(lambda a, b: False))
-    elif place == "computing":
-        monkeypatch.setattr(
-            converting.Interpolator, "interpolate_image", fails(converting.Interpolator.interpolate_image)
-        )
+    elif place in ("estimating", "computing"):
+        stage = "estimate_motion" if place == "estimating" else "interpolate"
+        monkeypatch.setattr(model, stage, fails(getattr(model, stage)))
     else:
         monkeypatch.setattr(FolderWriter, "add", fails(FolderWriter.add))
     with pytest.raises(type(error)):
-        convert(source, tmp_path / "out", small_model(), Settings(factor=2))
+        convert(source, tmp_path / "out", model, Settings(factor=2))
     assert threads() == []
     assert all(path.suffix in ("", ".png") for path in (tmp_path / "out").iterdir() if not path.name.startswith("."))

@@ -104,7 +104,7 @@ def test_motion_is_estimated_once_a_window_and_passed_on() -> None:
     for window in windows(frames(6), lambda a, b: a.stem == "2"):
         if window.second is not None and not window.cut:
             for t in (Fraction(1, 4), Fraction(1, 2)):
-                interpolator.interpolate_image(window, t)
+                interpolator.prepared_image(window, t)()
     # 0-1 at the clip's start, 1-2 before the cut, (2-3 is the cut), 3-4 after it, 4-5 at the end
     assert model.windows == [(2, False), (2, True), (2, False), (2, True)]
     assert model.times == [0.25, 0.5] * 4
@@ -115,7 +115,7 @@ def test_motion_is_not_passed_on_over_a_gap() -> None:
     interpolator = Interpolator(model)
     for window in windows(frames(9)):
         if window.position in (1, 2, 5, 6):
-            interpolator.interpolate_image(window, Fraction(1, 2))
+            interpolator.prepared_image(window, Fraction(1, 2))()
     assert model.windows == [(4, False), (4, True), (4, False), (4, True)]
 
 
@@ -123,7 +123,7 @@ def test_new_images_keep_colour_and_depth() -> None:
     for dtype, channels in ((np.uint8, 1), (np.uint16, 3), (np.uint16, 1)):
         pixels = [np.full((6, 8, channels), value, dtype) for value in (10, 20)]
         clip = [ClipFrame(Image(p), str(i), Fraction(i), Fraction(1), None) for i, p in enumerate(pixels)]
-        image = Interpolator(Blend()).interpolate_image(next(windows(clip)), Fraction(3, 10))
+        image = Interpolator(Blend()).prepared_image(next(windows(clip)), Fraction(3, 10))()
         assert image.pixels.dtype == dtype
         assert image.pixels.shape == (6, 8, channels)
         assert (image.pixels == 13).all()
@@ -147,10 +147,10 @@ def test_alpha_moves_with_the_image() -> None:
         return Image(pixels)
 
     clip = [ClipFrame(sprite(6 + 2 * i), str(i), Fraction(i), Fraction(1), None) for i in range(2)]
-    alpha = Interpolator(Shift()).interpolate_image(next(windows(clip)), Fraction(1, 2)).pixels[..., 3]
+    alpha = Interpolator(Shift()).prepared_image(next(windows(clip)), Fraction(1, 2))().pixels[..., 3]
     np.testing.assert_array_equal(alpha, sprite(7).pixels[..., 3])
     opaque = [frame._replace(image=Image(np.full((12, 20, 2), 255, np.uint8))) for frame in clip]
-    assert (Interpolator(Shift()).interpolate_image(next(windows(opaque)), Fraction(1, 4)).pixels[..., 1] == 255).all()
+    assert (Interpolator(Shift()).prepared_image(next(windows(opaque)), Fraction(1, 4))().pixels[..., 1] == 255).all()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_too_little_memory_is_one_line(failure: Exception) -> None:
             raise failure
 
     with pytest.raises(InputError, match="64x48 overfill the memory of cpu: use --crop, or --size 32x24") as error:
-        Interpolator(Greedy()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
+        Interpolator(Greedy()).prepared_image(next(windows(frames(2))), Fraction(1, 2))()
     assert "\n" not in str(error.value)
 
 
@@ -178,4 +178,4 @@ def test_other_failures_of_a_model_stay_what_they_are() -> None:
             raise RuntimeError("sizes differ")
 
     with pytest.raises(RuntimeError, match="sizes differ"):
-        Interpolator(Broken()).interpolate_image(next(windows(frames(2))), Fraction(1, 2))
+        Interpolator(Broken()).prepared_image(next(windows(frames(2))), Fraction(1, 2))()

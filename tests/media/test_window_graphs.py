@@ -69,7 +69,7 @@ def test_an_interpolated_clip_is_the_same_on_graphs(alpha: bool) -> None:
     for kind in (model, OnGraphs(model, "cpu", lambda height, width: True)):
         interpolator = Interpolator(kind)
         gaps = [window for window in windows(clip) if window.second is not None]
-        images.append([interpolator.interpolate_image(gap, Fraction(n, 4)).pixels for gap in gaps for n in (1, 2, 3)])
+        images.append([interpolator.prepared_image(gap, Fraction(n, 4))().pixels for gap in gaps for n in (1, 2, 3)])
     assert all((ours == theirs).all() for ours, theirs in zip(*images, strict=True))
 
 
