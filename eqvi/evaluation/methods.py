@@ -13,7 +13,7 @@ from torch import Tensor
 from eqvi.datasets.cases import Case
 from eqvi.errors import InputError
 from eqvi.evaluation.baselines import MINTERPOLATE, Minterpolate, blend
-from eqvi.evaluation.shared_flow import SharedDIS, with_shared_flow
+from eqvi.evaluation.shared_flow import SharedFlows
 from eqvi.files import sha256
 from eqvi.media.window import Interpolator, Window, neighbours_of
 from eqvi.model import checkpoint
@@ -63,8 +63,8 @@ class Method(NamedTuple):
 def open_methods(
     names: Sequence[str], device: str = "cpu", weights: Path | None = None, ensemble: str = "none"
 ) -> list[Method]:
-    """Methods that are measured together: those with DIS flow compute it once. Arguments as of `open_method`."""
-    shared = SharedDIS()
+    """Methods that are measured together: those with one flow compute it once. Arguments as of `open_method`."""
+    shared = SharedFlows()
     return [open_method(name, device, weights, ensemble, shared) for name in names]
 
 
@@ -73,7 +73,7 @@ def open_method(
     device: str = "cpu",
     weights: Path | None = None,
     ensemble: str = "none",
-    shared: SharedDIS | None = None,
+    shared: SharedFlows | None = None,
 ) -> Method:
     """A method by name.
 
@@ -87,7 +87,7 @@ def open_method(
         device: where it runs.
         weights: the folder of published checkpoints, for those.
         ensemble: see `eqvi.model.ensemble.members_of`; `BASELINES` have none.
-        shared: the flow of all models with DIS.
+        shared: the flows of models that are measured together.
 
     Raises:
         InputError: there is no such method, its weights are missing, or they are another model's.
@@ -102,17 +102,17 @@ def open_method(
         setting = f"ffmpeg minterpolate {MINTERPOLATE}"
         return Method(name, setting, None, lambda case: Minterpolate(case.inputs, case.factor))
     if name in PUBLISHED:
-        model, digest = _load_published(name, weights)
-        return from_model(name, model.to(device), device, members, None, digest)
-    synthesis, flow = divided(name)
-    model, title, preset, digest = _unpublished(synthesis, device)
-    if flow:
-        network, of_flow = load_flow(flow)
-        model.flow = network.to(device)
-        title, digest = f"{Path(flow).stem}_{title}", digest or of_flow
-        preset = f"{preset}, flow {flow}" if preset else None
+        (model, digest), title, preset = _load_published(name, weights), name, None
     else:
-        model = with_shared_flow(model, shared or SharedDIS())
+        synthesis, flow = divided(name)
+        model, title, preset, digest = _unpublished(synthesis, device)
+        if flow:
+            model.flow, of_flow = load_flow(flow)
+            title, digest = f"{Path(flow).stem}_{title}", digest or of_flow
+            preset = f"{preset}, flow {flow}" if preset else None
+    model.to(device)
+    if shared is not None:
+        shared.share(model)
     return from_model(title, model, device, members, preset, digest)
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from eqvi.datasets.windows import FRAMES, WINDOW_PAIRS
 from eqvi.errors import InputError
-from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.samples import FlowSample, FrameSample, WindowSample
 
 Augmentation = Literal["none", "published", "full"]
@@ -21,7 +20,6 @@ _Sample = TypeVar("_Sample", FrameSample, WindowSample, FlowSample)
 _Window = TypeVar("_Window", FrameSample, WindowSample)
 
 # Reversed in time frame i of n is frame n - 1 - i, and F_ab is F_(n-1-a)(n-1-b).
-_REVERSED = [FLOW_PAIRS.index((3 - a, 3 - b)) for a, b in FLOW_PAIRS]
 REVERSED_WINDOW = [WINDOW_PAIRS.index((FRAMES - 1 - a, FRAMES - 1 - b)) for a, b in WINDOW_PAIRS]
 
 
@@ -55,15 +53,13 @@ def transpose(window: _Sample) -> _Sample:
 
 
 def reverse(window: _Window) -> _Window:
-    """Reverse time: s becomes 1 - s, so the frames are I3 I2 I1 I0, t is 1 - t, the flows F23 F21 F20 F10 F12 F13."""
-    order = _REVERSED if isinstance(window, FrameSample) else REVERSED_WINDOW
-    flows = None if window.flows is None else window.flows[order]
-    reversed_window = window._replace(frames=window.frames.flip(0), t=1 - window.t, flows=flows)
-    if isinstance(reversed_window, WindowSample):
-        return reversed_window._replace(
-            flow=reversed_window.flow.flip(0), visibility=reversed_window.visibility.flip(0)
-        )
-    return reversed_window
+    """Reverse time: s becomes 1 - s, so of four frames I3 I2 I1 I0 are left, t is 1 - t, F_t2 comes before F_t1."""
+    backwards = window._replace(frames=window.frames.flip(0), t=1 - window.t)
+    if isinstance(backwards, FrameSample):
+        return backwards
+    return backwards._replace(
+        flow=backwards.flow.flip(0), visibility=backwards.visibility.flip(0), flows=backwards.flows[REVERSED_WINDOW]
+    )
 
 
 def recolour(window: _Sample, order: Sequence[int]) -> _Sample:
@@ -144,8 +140,7 @@ def _transformed(window: _Sample, picture: Callable[[Tensor], Tensor], flow: Cal
     if isinstance(window, FlowSample):
         first, second, weight = map(picture, (window.first, window.second, window.weight))
         return FlowSample(first, second, flow(window.flow[None])[0], weight)
-    flows = None if window.flows is None else flow(window.flows)
-    moved = window._replace(frames=picture(window.frames), truth=picture(window.truth), flows=flows)
-    if isinstance(moved, WindowSample):
-        return moved._replace(flow=flow(moved.flow), visibility=picture(moved.visibility))
-    return moved
+    moved = window._replace(frames=picture(window.frames), truth=picture(window.truth))
+    if isinstance(moved, FrameSample):
+        return moved
+    return moved._replace(flow=flow(moved.flow), visibility=picture(moved.visibility), flows=flow(moved.flows))

@@ -134,7 +134,7 @@ def example_frames(examples: Sequence[Example]) -> Page:
 
 
 def sample_page(sample: FrameSample | WindowSample | FlowSample) -> Page:
-    """A sample: a window with its flows (by DIS where it has none), or a pair of frames with the exact flow."""
+    """A sample: a window with its flows, four frames with flows by DIS, or a pair of frames with the exact flow."""
     if isinstance(sample, WindowSample):
         return _window_page(sample)
     if isinstance(sample, FlowSample):
@@ -147,9 +147,7 @@ def sample_page(sample: FrameSample | WindowSample | FlowSample) -> Page:
         }
         return layouts.strip(columns, "Two rendered frames, the exact flow between them, and the pixels left out.")
     frames = sample.frames.split(1)
-    flows = sample.flows
-    if flows is None:
-        flows = torch.cat([DIS()(frames[a], frames[b]) for a, b in FLOW_PAIRS])
+    flows = torch.cat([DIS()(frames[a], frames[b]) for a, b in FLOW_PAIRS])
     scale = flow_scale(flows)
     columns = {f"$I_{i}$, at {i - 1}": panels.image(frame) for i, frame in enumerate(frames)}
     columns[f"truth, at {sample.t:g}"] = panels.image(sample.truth[None])

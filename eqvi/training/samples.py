@@ -15,17 +15,19 @@ class FrameSample(NamedTuple):
         frames: (4, 3, H, W), RGB in [0, 1], at times -1, 0, 1, 2.
         truth: (3, H, W), the frame at `t`.
         t: in (0, 1).
-        flows: (6, 2, H, W) in pixels, in the order of `eqvi.model.motion.FLOW_PAIRS`; None: estimated in training.
     """
 
     frames: Float[Tensor, "4 3 h w"]
     truth: Float[Tensor, "3 h w"]
     t: float
-    flows: Float[Tensor, "6 2 h w"] | None = None
 
 
 class FrameBatch(NamedTuple):
-    """Several windows: the fields of `FrameSample` with a batch dimension in front."""
+    """Several windows: the fields of `FrameSample` with a batch dimension in front.
+
+    Attributes:
+        flows: in pixels, in the order of `eqvi.model.motion.FLOW_PAIRS`; None: estimated in training.
+    """
 
     frames: Float[Tensor, "b 4 3 h w"]
     truth: Float[Tensor, "b 3 h w"]
@@ -110,11 +112,7 @@ class SampleSource(Protocol):
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one kind and size as a batch."""
-    if isinstance(samples[0], FlowSample):
-        return FlowBatch(*map(torch.stack, zip(*samples, strict=True)))
-    if isinstance(samples[0], WindowSample):
-        columns = zip(*samples, strict=True)
-        return WindowBatch(*(torch.tensor(c) if isinstance(c[0], float) else torch.stack(c) for c in columns))
-    frames, truths, times, flows = zip(*samples, strict=True)
-    stacked = None if any(flow is None for flow in flows) else torch.stack(flows)
-    return FrameBatch(torch.stack(frames), torch.stack(truths), torch.tensor(times), stacked)
+    kinds = {FlowSample: FlowBatch, WindowSample: WindowBatch, FrameSample: FrameBatch}
+    columns = zip(*samples, strict=True)
+    fields = (torch.tensor(c) if isinstance(c[0], float) else torch.stack(c) for c in columns)
+    return kinds[type(samples[0])](*fields)

@@ -20,7 +20,7 @@ from eqvi.datasets.cases import open_dataset, open_held_out
 from eqvi.errors import InputError
 from eqvi.evaluation import measure
 from eqvi.evaluation.journal import COLUMNS
-from eqvi.evaluation.methods import PUBLISHED, from_callable, open_method
+from eqvi.evaluation.methods import PUBLISHED, from_callable, open_method, open_methods
 from eqvi.media.image import Image
 from eqvi.media.image_files import read_image, write_image
 from eqvi.paths import ROOT
@@ -111,6 +111,48 @@ class TestLayout:
         assert {row["model"] for row in rows} == {"blend", "linear"}
         scores = [[(row["clip"], row["frame"], row["psnr"]) for row in each] for each in (rows, alone)]
         assert [score for score, row in zip(scores[0], rows, strict=True) if row["model"] == "linear"] == scores[1]
+
+    @pytest.mark.parametrize("at_once", [1, 3])
+    def test_rows_do_not_depend_on_what_is_measured_beside_them(self, at_once, reds, tmp_path, monkeypatch):
+        """Neither on how many models make a frame at a time, nor on which."""
+        monkeypatch.setattr(measure, "at_most", lambda pixels, threads: at_once)
+        cases, names = open_dataset(reds, "rendered", 4, every=2), ["blend", "rectified", "baseline+8", "minterpolate"]
+        before = torch.get_num_threads()
+        files = measure.measure_each(tmp_path, cases, open_methods(names), "rendered", {"step": 4})
+        assert torch.get_num_threads() == before
+        assert [path.stem for path in files] == [f"{name}_rendered_x4" for name in names]
+        for name, path in zip(names, files, strict=True):
+            alone = tmp_path / "alone.csv"
+            assert measure.measure(alone, cases, [open_method(name)], "rendered", {"step": 4})
+            assert [row | {"run": ""} for row in read_rows(path)] == [row | {"run": ""} for row in read_rows(alone)]
+
+    def test_files_of_several_models_are_resumed_where_they_were(self, reds, tmp_path):
+        """Whatever had scored a frame before an interruption is not asked for it again."""
+        asked, broken = [], True
+
+        def made_by(name):
+            def frame_at(frames, t):
+                asked.append(name)
+                if broken and asked.count("b") == 3:
+                    raise KeyboardInterrupt
+                return frames[:, frames.shape[1] // 2 - 1]
+
+            return from_callable(name, frame_at)
+
+        cases, methods = open_dataset(reds, "rendered"), [made_by("a"), made_by("b")]
+        with pytest.raises(KeyboardInterrupt):
+            measure.measure_each(tmp_path, cases, methods, "rendered", {})
+        assert asked == ["a", "b"] * 3
+        broken = False
+        asked.clear()
+        files = measure.measure_each(tmp_path, cases, methods, "rendered", {})
+        assert [len(read_rows(path)) for path in files] == [10, 10]
+        assert (asked.count("a"), asked.count("b")) == (7, 8)
+
+    def test_two_models_of_one_name_are_refused(self, reds, tmp_path):
+        cases = open_dataset(reds, "rendered")
+        with pytest.raises(InputError, match="two models are named blend_rendered: rename one"):
+            measure.measure_each(tmp_path, cases, [open_method("blend")] * 2, "rendered", {})
 
     def test_the_truth_is_the_frame_at_the_higher_rate(self, reds, tmp_path):
         """A method that knows the truth scores infinitely well, at four times the rate as well."""

@@ -8,11 +8,13 @@ import torch
 from eqvi import EQVI
 from eqvi.cli import headless, study
 from eqvi.errors import InputError
-from eqvi.evaluation import methods
+from eqvi.evaluation import methods, shared_flow
 from eqvi.evaluation.methods import BASELINES, MOTIONS, PUBLISHED, open_method
-from eqvi.evaluation.shared_flow import SharedDIS, with_shared_flow
+from eqvi.evaluation.shared_flow import SharedFlow, SharedFlows
 from eqvi.model.classical_flow import DIS
 from eqvi.model.config import PRESETS
+from eqvi.model.eqvi import make_flow
+from eqvi.model.scopeflow import ScopeFlow
 from eqvi.paths import NOTEBOOKS, PARAMS, RESULTS
 from eqvi.reports.published import read_published
 
@@ -112,14 +114,66 @@ def test_a_number_of_frames_after_a_model_means_trajectories_over_them():
         open_method("baseline+7")
 
 
-def test_methods_that_are_opened_together_share_their_flows(monkeypatch):
-    pairs = []
-    pair = DIS.pair
-    monkeypatch.setattr(DIS, "pair", lambda self, a, b: pairs.append(1) or pair(self, a, b))
-    frames = torch.rand(1, 4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    shared = SharedDIS()
-    models = [with_shared_flow(EQVI(PRESETS[name]).eval(), shared) for name in ("baseline", "baseline-rectified")]
-    together = [model(frames, 0.5).frame for model in models]
-    assert len(pairs) == 6  # those of RQFP, of which the quadratic model reads four
-    alone = [EQVI(PRESETS[name]).eval()(frames, 0.5).frame for name in ("baseline", "baseline-rectified")]
-    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+@pytest.mark.parametrize("flow", ["dis", "scopeflow"])
+def test_models_with_one_flow_compute_it_once(flow, monkeypatch):
+    """Also where the networks are two of the same weights; the frames are those of each model alone."""
+    kind = DIS if flow == "dis" else ScopeFlow
+    counts = {"features": 0, "between": 0}
+    for name in counts:
+        whole = getattr(kind, name)
+
+        def counted(*arguments, name=name, whole=whole):
+            counts[name] += 1
+            return whole(*arguments)
+
+        monkeypatch.setattr(kind, name, counted)
+    clip = torch.rand(1, 5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    config = dataclasses.replace(PRESETS["baseline"], flow=flow, flow_width=1 / 8)
+    network = make_flow(flow, 1 / 8, 2)
+
+    def models():
+        for motion in ("quadratic", "rectified"):
+            model = EQVI(dataclasses.replace(config, motion=motion)).eval()
+            model.flow.load_state_dict(network.state_dict())
+            yield model
+
+    def frames_of(model):
+        motion = model.estimate_motion(clip[:, :4])
+        yield model.interpolate(clip[:, :4], motion, 0.5).frame
+        yield model.interpolate(clip[:, 1:], model.estimate_motion(clip[:, 1:], previous=motion), 0.25).frame
+
+    with torch.inference_mode():
+        alone = [frame for model in models() for frame in frames_of(model)]
+        counts |= dict.fromkeys(counts, 0)
+        together, shared = list(models()), SharedFlows()
+        for model in together:
+            shared.share(model)
+        found = list(zip(*map(frames_of, together), strict=True))
+        frames = [frame for of_one in zip(*found, strict=True) for frame in of_one]
+    assert counts == {"features": 5, "between": 6 + 4}, "those of RQFP, of which the quadratic model reads four"
+    assert all(torch.equal(a, b) for a, b in zip(frames, alone, strict=True))
+
+
+def test_flows_of_other_weights_or_settings_are_not_shared():
+    torch.manual_seed(0)
+    models = [EQVI(PRESETS["eqvi-quarter"]).eval() for _ in range(3)]
+    models[1].flow.load_state_dict(models[0].flow.state_dict())
+    models[2].flow.load_state_dict(models[0].flow.state_dict())
+    models[2].flow.scalings = 1
+    shared = SharedFlows()
+    for model in models:
+        shared.share(model)
+    assert models[0].flow is models[1].flow is not models[2].flow
+    models.append(EQVI(PRESETS["eqvi-quarter"]).eval())
+    shared.share(models[3])
+    assert len({id(model.flow) for model in models}) == 3
+
+
+def test_no_more_flows_are_remembered_than_a_window_needs(monkeypatch):
+    monkeypatch.setattr(shared_flow, "REMEMBERED", 3)
+    monkeypatch.setattr(shared_flow, "PICTURES", 2)
+    flow = SharedFlow(DIS())
+    pictures = [flow.features(torch.full((1, 3, 16, 16), value / 9)) for value in range(4)]
+    pairs = [(a, b) for a in pictures for b in pictures]
+    assert len(flow.between_all(pairs)) == 16
+    assert (len(flow._flows), len(flow._features)) == (3, 2)

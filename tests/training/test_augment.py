@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from eqvi.datasets.windows import FIRST, TIMES, WINDOW_PAIRS
 from eqvi.errors import InputError
 from eqvi.model.geometry import backward_warp
 from eqvi.model.motion import FLOW_PAIRS
 from eqvi.training.augment import augment, crop, flip, mirror, recolour, reverse, transpose
-from eqvi.training.samples import FrameSample
+from eqvi.training.samples import FrameSample, WindowSample
 
 # Every quarter of the picture moves as d(s) = v s + 4 n s^2; v + n is a multiple of 4, so d is whole at s = 1/4 too.
 T = 0.25
 PATHS = [((-5, 1), (-4, 0)), ((5, -1), (0, 0)), ((-1, 1), (4, 0)), ((1, -1), (-1, 1))]
-TIMES = (-1.0, 0.0, 1.0, 2.0)
-# Farther than anything moves in a window: so close to a quarter's rim another one may show.
+# Farther than anything moves in the four frames in the middle: so close to a quarter's rim another one may show.
 MARGIN = 20
 
 
@@ -27,25 +27,27 @@ def displacement(path: tuple[tuple[int, int], tuple[int, int]], s: float) -> lis
     return [round(value) for value in values]
 
 
-def quadratic_window(height: int = 112, width: int = 96) -> FrameSample:
+def quadratic_window(height: int = 112, width: int = 96) -> WindowSample:
     """A window whose quarters move each in its own way, quadratically and by whole pixels, with its exact flows."""
     make = torch.Generator().manual_seed(0)
     times = [*TIMES, T]
-    pictures = torch.zeros(5, 3, height, width)
-    flows = torch.zeros(6, 2, height, width)
+    pictures = torch.zeros(len(times), 3, height, width)
+    flows, flow = torch.zeros(len(WINDOW_PAIRS), 2, height, width), torch.zeros(2, 2, height, width)
     for quarter, path in enumerate(PATHS):
         down, across = divmod(quarter, 2)
         rows = slice(down * height // 2, (down + 1) * height // 2)
         columns = slice(across * width // 2, (across + 1) * width // 2)
         texture = torch.rand(3, height, width, generator=make)
-        moved = {s: displacement(path, s) for s in times}
+        moved = {s: torch.tensor(displacement(path, s)) for s in times}
         for index, s in enumerate(times):
-            pictures[index, :, rows, columns] = texture.roll((moved[s][1], moved[s][0]), (1, 2))[:, rows, columns]
-        for index, (a, b) in enumerate(FLOW_PAIRS):
-            start, end = moved[TIMES[a]], moved[TIMES[b]]
-            flows[index, 0, rows, columns] = end[0] - start[0]
-            flows[index, 1, rows, columns] = end[1] - start[1]
-    return FrameSample(pictures[:4], pictures[4], T, flows)
+            shift = (int(moved[s][1]), int(moved[s][0]))
+            pictures[index, :, rows, columns] = texture.roll(shift, (1, 2))[:, rows, columns]
+        for index, (a, b) in enumerate(WINDOW_PAIRS):
+            flows[index, :, rows, columns] = (moved[TIMES[b]] - moved[TIMES[a]])[:, None, None].float()
+        for index in range(2):
+            flow[index, :, rows, columns] = (moved[index] - moved[T])[:, None, None].float()
+    visibility = torch.rand(2, height, width, generator=make).round()
+    return WindowSample(pictures[:-1], pictures[-1], T, flow, visibility, flows)
 
 
 def inside(pictures: Tensor) -> Tensor:
@@ -57,20 +59,29 @@ def inside(pictures: Tensor) -> Tensor:
     return pictures[..., keep.repeat(2, 2)]
 
 
-def assert_consistent(window: FrameSample) -> None:
-    """Warping frame b by F_ab gives frame a, and warping the truth by the quadratic F_1t gives I1."""
-    assert window.flows is not None
-    for (a, b), flow in zip(FLOW_PAIRS, window.flows, strict=True):
-        warped = backward_warp(window.frames[b][None], flow[None])[0]
-        torch.testing.assert_close(inside(warped), inside(window.frames[a]), atol=1e-4, rtol=0)
+def assert_consistent(window: WindowSample) -> None:
+    """Of the four frames in the middle: warping frame b by F_ab gives frame a, warping I1 and I2 by the flows from t
+    gives the truth, and warping the truth by the quadratic F_1t gives I1."""
+    middle = window.frames[FIRST - 1 : FIRST + 3]
+
+    def assert_warped(picture: Tensor, flow: Tensor, expected: Tensor) -> None:
+        warped = backward_warp(picture[None], flow[None])[0]
+        torch.testing.assert_close(inside(warped), inside(expected), atol=1e-4, rtol=0)
+
+    for (a, b), flow in zip(FLOW_PAIRS, window.flows, strict=False):
+        assert_warped(middle[b], flow, middle[a])
+    for frame, flow in zip(middle[1:3], window.flow, strict=True):
+        assert_warped(frame, flow, window.truth)
     back, forth, t = window.flows[0], window.flows[1], window.t
-    flow_1t = (forth - back) / 2 * t + (forth + back) / 2 * t**2
-    warped = backward_warp(window.truth[None], flow_1t[None])[0]
-    torch.testing.assert_close(inside(warped), inside(window.frames[1]), atol=1e-4, rtol=0)
+    assert_warped(window.truth, (forth - back) / 2 * t + (forth + back) / 2 * t**2, middle[1])
 
 
-def assert_equal(one: FrameSample, other: FrameSample) -> None:
-    for name, a, b in zip(FrameSample._fields, one, other, strict=True):
+def without_flows(window: WindowSample) -> FrameSample:
+    return FrameSample(window.frames[FIRST - 1 : FIRST + 3], window.truth, window.t)
+
+
+def assert_equal(one: WindowSample | FrameSample, other: WindowSample | FrameSample) -> None:
+    for name, a, b in zip(one._fields, one, other, strict=True):
         assert torch.equal(a, b) if isinstance(a, Tensor) else a == b, name
 
 
@@ -79,6 +90,8 @@ def test_the_window_of_these_tests_is_consistent():
     assert_consistent(window)
     with pytest.raises(AssertionError):
         assert_consistent(window._replace(flows=window.flows.flip(1)))
+    with pytest.raises(AssertionError):
+        assert_consistent(window._replace(flow=window.flow.flip(0)))
     with pytest.raises(AssertionError):
         assert_consistent(window._replace(t=1 - window.t))
 
@@ -99,16 +112,14 @@ class TestTransforms:
     def test_results_are_contiguous_and_the_window_is_not_modified(self, change):
         window, again = quadratic_window(), quadratic_window()
         changed = change(window)
-        assert all(part.is_contiguous() for part in (changed.frames, changed.truth, changed.flows))
-        changed.flows.zero_()
-        changed.frames.zero_()
+        assert all(part.is_contiguous() for part in changed if isinstance(part, Tensor))
+        for part in (changed.frames, changed.flow, changed.visibility, changed.flows):
+            part.zero_()
         assert_equal(window, again)
 
     def test_a_window_without_flows(self, change):
         window = quadratic_window()
-        bare = change(window._replace(flows=None))
-        assert bare.flows is None
-        assert_equal(bare, change(window)._replace(flows=None))
+        assert_equal(change(without_flows(window)), without_flows(change(window)))
 
 
 def test_each_transform_moves_the_pixels_that_its_name_says():
@@ -116,7 +127,7 @@ def test_each_transform_moves_the_pixels_that_its_name_says():
     assert torch.equal(mirror(window).frames[..., 0], window.frames[..., -1])
     assert torch.equal(flip(window).truth[:, 0], window.truth[:, -1])
     assert torch.equal(transpose(window).truth[:, 3, 7], window.truth[:, 7, 3])
-    assert torch.equal(reverse(window).frames[0], window.frames[3])
+    assert torch.equal(reverse(window).frames[0], window.frames[7])
     assert (reverse(window).t, mirror(window).t) == (1 - T, T)
 
 
@@ -133,10 +144,10 @@ def test_recolour_permutes_the_channels_alone():
 def test_crop_is_a_slice_of_frames_and_flows():
     window = quadratic_window()
     part = crop(window, y=5, x=7, height=30, width=20)
-    assert part.frames.shape == (4, 3, 30, 20)
+    assert part.frames.shape == (8, 3, 30, 20)
     assert torch.equal(part.truth, window.truth[:, 5:35, 7:27])
     assert torch.equal(part.flows, window.flows[:, :, 5:35, 7:27])
-    assert all(tensor.is_contiguous() for tensor in (part.frames, part.truth, part.flows))
+    assert all(tensor.is_contiguous() for tensor in part if isinstance(tensor, Tensor))
     assert_equal(crop(window, 0, 0, 112, 96), window)
 
 
@@ -150,7 +161,7 @@ class TestRandom:
     def small(self, width: int = 6) -> FrameSample:
         make = torch.Generator().manual_seed(1)
         pictures = torch.rand(5, 3, 6, width, generator=make)
-        return FrameSample(pictures[:4], pictures[4], T, torch.rand(6, 2, 6, width, generator=make))
+        return FrameSample(pictures[:4], pictures[4], T)
 
     def test_none_returns_the_window(self):
         window = self.small()

@@ -22,7 +22,6 @@ def test_four_frames_are_the_middle_ones_of_eight(tmp_path: Path) -> None:
     assert torch.equal(four.frames, whole.frames[2:6])
     assert torch.equal(four.truth, whole.truth)
     assert four.t == whole.t
-    assert four.flows is None
 
 
 @pytest.mark.parametrize(
