@@ -6,7 +6,8 @@ Parts and their variants:
   ``published`` makes eight calls for flow both ways with occlusion, ``stored`` is given the flows; all else is equal.
 - ``interpolation``, new frames of a running clip: ``x2`` and ``x4`` estimate a window's motion once and reuse flows of
   the window before; ``published`` makes the eight calls again for every new frame, so that its rate is that of either.
-- ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16.
+- ``fast``, ``bfloat16``: ``x2`` and ``x4`` again as ``eqvi interpolate`` computes by default, and in bfloat16; small
+  frames several at a time (`eqvi.media.side_by_side`).
 - ``memory``: a new frame at x2 as ``fast`` makes it, ``whole`` and in ``tiles`` that take at most `BESIDE`; for frames
   so large that it matters (``--size 3840x2160``), and only where it is asked for.
 - ``length``: new frames at x2 of whole clips of `LENGTHS` gaps, from images; only where it is asked for.
