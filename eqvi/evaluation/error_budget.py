@@ -21,6 +21,7 @@ of them does, or where DIS errs, they are no motion. Not part of the paper.
 """
 
 import functools
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -133,6 +134,7 @@ class _Budget:
         self._device = device
         self._model, _ = load_model(BASELINE, device)
         self._case: Case | None = None
+        self._asked = threading.Lock()  # variants are asked for by several threads; one makes them all
 
     def open(self, name: str, case: Case) -> FrameAt:
         if case is not self._case:
@@ -143,15 +145,16 @@ class _Budget:
         return lambda window, t: self._variants(case, window, t)[name]
 
     def _variants(self, case: Case, window: Window, t: Fraction) -> dict[str, Tensor]:
-        if self._place != (window.position, t):
-            self._place = window.position, t
-            assert window.second is not None
-            images = window.first.image, self._truth(case, self._names[self._place]), window.second.image
-            first, middle, second = (to_tensor(image, self._device) for image in images)
-            with torch.inference_mode():
-                result = self._interpolator.synthesize(window, t)
-                self._frames = variant_frames(first, middle, second, result, float(t))
-        return self._frames
+        with self._asked:
+            if self._place != (window.position, t):
+                self._place = window.position, t
+                assert window.second is not None
+                images = window.first.image, self._truth(case, self._names[self._place]), window.second.image
+                first, middle, second = (to_tensor(image, self._device) for image in images)
+                with torch.inference_mode():
+                    result = self._interpolator.synthesize(window, t)
+                    self._frames = variant_frames(first, middle, second, result, float(t))
+            return self._frames
 
     def _truth(self, case: Case, frame: str) -> Image:
         """The true image of a frame; reading starts anew where it is not among those ahead."""

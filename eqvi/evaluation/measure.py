@@ -65,6 +65,7 @@ def measure(
     methods: Sequence[Method],
     dataset: str,
     parameters: Mapping[str, Any],
+    *,
     name_column: str = "run",
     **options: Any,
 ) -> bool:
@@ -89,7 +90,7 @@ def measure(
     """
     names = [out.stem] if name_column == "run" and len(methods) == 1 else [method.name for method in methods]
     named = _unique("models", list(zip(names, methods, strict=True)))
-    return bool(_measure({out: named}, cases, dataset, parameters, name_column, **options))
+    return bool(_measure({out: named}, cases, dataset, parameters, name_column=name_column, **options))
 
 
 def _measure(
@@ -97,6 +98,7 @@ def _measure(
     cases: Sequence[Case],
     dataset: str,
     parameters: Mapping[str, Any],
+    *,
     name_column: str = "run",
     device: str = "cpu",
     restart: bool = False,
@@ -137,8 +139,8 @@ def _measure(
                 identity = {key: value for key, value in records[path].items() if key != "commit"} | {"code": _code()}
                 journal = stack.enter_context(Journal(path, identity, keys[path], rank, world, name_column, restart))
                 journals |= dict.fromkeys(files[path], journal)
-        share = {key for journal in journals.values() for key in journal.share}
-        pending = share - {key for journal in journals.values() for key in journal.rows()}
+        share = {key for journal in set(journals.values()) for key in journal.share}
+        pending = share - {key for journal in set(journals.values()) for key in journal.rows()}
         named = {name: method for group in files.values() for name, method in group.items() if name in journals}
         title, hidden = (
             next(iter(files)).stem if len(files) == 1 else f"{len(named)} models",

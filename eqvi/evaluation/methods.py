@@ -23,7 +23,8 @@ from eqvi.model.eqvi import EQVI
 from eqvi.model.registry import divided, load_flow, load_model, weights_file
 from eqvi.paths import WEIGHTS
 
-#: The frame (1, 3, H, W) at t in (0, 1) of a window; called with windows in order.
+#: The frame (1, 3, H, W) at t in (0, 1) of a window; called with windows in order, by any thread, and beside others of
+#: the same clip.
 FrameAt = Callable[[Window, Fraction], Tensor]
 
 #: The published models: file in the archive of checkpoints, preset.

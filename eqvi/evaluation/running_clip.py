@@ -57,6 +57,7 @@ class RunningClip:
     @torch.inference_mode()
     def run(self, begun: list[Motion]) -> None:
         """The new frames of all windows but the first, from the first one's motion, which is taken out of `begun`."""
+        self.frames = []
         motion = begun.pop()  # so that nobody holds it any longer than `interpolate` does
         if self._captured is not None:
             for window in self._windows[1:]:

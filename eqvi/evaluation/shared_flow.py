@@ -101,4 +101,4 @@ def _digest(picture: Tensor) -> bytes:
 
 
 def _bytes(values: Tensor) -> bytes:
-    return values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if values.numel() else b""
+    return values.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +20,7 @@ from eqvi.media.clip import Clip, open_clip, parse_box, parse_size, slowed
 from eqvi.media.colour import BT709
 from eqvi.media.companion import Companion
 from eqvi.media.frame_names import FrameNamer
+from eqvi.media.image import Image
 from eqvi.media.image_files import FORMATS
 from eqvi.media.output import FrameWriter, is_video, open_folder
 from eqvi.media.pipeline import WriteBehind, read_ahead
@@ -171,6 +173,11 @@ def _write_frames(
     """Write every frame of the schedule in order; `new` is the expected number of new ones, for the progress bar."""
     counts = Counter(inputs=0, new=0, repeated=0, skipped=0, uneven=0)
     cuts = []
+
+    def made(_: Future[Image]) -> None:
+        with bar.get_lock():
+            bar.update()
+
     with tqdm(total=new, unit="new", desc="interpolating", disable=None, dynamic_ncols=True) as bar, crew:
         for window in frames:
             first, second = window.first, window.second
@@ -186,7 +193,7 @@ def _write_frames(
                     bar.total = bar.total and bar.total - step.is_new
                 elif step.is_new and not window.cut:
                     image = crew.submit(interpolator.prepared_image(window, step.t))
-                    image.add_done_callback(lambda _: bar.update())
+                    image.add_done_callback(made)
                     writer.add(name, step.time, image, None)
                     counts["new"] += 1
                 else:

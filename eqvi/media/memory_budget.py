@@ -87,13 +87,9 @@ class MemoryBudget:
         return self.limit is None or held_memory(self._device) + needed <= self.limit
 
     def at_once(self, height: int, width: int) -> int:
-        """How many frames are made side by side: small whole ones on a CPU, by models without U-Nets, as memory allows.
-
-        U-Nets divide among threads as well as frames do, and so does a flow network.
-        """
+        """How many frames are made side by side: small whole ones on a CPU, as memory allows."""
         config = self._config
-        short = not config.refine and not config.residual and config.flow != "scopeflow"
-        if self._device != "cpu" or not short or len(self(height, width)) > 1:
+        if self._device != "cpu" or len(self(height, width)) > 1:
             return 1
         count = at_most(height * width, torch.get_num_threads())
         if self.limit is None:

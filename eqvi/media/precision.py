@@ -11,6 +11,7 @@ from eqvi.devices import GIVEN_BACK, has_bfloat16, keep_memory
 from eqvi.errors import InputError
 from eqvi.media.memory_budget import MemoryBudget
 from eqvi.media.window_graphs import OnGraphs
+from eqvi.model.classical_flow import ClassicalFlow
 from eqvi.model.eqvi import EQVI
 from eqvi.model.fast_convolution import accelerated
 from eqvi.model.fast_sampling import fast_sampling
@@ -48,7 +49,7 @@ def for_clips(model: EQVI, precision: ClipPrecision, device: str, memory: int | 
         contexts.append(fast_sampling)
     if precision == "bfloat16":
         contexts.append(partial(torch.autocast, kind, torch.bfloat16))
-    return _Within(tiled(model, budget), contexts, budget.at_once)
+    return _Within(tiled(model, budget), contexts, budget.at_once if _of_short_steps(model) else lambda *_: 1)
 
 
 def ask_for_tiles(model: Any, height: int, width: int) -> None:
@@ -61,6 +62,12 @@ def ask_for_tiles(model: Any, height: int, width: int) -> None:
     """
     if len(model.grid(height, width)) > 1:
         keep_memory(GIVEN_BACK // 2)  # a plane of 3840x2160 is just smaller than that
+
+
+def _of_short_steps(model: EQVI) -> bool:
+    """Whether frames pay side by side: the convolutions of U-Nets and flow networks divide among threads as well."""
+    config = model.config
+    return isinstance(model.flow, ClassicalFlow) and not (config.refine or config.residual or config.matching)
 
 
 class _Within:

@@ -1,6 +1,7 @@
 """The window of frames that slides along a clip, and the interpolation of new frames from it."""
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -113,6 +114,7 @@ class Interpolator:
         self._stack: Tensor | None = None
         self._motion: Any = None
         self._position = -1
+        self._asked = threading.Lock()  # of several threads that ask for one window, one estimates its motion
 
     @torch.inference_mode()
     def interpolate(self, window: Window, t: Fraction) -> Float[Tensor, "1 3 h w"]:
@@ -162,11 +164,12 @@ class Interpolator:
 
     def _entered(self, window: Window) -> tuple[Float[Tensor, "1 n 3 h w"], Any]:
         """The window's frames and its motion."""
-        if window.position != self._position or self._stack is None:
-            self._stack = None  # two stacks at once would be the most memory of a clip
-            self._stack = self._enter(window)
-            self._position = window.position
-        return self._stack, self._motion
+        with self._asked:
+            if window.position != self._position or self._stack is None:
+                self._stack = None  # two stacks at once would be the most memory of a clip
+                self._stack = self._enter(window)
+                self._position = window.position
+            return self._stack, self._motion
 
     def _enter(self, window: Window) -> Float[Tensor, "1 n 3 h w"]:
         """Estimate the window's motion; returns the frames that the model still needs, with the gap in their middle."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from eqvi.__main__ import main
 from eqvi.datasets.cases import open_held_out
-from eqvi.evaluation import error_budget
+from eqvi.evaluation import error_budget, measure
 from eqvi.evaluation.error_budget import Modes
 from eqvi.media.window import windows
 from eqvi.model.motion import quadratic
@@ -79,7 +79,11 @@ class TestCommand:
         assert str(tmp_path) not in out.with_suffix(".json").read_text()
         assert "| true difference |" in capsys.readouterr().out
 
-    def test_the_baseline_is_that_of_the_other_rows(self, folder: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("at_once", [1, 3])
+    def test_the_baseline_is_that_of_the_other_rows(
+        self, at_once: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(measure, "at_most", lambda pixels, threads: at_once)
         budget, plain = tmp_path / "budget.csv", tmp_path / "plain.csv"
         main(["evaluate", str(folder), "--budget", "--out", str(budget)])
         main(["evaluate", str(folder), "--models", "baseline", "baseline+8", "--out", str(plain)])

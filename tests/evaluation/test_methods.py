@@ -169,6 +169,14 @@ def test_flows_of_other_weights_or_settings_are_not_shared():
     assert len({id(model.flow) for model in models}) == 3
 
 
+def test_a_network_with_a_count_among_its_weights_is_shared():
+    """As the batch normalization of RAFT has one."""
+    networks = [torch.nn.BatchNorm2d(3) for _ in range(3)]
+    networks[2].num_batches_tracked += 1
+    names = [shared_flow._identity(network) for network in networks]
+    assert names[0] == names[1] != names[2]
+
+
 def test_no_more_flows_are_remembered_than_a_window_needs(monkeypatch):
     monkeypatch.setattr(shared_flow, "REMEMBERED", 3)
     monkeypatch.setattr(shared_flow, "PICTURES", 2)
