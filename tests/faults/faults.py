@@ -60,6 +60,7 @@ class Stage:
     def __init__(self, job: Job, root: Path) -> None:
         self.job, self.root = job, root
         self._master, self.given, self.out = root / "master", root / "given", root / "out"
+        shutil.rmtree(self._master, ignore_errors=True)  # of a preparation that failed
         self._master.mkdir(parents=True)
         status = Child(lambda: job.prepare(self._master) or 0, root / "log", "prepare").wait()
         if status:

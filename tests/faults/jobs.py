@@ -119,6 +119,7 @@ def _evaluate(given: Path, out: Path) -> int:
 
 def fill_stores(folder: Path) -> None:
     """The windows of `all_on`, with their pictures."""
+    PRESETS["tiny-dis"] = TINY_DIS
     recipe = all_on(folder / "store")
     Path(recipe.pictures).mkdir()
     fill(Path(recipe.pictures), validation=True)

@@ -18,6 +18,7 @@ FAULTS = (
     ("network", "download"),
     ("kill -9", "download"),
     ("two at once", "download"),
+    ("no permission", "train"),
 )
 
 

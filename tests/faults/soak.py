@@ -20,10 +20,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND"
 from faults.children import Child
 from faults.jobs import command, fill_stores
 from footage import scene, write_folder, write_video
-from small_runs import TINY_DIS, all_on
+from small_runs import all_on
 
 from eqvi.evaluation.journal import write_rows
-from eqvi.model.config import PRESETS
 from eqvi.provenance import surroundings
 from eqvi.training.train import train
 
@@ -103,7 +102,6 @@ def evaluation(folder: Path, clips: int) -> tuple[Callable[[], int], Callable[[]
 
 def training(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], int]]:
     """So many steps of the smallest model, one window each."""
-    PRESETS["tiny-dis"] = TINY_DIS
     fill_stores(folder)
     more = {"steps": steps, "batch": 1, "accumulate": 1, "score_every": max(1, steps // 10)}
     recipe = dataclasses.replace(all_on(folder / "store"), **more)
