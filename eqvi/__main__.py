@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from eqvi.devices import keep_memory
+from eqvi.devices import keep_memory, share_cores
 from eqvi.errors import InputError, interruption_status, terminable
 from eqvi.files import write_failure
 
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @terminable()
 def _carry_out(argv: list[str]) -> int:
+    share_cores()
     parser = argparse.ArgumentParser(prog="eqvi", description="EQVI, enhanced quadratic video interpolation.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, purpose in COMMANDS.items():

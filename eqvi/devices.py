@@ -127,6 +127,16 @@ def keep_memory(below: int = 2**30) -> None:
     option(_M_TRIM_THRESHOLD, below)
 
 
+def share_cores() -> None:
+    """Let threads of OpenMP, which divide an operation's work, sleep while they wait; before torch is imported.
+
+    By themselves they wait by spinning. Where other programs want the same cores, the spinning takes the time of the
+    thread that is waited for, and two threads come to be several times as slow as one. Waking costs some microseconds.
+    It is a setting of the whole process, for commands of our own; one that the user has made stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def _kilobytes(file: str, name: str) -> int | None:
     """A line of a file that Linux keeps, in bytes; None on other systems."""
     path = Path(file)

@@ -27,3 +27,18 @@ def test_memory_is_kept_for_what_comes_and_given_back_when_asked(keep: bool) -> 
     freed, released = map(int, done.stdout.split())
     assert freed < 10 * _MIB if keep else freed > 90 * _MIB
     assert released > 90 * _MIB
+
+
+@pytest.mark.parametrize("asked", [None, "active"])
+def test_threads_of_a_command_sleep_while_they_wait_unless_asked_otherwise(
+    asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if asked is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    # Before torch is there, or OpenMP has begun without it.
+    code = "import os, sys; from eqvi.__main__ import main; main([]); "
+    code += "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{asked or 'passive'} False"

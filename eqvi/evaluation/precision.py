@@ -46,8 +46,8 @@ def compiled(model: EQVI, device: str) -> EQVI:
     """A model with the same weights whose steps 2 to 8 are compiled at first use.
 
     The flow network stays as it is: compiling the thousands of small operations of its cost volumes takes minutes. So
-    does what footage gets by default on the CPU, where a frame takes a fraction of a second: there steps are only
-    traced, which shows that they can be.
+    does what footage gets by default on the CPU, which needs a C++ compiler and makes no frame faster (tried on two
+    cores, AVX2): there steps are only traced, which shows that they can be.
     """
     own = copy.copy(model)
     backend = "inductor" if torch.device(device).type == "cuda" else "eager"
