@@ -15,6 +15,8 @@ from eqvi.errors import InputError
 # Numbers of glibc's `mallopt`: how much freed memory it keeps at the end of the heap, and from which size on a block is
 # taken from the system and given back to it.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# Looks of a waiting thread of OpenMP before it sleeps.
+_SPINS = 2000
 #: Bytes of a block from which on glibc by itself takes it from the system and gives it back at once.
 GIVEN_BACK = 2**25
 
@@ -128,13 +130,15 @@ def keep_memory(below: int = 2**30) -> None:
 
 
 def share_cores() -> None:
-    """Let threads of OpenMP, which divide an operation's work, sleep while they wait; before torch is imported.
+    """Let threads of GNU OpenMP, which divide an operation's work, sleep soon while they wait; before torch is imported.
 
-    By themselves they wait by spinning. Where other programs want the same cores, the spinning takes the time of the
-    thread that is waited for, and two threads come to be several times as slow as one. Waking costs some microseconds.
-    It is a setting of the whole process, for commands of our own; one that the user has made stays.
+    By themselves they spin for about a millisecond. Where other programs want the same cores, the spinning takes the
+    time of the thread that is waited for, and two threads come to be several times as slow as one. To sleep at once
+    would cost small frames a fifth, as waking takes some microseconds. It is a setting of the whole process, for
+    commands of our own; what the user has set stays.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
 
 
 def _kilobytes(file: str, name: str) -> int | None:

@@ -29,16 +29,19 @@ def test_memory_is_kept_for_what_comes_and_given_back_when_asked(keep: bool) -> 
     assert released > 90 * _MIB
 
 
-@pytest.mark.parametrize("asked", [None, "active"])
-def test_threads_of_a_command_sleep_while_they_wait_unless_asked_otherwise(
-    asked: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [({}, "2000 None"), ({"OMP_WAIT_POLICY": "active"}, "None active"), ({"GOMP_SPINCOUNT": "7"}, "7 None")],
+)
+def test_threads_of_a_command_sleep_soon_unless_asked_otherwise(
+    asked: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if asked is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    else:
-        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
     # Before torch is there, or OpenMP has begun without it.
     code = "import os, sys; from eqvi.__main__ import main; main([]); "
-    code += "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    code += "print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"{asked or 'passive'} False"
+    assert done.stdout.splitlines()[-1] == f"{expected} False"
