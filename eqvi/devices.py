@@ -130,9 +130,9 @@ def keep_memory(below: int = 2**30) -> None:
 
 
 def share_cores() -> None:
-    """Let threads of GNU OpenMP, which divide an operation's work, sleep soon while they wait; before torch is imported.
+    """Let threads of GNU OpenMP, which divide an operation's work, sleep soon when they wait; before torch is imported.
 
-    By themselves they spin for about a millisecond. Where other programs want the same cores, the spinning takes the
+    By themselves they spin for longer. Where other programs want the same cores, the spinning takes the
     time of the thread that is waited for, and two threads come to be several times as slow as one. To sleep at once
     would cost small frames a fifth, as waking takes some microseconds. It is a setting of the whole process, for
     commands of our own; what the user has set stays.
