@@ -132,10 +132,10 @@ def keep_memory(below: int = 2**30) -> None:
 def share_cores() -> None:
     """Let threads of GNU OpenMP, which divide an operation's work, sleep soon when they wait; before torch is imported.
 
-    By themselves they spin for longer. Where other programs want the same cores, the spinning takes the
-    time of the thread that is waited for, and two threads come to be several times as slow as one. To sleep at once
-    would cost small frames a fifth, as waking takes some microseconds. It is a setting of the whole process, for
-    commands of our own; what the user has set stays.
+    By themselves they spin for longer. Where other programs want the same cores, the spinning takes the time of the
+    thread that is waited for, and two threads come to be several times as slow as one. To sleep at once would cost
+    small frames more, as waking takes some microseconds. It is a setting of the whole process, for commands of our own;
+    what the user has set stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))

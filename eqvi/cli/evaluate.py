@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--trajectories is of motion models: leave --budget and --ensemble out")
     if args.flow is not None and not args.trajectories:
         raise InputError(f"--flow {args.flow} is for --trajectories; elsewhere a model has its own, or MODEL@FLOW")
-    device, of_kinds = local_device(args.device), args.budget or args.trajectories
+    device, fixed_rows = local_device(args.device), args.budget or args.trajectories
     if args.budget:
         methods = error_budget.methods(device)
     elif args.trajectories:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     parameters |= {} if args.gaps is None else {"gaps": args.gaps}
     options: dict[str, Any] = {"device": device, "restart": args.restart}
     one_file = args.out is not None and args.out.suffix == ".csv"
-    options |= {"score": error_budget.psnr} if of_kinds or args.psnr else {}
+    options |= {"score": error_budget.psnr} if fixed_rows or args.psnr else {}
     if args.data:
         cases = open_dataset(args.data, args.dataset, args.step, args.every)
         if args.dataset == "rendered":
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.map is not None:
         save(mode_map(cases[0]), args.map.stem, args.map.parent)
     with tempfile.TemporaryDirectory() as scratch:
-        if args.data and not (of_kinds or one_file):
+        if args.data and not (fixed_rows or one_file):
             paths = measure_each(args.out or RESULTS, cases, methods, args.dataset, parameters, **options)
         else:
             out, dataset = args.out or Path(scratch) / "rows.csv", args.dataset if args.data else "left out"

@@ -55,8 +55,9 @@ class SharedFlow(nn.Module):
         keyed = [(a.key + b.key, (a.features, b.features)) for a, b in pairs]
         with self._asked:
             new = {key: pair for key, pair in keyed if key not in self._flows}
-            found = dict(zip(new, self.estimator.between_all(list(new.values())), strict=True)) if new else {}
-            found = {key: found[key] if key in found else self._flows[key] for key, _ in keyed}
+            found = dict(self._flows)
+            if new:
+                found |= zip(new, self.estimator.between_all(list(new.values())), strict=True)
             return [_remembered(self._flows, REMEMBERED, key, partial(found.get, key)) for key, _ in keyed]
 
     def forward(self, image_a: Float[Tensor, "b 3 h w"], image_b: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2 h w"]:

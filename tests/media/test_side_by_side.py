@@ -72,7 +72,7 @@ def test_jobs_run_at_the_same_time_and_one_waits() -> None:
     assert [result.result(0) for result in (*results, *late)] == [0, 1, 2, 3], "all are done on leaving"
 
 
-def test_threads_are_divided_within_and_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_divided_within_and_as_before_afterwards() -> None:
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(4)
     try:
