@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from eqvi.errors import InputError
-from eqvi.files import replacing_folder, write_failure
+from eqvi.files import reason, replacing_folder, write_failure
 from eqvi.paths import BUILD, FIGURES, NOTEBOOKS, RESULTS, ROOT
 from eqvi.reports import proved
 from eqvi.reports.claim_list import COMMAND
@@ -114,7 +114,7 @@ def build(folder: Path, study: Study, explorer: Callable[[Path], None] = write_e
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):  # which names the file that was copied, if any
                 raise InputError(f"{folder}: the site was not made: {write_failure(error)}") from None
-            raise InputError(f"{error.filename or folder}: {error.strerror}: the site was not made") from error
+            raise InputError(f"{error.filename or folder}: {reason(error)}: the site was not made") from error
         count = links.check(new)
         size = sum(path.stat().st_size for path in links.files(new))
         if size > LARGEST:

@@ -134,6 +134,13 @@ class TestBuilding:
             build(study.results, study, small_site.none)
         assert (study.results / "weights" / "README.md").is_file()
 
+    def test_a_damaged_picture_is_named(self, tmp_path: Path) -> None:
+        study = small_site.study(tmp_path)
+        picture = next(study.figures.glob("*.png"))
+        picture.write_bytes(b"no picture")
+        with pytest.raises(InputError, match=rf"cannot identify image file .*{picture.name}.*: the site was not made"):
+            build(tmp_path / "site", study, small_site.none)
+
     def test_what_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         study = small_site.study(tmp_path)
         shutil.rmtree(study.figures)
